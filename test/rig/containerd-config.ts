@@ -1,0 +1,69 @@
+import type { ContainerdLine } from "./tools.ts";
+
+export interface ConfigOptions {
+  maxConcurrentDownloads?: number;
+  /** Appended as it is. */
+  extraConfig?: string;
+}
+
+export interface ConfigPaths {
+  root: string;
+  state: string;
+  socket: string;
+  certsDir: string;
+}
+
+// Never pulled, because no test starts a pod; a real name would be fetched by the first one that did.
+const sandboxImage = "registry.invalid/pause:3.9";
+
+export function containerdConfig(line: ContainerdLine, paths: ConfigPaths, options: ConfigOptions): string {
+  const plugins = line === "2" ? pluginsOfVersion3(paths, options) : pluginsOfVersion2(paths, options);
+  return [
+    `version = ${line === "2" ? 3 : 2}`,
+    `root = "${paths.root}"`,
+    `state = "${paths.state}"`,
+    "[grpc]",
+    `  address = "${paths.socket}"`,
+    // Its own, as the default address of ttrpc is derived from the machine's containerd in some versions.
+    "[ttrpc]",
+    `  address = "${paths.socket}.ttrpc"`,
+    ...plugins,
+    options.extraConfig ?? "",
+    "",
+  ].join("\n");
+}
+
+function pluginsOfVersion2(paths: ConfigPaths, { maxConcurrentDownloads }: ConfigOptions): string[] {
+  const cri = `plugins."io.containerd.grpc.v1.cri"`;
+  return [
+    `[${cri}]`,
+    `  sandbox_image = "${sandboxImage}"`,
+    ...(maxConcurrentDownloads === undefined
+      ? []
+      : [`  max_concurrent_downloads = ${maxConcurrentDownloads}`]),
+    `[${cri}.containerd]`,
+    `  snapshotter = "overlayfs"`,
+    `[${cri}.registry]`,
+    `  config_path = "${paths.certsDir}"`,
+  ];
+}
+
+// From 2.1 CRI pulls through the transfer service, which has a download limit of its own; setting the limit of the CRI
+// plugin instead would send pulls back to the old path, and the tests would no longer see what a default node does.
+function pluginsOfVersion3(paths: ConfigPaths, { maxConcurrentDownloads }: ConfigOptions): string[] {
+  const images = `plugins."io.containerd.cri.v1.images"`;
+  return [
+    `[${images}]`,
+    `  snapshotter = "overlayfs"`,
+    `[${images}.pinned_images]`,
+    `  sandbox = "${sandboxImage}"`,
+    `[${images}.registry]`,
+    `  config_path = "${paths.certsDir}"`,
+    ...(maxConcurrentDownloads === undefined
+      ? []
+      : [
+          `[plugins."io.containerd.transfer.v1.local"]`,
+          `  max_concurrent_downloads = ${maxConcurrentDownloads}`,
+        ]),
+  ];
+}

@@ -1,0 +1,63 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
+import process from "node:process";
+import { onProcessEnd } from "./process-end.ts";
+
+export interface Daemon {
+  pid: number;
+  /** Still running, as far as this process knows. */
+  alive(): boolean;
+  signal(signal: NodeJS.Signals): void;
+  /** TERM, then KILL after a bound; resolves when it has ended. */
+  stop(): Promise<void>;
+  kill(): Promise<void>;
+}
+
+export interface DaemonOptions {
+  logFile: string;
+  env?: Record<string, string>;
+}
+
+const termBound = 5000;
+
+/** Starts a server that cannot outlive this process. */
+export function startDaemon(file: string, args: readonly string[], options: DaemonOptions): Daemon {
+  const log = openSync(options.logFile, "a");
+  // The kernel ends it even when this process is killed outright; setpriv executes it in place, so the pid is its own.
+  const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", file, ...args], {
+    stdio: ["ignore", log, log],
+    env: { PATH: process.env["PATH"] ?? "", ...options.env },
+    // Out of the terminal's process group: Ctrl-C reaches it through this process, once cleanup has begun.
+    detached: true,
+  });
+  closeSync(log);
+  return control(child);
+}
+
+function control(child: ChildProcess): Daemon {
+  const ended = once(child, "exit").catch(() => undefined);
+  const alive = (): boolean =>
+    child.pid !== undefined && child.exitCode === null && child.signalCode === null;
+  const signal = (name: NodeJS.Signals): void => {
+    if (alive()) child.kill(name);
+  };
+  const forget = onProcessEnd(() => signal("SIGKILL"));
+  const finish = async (): Promise<void> => {
+    if (alive()) await ended;
+    forget();
+  };
+  const stop = async (): Promise<void> => {
+    // A frozen process takes TERM only once it runs again.
+    signal("SIGCONT");
+    signal("SIGTERM");
+    const bound = setTimeout(() => signal("SIGKILL"), termBound);
+    await finish();
+    clearTimeout(bound);
+  };
+  const kill = async (): Promise<void> => {
+    signal("SIGKILL");
+    await finish();
+  };
+  return { pid: child.pid ?? 0, alive, signal, stop, kill };
+}
