@@ -1,0 +1,69 @@
+// The command line, read into a value.
+import { parseArgs } from "node:util";
+import { parseReference } from "./core/reference.ts";
+import { EXIT, ExitError } from "./exit.ts";
+
+export const COMMANDS = ["run", "plan", "status"] as const;
+export type CommandName = (typeof COMMANDS)[number];
+
+export type Command =
+  | { readonly name: "help"; readonly topic?: CommandName }
+  | { readonly name: "version" }
+  | {
+      readonly name: CommandName;
+      /** Path of the configuration, if one was given. */
+      readonly config?: string;
+      readonly json: boolean;
+      /** Normalised source names. */
+      readonly only: readonly string[];
+    };
+
+const OPTIONS = {
+  config: { type: "string" },
+  json: { type: "boolean" },
+  only: { type: "string", multiple: true },
+  help: { type: "boolean", short: "h" },
+  version: { type: "boolean" },
+} as const;
+
+/** @throws ExitError (usage) */
+export function parseCommand(argv: readonly string[]): Command {
+  const { values, positionals } = parse(argv);
+  const [first = "run", ...rest] = positionals;
+  if (values.version === true) return { name: "version" };
+  if (first === "help") return help(rest[0]);
+  const name = COMMANDS.find((command) => command === first);
+  if (name === undefined) throw usage(`there is no command ${JSON.stringify(first)}`);
+  if (values.help === true)
+    return positionals.length === 0 ? { name: "help" } : { name: "help", topic: name };
+  if (rest.length > 0) throw usage(`${name} takes no argument ${JSON.stringify(rest[0])}`);
+  const { config, json = false, only = [] } = values;
+  if (name === "status" && only.length > 0) throw usage("--only is for run and plan");
+  return { name, json, only: only.map(sourceName), ...(config === undefined ? {} : { config }) };
+}
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: true });
+  } catch (error) {
+    // node:util's own messages are for people, but end with advice about `--` that fits nothing here.
+    const message = error instanceof Error ? error.message : String(error);
+    throw usage(message.split(". ")[0] ?? message);
+  }
+}
+
+function help(topic: string | undefined): Command {
+  if (topic === undefined) return { name: "help" };
+  const name = COMMANDS.find((command) => command === topic);
+  if (name === undefined) throw usage(`there is no command ${JSON.stringify(topic)}`);
+  return { name: "help", topic: name };
+}
+
+function sourceName(text: string): string {
+  const parsed = parseReference(text);
+  if (parsed.ok) return parsed.reference.name;
+  throw usage(`--only ${JSON.stringify(text)}: ${parsed.problem}`);
+}
+
+const usage = (message: string): ExitError =>
+  new ExitError(EXIT.usage, `${message}\nSee: import-images --help`);

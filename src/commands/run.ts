@@ -1,0 +1,122 @@
+// `run`: takes the lock, wires the run to log, state file and lines, and turns its end into an exit code.
+import { randomUUID } from "node:crypto";
+import { getPriority, setPriority } from "node:os";
+import type { Config } from "../config/config.ts";
+import { loadConfig } from "../config/load.ts";
+import { namesOf } from "../core/plan.ts";
+import { redactor } from "../core/redact.ts";
+import { startState } from "../core/run-state.ts";
+import type { Edge } from "../edge.ts";
+import { linesSink } from "../report/lines.ts";
+import { openRunLog } from "../report/logger.ts";
+import { runLog, type RunLog } from "../report/run-log.ts";
+import { readStatus, statusFile, toJson } from "../report/status-file.ts";
+import { reason, summary } from "../report/summary.ts";
+import { importImages } from "../run/import-images.ts";
+import { takeLock } from "../run/lock.ts";
+import { stopper, type Stopper } from "../run/stopper.ts";
+import { commandRunner } from "../runtime/command.ts";
+import { containerdRuntime } from "../runtime/containerd.ts";
+import { build } from "../version.ts";
+import { endingBy, endingOf, type Ending } from "./ending.ts";
+import { lifetime } from "./lifetime.ts";
+import { narrowed } from "./narrowed.ts";
+
+export interface RunArguments {
+  readonly config?: string;
+  readonly json: boolean;
+  readonly only: readonly string[];
+}
+
+/** What the parts of one run share. */
+interface Run {
+  readonly config: Config;
+  readonly only: ReadonlySet<string>;
+  readonly edge: Edge;
+  readonly stop: Stopper;
+  readonly log: RunLog;
+}
+
+/** Milliseconds between two looks at the downloads, where nobody watches them. */
+const LOOK_EVERY = 2_000;
+
+/** @returns the exit code. @throws ExitError, or a bug */
+export async function runCommand(args: RunArguments, edge: Edge): Promise<number> {
+  const config = await loadConfig(args.config ?? edge.paths.config);
+  const only = narrowed(config, args.only);
+  lowerPriority();
+  const runId = randomUUID();
+  using file = openRunLog(edge, config.logLevel, runId);
+  using lines = linesSink(args.json ? edge.stderr : edge.stdout);
+  using stop = stopper(edge.signal, config.deadline);
+  const log = runLog(startState(runId, build.version, edge.pid, Date.now()), [
+    file.sink,
+    ...(args.json ? [] : [lines.sink]),
+  ]);
+  const run = { config, only, edge, stop, log };
+  const ending = await underLock(run).catch((error: unknown) => endingBy(error, edge.stoppedBy(), config));
+  if (log.state().phase !== "ended") log.emit({ type: "run-ended", ...ending });
+  conclude(args, edge, log);
+  return ending.exitCode;
+}
+
+/** BOSH starts hooks above everything else on the node; nobody here is in such a hurry. */
+function lowerPriority(): void {
+  const polite = 5;
+  if (getPriority() < polite) setPriority(polite);
+}
+
+/** status.json belongs to the run that holds the lock, from its first event to its last. */
+async function underLock(run: Run): Promise<Ending> {
+  const { edge, config, log } = run;
+  using _lock = await lock(run);
+  const earlier = await readStatus(edge.paths.state);
+  using status = statusFile(edge.paths.state, (why) => edge.stderr.write(`warning: ${why}\n`));
+  log.watch((_event, state) => status.update(state));
+  const ending = await perform(run, earlier?.sizes ?? new Map()).catch((error: unknown) =>
+    endingBy(error, edge.stoppedBy(), config),
+  );
+  log.emit({ type: "run-ended", ...ending });
+  return ending;
+}
+
+function lock({ config, edge, stop, log }: Run): Promise<Disposable> {
+  const holder = async (): Promise<string> =>
+    (await readStatus(edge.paths.state))?.holder ?? "its state is not known";
+  return takeLock(edge.paths.state, config.containerd.readyTimeout, stop.signal, holder, (by) =>
+    log.emit({ type: "waiting", phase: "waiting-for-lock", why: `another run holds the lock (${by})` }),
+  );
+}
+
+async function perform(run: Run, sizes: ReadonlyMap<string, number>): Promise<Ending> {
+  const { config, only, edge, stop, log } = run;
+  const chosen = config.images.filter((image) => only.size === 0 || only.has(image.source.name));
+  const images = chosen.map((image) => ({
+    name: image.source.name,
+    names: namesOf(image),
+    required: image.required,
+  }));
+  log.emit({ type: "run-started", images });
+  using life = lifetime(edge.signal, config.deadline);
+  const command = commandRunner(redactor(config.credentials), life.signal);
+  await importImages({
+    config,
+    only,
+    runtime: containerdRuntime(command, config),
+    emit: log.emit,
+    stop,
+    sizes,
+    lookEvery: LOOK_EVERY,
+    cpus: edge.cpus,
+    now: Date.now,
+    random: Math.random,
+  });
+  return endingOf(log.state(), config);
+}
+
+function conclude(args: RunArguments, edge: Edge, log: RunLog): void {
+  const state = log.state();
+  edge.stdout.write(args.json ? `${JSON.stringify(toJson(state), null, 2)}\n` : `${summary(state)}\n`);
+  const why = reason(state);
+  if (why !== undefined) edge.stderr.write(`import-images: ${why}\n`);
+}

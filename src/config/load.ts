@@ -1,0 +1,78 @@
+// Reads a configuration file, JSON or YAML. Parser messages may quote the text, so only our own words and the place go out.
+import { readFile } from "node:fs/promises";
+import { LineCounter, parseDocument, type YAMLError } from "yaml";
+import { EXIT, ExitError } from "../exit.ts";
+import type { Config, Issue } from "./config.ts";
+import { decodeConfig } from "./decode.ts";
+
+/** @throws ExitError (usage) with every problem of the file */
+export async function loadConfig(path: string): Promise<Config> {
+  const decoded = decodeConfig(parseText(path, await readText(path)));
+  if (decoded.ok) return decoded.config;
+  throw new ExitError(EXIT.usage, configMessage(path, decoded.issues));
+}
+
+function configMessage(path: string, issues: readonly Issue[]): string {
+  const count = issues.length === 1 ? "1 problem" : `${issues.length} problems`;
+  const lines = issues.map((issue) => `  ${issue.path}: ${issue.problem}`);
+  return [`${path}: ${count} in the configuration, nothing was done`, ...lines].join("\n");
+}
+
+const READ_PROBLEMS: Readonly<Record<string, string>> = {
+  ENOENT: "does not exist",
+  EACCES: "may not be read by this user (run as root)",
+  EISDIR: "is a directory",
+};
+
+/** @throws ExitError (usage) when the file cannot be read or holds nothing */
+export async function readText(path: string): Promise<string> {
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    const problem = READ_PROBLEMS[error.code ?? ""] ?? `cannot be read (${error.code})`;
+    throw new ExitError(EXIT.usage, `configuration ${path} ${problem}`);
+  });
+  if (text.trim() === "") throw new ExitError(EXIT.usage, `configuration ${path} is empty`);
+  return text;
+}
+
+function parseText(path: string, text: string): unknown {
+  // JSON.parse is many times faster than a YAML parser, and BOSH renders JSON.
+  try {
+    return JSON.parse(text);
+  } catch {
+    return parseYaml(path, text);
+  }
+}
+
+function parseYaml(path: string, text: string): unknown {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: "silent" });
+  const [error] = document.errors;
+  if (error === undefined) return toValue(path, () => document.toJS({ maxAliasCount: 100 }));
+  const { line, col } = lines.linePos(error.pos[0]);
+  throw new ExitError(EXIT.usage, `${path}:${line}:${col}: ${syntaxProblem(error, text)}`);
+}
+
+/** An alias bomb or an alias without its anchor comes out only here. */
+function toValue(path: string, convert: () => unknown): unknown {
+  try {
+    return convert();
+  } catch {
+    throw new ExitError(EXIT.usage, `${path}: is not usable YAML (an alias is unknown or used too often)`);
+  }
+}
+
+const SYNTAX: Readonly<Record<string, string>> = {
+  BAD_INDENT: "the indentation is wrong",
+  BLOCK_AS_IMPLICIT_KEY: "a nested block stands where a simple value should (check the indentation above)",
+  DUPLICATE_KEY: "a property is given twice",
+  MISSING_CHAR: "a closing bracket, quote or comma is missing",
+  TAB_AS_INDENT: "tabs cannot be used for indentation",
+  UNEXPECTED_TOKEN: "there is something that does not belong here",
+};
+
+/** What is wrong, without the parser's excerpt. */
+export function syntaxProblem(error: YAMLError, text: string): string {
+  const atEnd = error.pos[0] >= text.trimEnd().length;
+  const what = SYNTAX[error.code] ?? `the syntax is wrong (${error.code})`;
+  return `is not valid JSON or YAML: ${atEnd ? "the text ends too early" : what}`;
+}

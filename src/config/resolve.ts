@@ -1,0 +1,86 @@
+// What the entries of a configuration mean together: duplicates merged, conflicts found, credentials handed out.
+import { credentialFor, type RegistryCredential } from "../core/credentials.ts";
+import type { WantedImage } from "../core/plan.ts";
+import type { Reference } from "../core/reference.ts";
+import type { Issue } from "./config.ts";
+import type { WrittenImage } from "./schema.ts";
+
+/** An entry of `images[]` with its index there, for messages. */
+export interface Entry {
+  readonly index: number;
+  readonly image: WrittenImage;
+}
+
+/** Job-wide values that an entry may override, and credentials that it may lack. */
+export interface Defaults {
+  readonly pin: boolean;
+  readonly timeout: number;
+  readonly registries: readonly RegistryCredential[];
+}
+
+/** Entries of one source, in the list's order. */
+const bySource = (entries: readonly Entry[]): Entry[][] => [
+  ...Map.groupBy(entries, (entry) => entry.image.name.name).values(),
+];
+
+/** Every problem between entries. Only names that parsed are repeated: they are references, so no secrets. */
+export function conflicts(entries: readonly Entry[]): Issue[] {
+  return [...targetConflicts(entries), ...bySource(entries).flatMap(credentialConflicts)];
+}
+
+/** Two sources cannot have one name: the last to be tagged would win, by chance. */
+function targetConflicts(entries: readonly Entry[]): Issue[] {
+  const owner = new Map(
+    entries.map(({ index, image }) => [image.name.name, { index, source: image.name.name }]),
+  );
+  return entries.flatMap(({ index, image }) =>
+    image.retagAs.flatMap((target) => {
+      const first = owner.get(target.name) ?? { index, source: image.name.name };
+      owner.set(target.name, first);
+      if (first.source === image.name.name) return [];
+      const problem = `${target.name} is already the name of images[${first.index}] (${first.source})`;
+      return [{ path: `images[${index}].retagAs`, problem }];
+    }),
+  );
+}
+
+function credentialConflicts(group: readonly Entry[]): Issue[] {
+  const [first, ...others] = group.filter(({ image }) => image.credential !== undefined);
+  if (first === undefined) return [];
+  return others
+    .filter(({ image }) => image.credential?.auth !== first.image.credential?.auth)
+    .map(({ index }) => ({
+      path: `images[${index}]`,
+      problem: `has other credentials than images[${first.index}] for the same image`,
+    }));
+}
+
+/** Merges entries of one source: every target, and the stricter of each setting. */
+export function wantedImages(entries: readonly Entry[], defaults: Defaults): WantedImage[] {
+  return bySource(entries).flatMap((group) => {
+    const images = group.map((entry) => entry.image);
+    const [first] = images;
+    return first === undefined ? [] : [merge(first.name, images, defaults)];
+  });
+}
+
+function merge(source: Reference, images: readonly WrittenImage[], defaults: Defaults): WantedImage {
+  const targets = images.flatMap((image) => image.retagAs).filter((target) => target.name !== source.name);
+  const policies = images.map((image) => image.pullPolicy ?? implicitPolicy(source));
+  const credential =
+    images.find((image) => image.credential !== undefined)?.credential ??
+    credentialFor(source, defaults.registries);
+  return {
+    source,
+    targets: [...new Map(targets.map((target) => [target.name, target])).values()],
+    pullPolicy: policies.find((policy) => policy === "Always") ?? policies[0] ?? "IfNotPresent",
+    required: images.some((image) => image.required),
+    pin: images.some((image) => image.pin ?? defaults.pin),
+    timeout: Math.max(...images.map((image) => image.timeout ?? defaults.timeout)),
+    ...(credential === undefined ? {} : { credential }),
+  };
+}
+
+/** Kubernetes' rule for an unset policy. */
+const implicitPolicy = (source: Reference): WantedImage["pullPolicy"] =>
+  source.tag === "latest" ? "implicit-Always" : "IfNotPresent";

@@ -1,0 +1,194 @@
+// The written configuration: BOSH's properties, as config.json or YAML holds them, each value parsed where it stands.
+// What entries mean together is decided in resolve.ts. Messages never repeat a value, because it may be a secret.
+import * as v from "valibot";
+import {
+  credentialFromAuth,
+  credentialFromPair,
+  registryHost,
+  type Credential,
+  type RegistryCredential,
+} from "../core/credentials.ts";
+import { parseReference } from "../core/reference.ts";
+import { parseDuration } from "../core/units.ts";
+import { LOG_LEVELS } from "./config.ts";
+import { dockerConfig } from "./docker-config.ts";
+
+const text = v.string("must be text (quote it)");
+const filled = v.pipe(text, v.nonEmpty("must not be empty"));
+const flag = v.boolean("must be true or false");
+
+/** A schema that turns a text into a value by `parse`, with the problem that `parse` tells where it cannot. */
+const parsed = <Value>(message: string, parse: (text: string) => Value | undefined) =>
+  v.pipe(
+    v.string(message),
+    v.rawTransform(({ dataset, addIssue, NEVER }) => {
+      const value = parse(dataset.value);
+      if (value !== undefined) return value;
+      addIssue({ message });
+      return NEVER;
+    }),
+  );
+
+const reference = v.pipe(
+  text,
+  v.rawTransform(({ dataset, addIssue, NEVER }) => {
+    const result = parseReference(dataset.value);
+    if (result.ok) return result.reference;
+    addIssue({ message: result.problem });
+    return NEVER;
+  }),
+);
+const target = v.pipe(
+  reference,
+  v.check(
+    (to) => to.digest === undefined,
+    "must be a name with a tag: a digest cannot be given to another name",
+  ),
+);
+
+/** One target or a list; chosen by the value's type, so that a problem is told of the element and not of the choice. */
+const targets = v.lazy((given) =>
+  Array.isArray(given)
+    ? v.array(target)
+    : v.pipe(
+        target,
+        v.transform((only) => [only]),
+      ),
+);
+
+const duration = parsed(
+  'must be a duration such as "500ms", "60s" or "1h30m", at most 24 days',
+  parseDuration,
+);
+const positiveDuration = v.pipe(duration, v.minValue(1, "must be longer than zero"));
+const host = parsed("must be a registry host such as harbor.example.com or 10.0.0.5:5000", (written) => {
+  const name = registryHost(written);
+  const result = parseReference(`${name}/any`);
+  return result.ok && result.reference.domain === name ? name : undefined;
+});
+const absolutePath = parsed("must be an absolute path without control characters", (path) =>
+  /^\/\P{Cc}*$/u.test(path) ? path : undefined,
+);
+/** Not beginning with `-`, which a tool would read as an option. */
+const namespace = parsed(
+  "must be a containerd namespace: letters and digits, with single . _ - between",
+  (name) => (/^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$/u.test(name) ? name : undefined),
+);
+
+function wholeNumber(least: number, most: number) {
+  const message = `must be a whole number from ${least} to ${most}`;
+  return v.pipe(v.number(message), v.integer(message), v.minValue(least, message), v.maxValue(most, message));
+}
+
+const strict = <Entries extends v.ObjectEntries>(entries: Entries) =>
+  v.strictObject(entries, (issue) => {
+    if (issue.expected === "never") return "is not a property that this job knows";
+    return issue.expected === "Object" ? "must be a set of properties" : "is missing";
+  });
+
+const credentialEntries = {
+  auth: v.optional(parsed("must be base64 of user:password", credentialFromAuth)),
+  username: v.optional(
+    v.pipe(
+      filled,
+      v.check((user) => !user.includes(":"), "must not contain a colon"),
+    ),
+  ),
+  password: v.optional(text),
+};
+interface WrittenCredential {
+  auth?: Credential | undefined;
+  username?: string | undefined;
+  password?: string | undefined;
+}
+const onePair = (entry: WrittenCredential): boolean =>
+  (entry.username === undefined) === (entry.password === undefined);
+const oneForm = (entry: WrittenCredential): boolean =>
+  entry.auth === undefined || entry.username === undefined;
+const PAIR = "needs username and password together";
+const FORM = "has both auth and username: give one of them";
+
+/** `auth` or `username` and `password` become one `credential`. */
+function withCredential<Entry extends WrittenCredential>({ auth, username, password, ...rest }: Entry) {
+  const pair =
+    username === undefined || password === undefined ? undefined : credentialFromPair(username, password);
+  return { ...rest, credential: auth ?? pair };
+}
+
+export const imageSchema = v.pipe(
+  strict({
+    name: reference,
+    ...credentialEntries,
+    retagAs: v.optional(targets, []),
+    pullPolicy: v.optional(v.picklist(["Always", "IfNotPresent"], "must be Always or IfNotPresent")),
+    required: v.optional(flag, true),
+    pin: v.optional(flag),
+    timeout: v.optional(positiveDuration),
+  }),
+  v.check((entry) => onePair(entry), PAIR),
+  v.check((entry) => oneForm(entry), FORM),
+  v.transform((entry) => withCredential(entry)),
+);
+export type WrittenImage = v.InferOutput<typeof imageSchema>;
+
+const registry = v.pipe(
+  strict({ host, ...credentialEntries }),
+  v.check((entry) => onePair(entry), PAIR),
+  v.check((entry) => oneForm(entry), FORM),
+  v.transform((entry) => withCredential(entry)),
+  v.rawTransform(({ dataset: { value }, addIssue, NEVER }): RegistryCredential => {
+    if (value.credential !== undefined) return { host: value.host, credential: value.credential };
+    addIssue({ message: "has no credentials: give auth, or username and password" });
+    return NEVER;
+  }),
+);
+
+const retry = strict({
+  attempts: v.optional(wholeNumber(1, 100), 5),
+  min_delay: v.optional(duration, "1s"),
+  max_delay: v.optional(duration, "30s"),
+});
+
+const containerd = strict({
+  crictl: v.optional(absolutePath, "/var/vcap/packages/containerd/bin/crictl"),
+  ctr: v.optional(absolutePath, "/var/vcap/packages/containerd/bin/ctr"),
+  socket: v.optional(absolutePath, "/var/vcap/sys/run/containerd/containerd.sock"),
+  namespace: v.optional(namespace, "k8s.io"),
+  ready_timeout: v.optional(positiveDuration, "120s"),
+});
+
+/** Every property with its default, as in bosh-release/jobs/import-images/spec. Durations come out in milliseconds. */
+export const configSchema = strict({
+  images: v.array(imageSchema, "must be a list"),
+  registries: v.optional(v.array(registry, "must be a list"), []),
+  docker_config: v.optional(dockerConfig, {}),
+  pin: v.optional(flag, true),
+  on_failure: v.optional(v.picklist(["fail", "warn"], "must be fail or warn"), "fail"),
+  concurrency: v.optional(
+    v.union([v.literal("auto"), wholeNumber(1, 64)], 'must be "auto" or a whole number from 1 to 64'),
+    "auto",
+  ),
+  retry: v.optional(retry, {}),
+  stall_timeout: v.optional(positiveDuration, "60s"),
+  image_timeout: v.optional(positiveDuration, "30m"),
+  deadline: v.optional(positiveDuration, "60m"),
+  start_jitter: v.optional(duration, "0s"),
+  disk: v.optional(strict({ min_free_percent: v.optional(wholeNumber(0, 99), 0) }), {}),
+  containerd: v.optional(containerd, {}),
+  allow_credentials_in_argv: v.optional(flag, false),
+  log_level: v.optional(v.picklist(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(", ")}`), "info"),
+});
+export type WrittenConfig = v.InferOutput<typeof configSchema>;
+
+/** Properties whose empty text counts as not given, as in the bash release. */
+const EMPTY_IS_UNSET = new Set(["auth", "retagAs", "username", "password", "docker_config"]);
+
+/** Drops what counts as not given: null anywhere (what BOSH makes of an unset property), and some empty texts. */
+export function withoutUnset(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutUnset);
+  if (typeof value !== "object" || value === null) return value;
+  const kept = Object.entries(value).filter(
+    ([key, entry]) => entry !== null && !(entry === "" && EMPTY_IS_UNSET.has(key)),
+  );
+  return Object.fromEntries(kept.map(([key, entry]) => [key, withoutUnset(entry)]));
+}

@@ -1,0 +1,147 @@
+// The plan is a value: what the operator wants, held against what the node has. Nothing here does anything.
+import type { Credential } from "./credentials.ts";
+import type { Reference } from "./reference.ts";
+
+export type PullPolicy = "Always" | "IfNotPresent";
+
+/** One image to have, with everything that was said about it; entries of one source are already merged. */
+export interface WantedImage {
+  readonly source: Reference;
+  /** Further names of the same image, without the source. */
+  readonly targets: readonly Reference[];
+  /** `implicit`: nobody asked for freshness, Kubernetes' rule for `:latest` did. */
+  readonly pullPolicy: PullPolicy | "implicit-Always";
+  readonly required: boolean;
+  readonly pin: boolean;
+  /** Milliseconds for this image with all its attempts. */
+  readonly timeout: number;
+  readonly credential?: Credential;
+}
+
+/** An image as CRI lists it. */
+export interface PresentImage {
+  /** Digest of the image's configuration, what CRI calls the image id. */
+  readonly id: string;
+  /** Every name that CRI resolves to it, tags and digests, normalised. */
+  readonly names: readonly string[];
+  /** Compressed bytes. */
+  readonly size: number;
+  readonly pinned: boolean;
+}
+
+/** What is on the node: CRI's listing, and which names carry which of the two pin labels. */
+export interface NodeState {
+  readonly byName: ReadonlyMap<string, PresentImage>;
+  /** Names that carry the CRI's own pin label, whoever set it. */
+  readonly pinned: ReadonlySet<string>;
+  /** Names that this agent pinned. */
+  readonly ours: ReadonlySet<string>;
+}
+
+export interface PullDecision {
+  readonly pull: boolean;
+  readonly why: string;
+}
+
+export interface TagDecision {
+  readonly target: Reference;
+  readonly action: "keep" | "create" | "move";
+  readonly why: string;
+}
+
+export interface PlannedImage {
+  readonly image: WantedImage;
+  readonly decision: PullDecision;
+  /** As far as it is known before the pull, which may bring another image under the source's name. */
+  readonly tags: readonly TagDecision[];
+  /** Names that will be pinned, because their labels lack it or a pull or tag drops it. */
+  readonly pins: readonly string[];
+}
+
+export interface Plan {
+  readonly images: readonly PlannedImage[];
+  /** Names pinned by an earlier run that are no longer wanted, or no longer wanted pinned. */
+  readonly unpin: readonly string[];
+}
+
+export function nodeState(
+  images: readonly PresentImage[],
+  pinned: Iterable<string>,
+  ours: Iterable<string>,
+): NodeState {
+  const byName = new Map(images.flatMap((image) => image.names.map((name) => [name, image] as const)));
+  return { byName, pinned: new Set(pinned), ours: new Set(ours) };
+}
+
+/** Source first, then the further names. */
+export const namesOf = (image: WantedImage): string[] =>
+  [image.source, ...image.targets].map((reference) => reference.name);
+
+/**
+ * Decides everything from one look at the node.
+ * @param pinning false where the runtime ignores pins: then nothing is pinned, and nothing unpinned
+ */
+export function planImport(wanted: readonly WantedImage[], node: NodeState, pinning: boolean): Plan {
+  const images = wanted.map((image) => planImage(image, node, pinning));
+  const keep = new Set(wanted.filter((image) => image.pin).flatMap(namesOf));
+  const unpin = pinning ? [...node.ours].filter((name) => !keep.has(name)).toSorted() : [];
+  return { images, unpin };
+}
+
+/** The part of a plan for some sources only; then nothing is unpinned, because the rest of the list was not looked at. */
+export function narrow(plan: Plan, only: ReadonlySet<string>): Plan {
+  if (only.size === 0) return plan;
+  return { images: plan.images.filter(({ image }) => only.has(image.source.name)), unpin: [] };
+}
+
+function planImage(image: WantedImage, node: NodeState, pinning: boolean): PlannedImage {
+  const decision = decidePull(image, node);
+  const present = node.byName.get(image.source.name);
+  const tags = image.targets.map((target) => decideTag(target, present?.id, node));
+  const changed = new Set(tags.filter((tag) => tag.action !== "keep").map((tag) => tag.target.name));
+  if (decision.pull) changed.add(image.source.name);
+  const pins = namesOf(image).filter((name) => changed.has(name) || !node.pinned.has(name));
+  return { image, decision, tags, pins: image.pin && pinning ? pins : [] };
+}
+
+function decidePull(image: WantedImage, node: NodeState): PullDecision {
+  const present = node.byName.has(image.source.name);
+  if (!present) return { pull: true, why: "not on this node" };
+  switch (image.pullPolicy) {
+    case "IfNotPresent":
+      return { pull: false, why: image.source.digest === undefined ? "present" : "present, by its digest" };
+    case "Always":
+      return { pull: true, why: "present, but pullPolicy is Always" };
+    case "implicit-Always":
+      return {
+        pull: true,
+        why: "present, but :latest is looked up anew (set pullPolicy: IfNotPresent to keep it)",
+      };
+  }
+}
+
+/**
+ * Names are compared by image, never by their text alone: a target that exists may point elsewhere.
+ * @param id of the source's image, as far as it is known
+ */
+export function decideTag(target: Reference, id: string | undefined, node: NodeState): TagDecision {
+  const current = node.byName.get(target.name);
+  if (current === undefined) return { target, action: "create", why: "not on this node" };
+  if (id === undefined) return { target, action: "move", why: "may point to another image" };
+  if (current.id !== id) return { target, action: "move", why: "points to another image" };
+  return { target, action: "keep", why: "points to this image" };
+}
+
+/**
+ * Longest first by a size known from an earlier run, so that the biggest image does not start last and run alone.
+ * Unknown ones keep the list's order, before the known: any of them may be the biggest.
+ * @param sizes compressed bytes by source name
+ */
+export function longestFirst(
+  images: readonly PlannedImage[],
+  sizes: ReadonlyMap<string, number>,
+): PlannedImage[] {
+  const size = (planned: PlannedImage): number =>
+    sizes.get(planned.image.source.name) ?? Number.POSITIVE_INFINITY;
+  return images.toSorted((a, b) => (size(a) === size(b) ? 0 : size(b) - size(a)));
+}

@@ -1,0 +1,27 @@
+// What a version of containerd or crictl can do. Facts read in their sources and measured; see README, "How it works".
+import { coerce, gte, satisfies, type SemVer } from "semver";
+
+/** Parses `v1.6.20~ds1`, `1.7.35`, `v2.4.2-dirty`; undefined for `unknown` and the like. */
+export const parseVersion = (text: string): SemVer | undefined => coerce(text) ?? undefined;
+
+/** Since 2.1.0 three downloads are shared by the whole node; before it was three for each image. */
+export const hasNodeWideDownloadLimit = (containerd: SemVer): boolean => gte(containerd, "2.1.0");
+
+/** Older ones ignore a pinned label set on an image they already list, so the kubelet collects it all the same. */
+export const canPin = (containerd: SemVer): boolean =>
+  satisfies(containerd, ">=1.6.25 <1.7.0 || >=1.7.10", { includePrerelease: true });
+
+/** `CRICTL_AUTH`. A crictl that does not tell its version is a private build, and taken to be recent. */
+export const takesCredentialsFromEnvironment = (crictl: SemVer | undefined): boolean =>
+  crictl === undefined || gte(crictl, "1.24.0");
+
+/** Bounds of automatic concurrency where each image has its own downloads. */
+const FEWEST = 4;
+const MOST = 8;
+/** Behind a node-wide limit more images gain nothing but overlap of resolving and unpacking with downloading. */
+const NODE_WIDE = 3;
+
+/** Images at once when the operator leaves it to us. */
+export function automaticConcurrency(containerd: SemVer, cpus: number): number {
+  return hasNodeWideDownloadLimit(containerd) ? NODE_WIDE : Math.min(MOST, Math.max(FEWEST, 2 * cpus));
+}

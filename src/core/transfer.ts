@@ -1,0 +1,95 @@
+// One image's download as seen from containerd's content store: how far it is, and whether it still moves.
+import type { Progress } from "./run-state.ts";
+
+/** A blob of an image, from its manifest. */
+export interface Layer {
+  readonly digest: string;
+  readonly size: number;
+}
+
+/** What the content store shows at one moment. */
+export interface Sample {
+  /** Bytes so far of every download in progress, by digest; of all images. */
+  readonly ingests: ReadonlyMap<string, number>;
+  /** Digests of finished blobs. */
+  readonly finished: ReadonlySet<string>;
+  /** Epoch milliseconds. */
+  readonly at: number;
+}
+
+export function progressOf(layers: readonly Layer[], sample: Sample): Progress {
+  const received = layers.reduce((sum, layer) => {
+    if (sample.finished.has(layer.digest)) return sum + layer.size;
+    return sum + Math.min(sample.ingests.get(layer.digest) ?? 0, layer.size);
+  }, 0);
+  return {
+    received,
+    total: layers.reduce((sum, layer) => sum + layer.size, 0),
+    layersDone: layers.filter((layer) => sample.finished.has(layer.digest)).length,
+    layers: layers.length,
+  };
+}
+
+/** What one attempt has shown so far; a value, advanced sample by sample. */
+export interface Movement {
+  /** Downloads in progress, by digest: the last size, when it last grew, and whether it grew in this attempt at all. */
+  readonly open: ReadonlyMap<
+    string,
+    { readonly size: number; readonly since: number; readonly grew: boolean }
+  >;
+  /** Whether this attempt was seen downloading: from then on, silence without an open download is unpacking. */
+  readonly begun: boolean;
+  /** Since when there is nothing to see of this image: its reference is being resolved, or it is queued. */
+  readonly idleSince: number;
+  /** When any download of the node last moved. */
+  readonly nodeSince: number;
+}
+
+export const startMovement = (at: number): Movement => ({
+  open: new Map(),
+  begun: false,
+  idleSince: at,
+  nodeSince: at,
+});
+
+/**
+ * @param layers of this image; undefined while its manifest is unknown
+ * @param nodeMoved whether any download of the node grew since the last sample
+ */
+export function advance(
+  movement: Movement,
+  layers: readonly Layer[] | undefined,
+  nodeMoved: boolean,
+  sample: Sample,
+): Movement {
+  const open = new Map(
+    (layers ?? []).flatMap((layer) => {
+      const size = sample.ingests.get(layer.digest);
+      // A full blob is being checked and written out, which may take long on a slow disk and is no stall.
+      if (size === undefined || size >= layer.size) return [];
+      const last = movement.open.get(layer.digest);
+      if (last !== undefined && size <= last.size) return [[layer.digest, last] as const];
+      return [[layer.digest, { size, since: sample.at, grew: last !== undefined }] as const];
+    }),
+  );
+  const begun = movement.begun || open.size > 0;
+  const complete = layers?.every((layer) => sample.finished.has(layer.digest)) ?? false;
+  return {
+    open,
+    begun,
+    idleSince: begun || complete ? sample.at : movement.idleSince,
+    nodeSince: nodeMoved ? sample.at : movement.nodeSince,
+  };
+}
+
+/**
+ * Milliseconds for which the image has been waiting for bytes that should come. Behind containerd 2.1's node-wide
+ * limit a download that never grew may only be queued, and then counts from the last movement of the whole node.
+ */
+export function stalledFor(movement: Movement, nodeWideLimit: boolean, at: number): number {
+  const queuedUntil = nodeWideLimit ? movement.nodeSince : 0;
+  const waits = [...movement.open.values()].map(
+    ({ since, grew }) => at - (grew ? since : Math.max(since, queuedUntil)),
+  );
+  return Math.max(0, at - Math.max(movement.idleSince, queuedUntil), ...waits);
+}

@@ -1,0 +1,20 @@
+// What the program has of the process it runs in. Made in main.ts, the only module that touches `process`.
+import type { Paths } from "./paths.ts";
+
+export interface Output {
+  write(text: string): void;
+  /** Columns of a terminal; undefined where there is none. */
+  readonly columns: number | undefined;
+}
+
+export interface Edge {
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly paths: Paths;
+  readonly pid: number;
+  readonly cpus: number;
+  /** Aborted with an Interruption by SIGTERM, SIGINT and SIGHUP. */
+  readonly signal: AbortSignal;
+  /** Tells which of them it was. */
+  readonly stoppedBy: () => NodeJS.Signals | undefined;
+}

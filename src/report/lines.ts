@@ -1,0 +1,89 @@
+// The run as lines, for BOSH's logs and pipes: one at each transition, and one every half minute while pulls go on.
+import type { ImageState, RunEvent, RunState } from "../core/run-state.ts";
+import { totals } from "../core/run-state.ts";
+import type { Output } from "../edge.ts";
+import { formatBytes, formatDuration } from "../core/units.ts";
+import type { Sink } from "./run-log.ts";
+import { oneLine } from "./summary.ts";
+
+/** Milliseconds between two lines of progress. */
+const PROGRESS_EVERY = 30_000;
+
+/** Writes each transition with its time, and every half minute what goes on. */
+export function linesSink(output: Output): Disposable & { readonly sink: Sink } {
+  let latest: RunState | undefined;
+  const write = (text: string): void => output.write(`${new Date().toISOString().slice(11, 19)}Z ${text}\n`);
+  const timer = setInterval(() => {
+    if (latest?.phase === "importing") write(progressLine(latest));
+  }, PROGRESS_EVERY).unref();
+  return {
+    sink: (event, state) => {
+      latest = state;
+      const text = eventLine(event, state);
+      if (text !== undefined) write(text);
+    },
+    [Symbol.dispose]: () => clearInterval(timer),
+  };
+}
+
+/** A transition in words; undefined for events that are told elsewhere, or not worth a line. */
+function eventLine(event: RunEvent, state: RunState): string | undefined {
+  switch (event.type) {
+    case "waiting":
+      return `waiting: ${event.why}`;
+    case "runtime-ready":
+      return `containerd ${event.containerd}, ${event.concurrency} images at once`;
+    case "planned": {
+      const pulls = event.plan.images.filter(({ decision }) => decision.pull).length;
+      return `${event.plan.images.length} images: ${pulls} to pull, ${event.plan.images.length - pulls} present`;
+    }
+    case "attempt-started":
+      return `pulling ${event.image}${event.attempt === 1 ? "" : ` (attempt ${event.attempt})`}`;
+    case "attempt-failed":
+      return event.retryIn === undefined ? undefined : retryLine(event, event.retryIn);
+    case "pulled":
+      return `pulled ${event.image}${sinceStart(state.images.get(event.image))}`;
+    case "tagged":
+      return `${event.moved ? "moved tag" : "tagged"} ${event.target} -> ${event.image}`;
+    case "unpinned":
+      return `unpinned ${event.name}`;
+    case "image-failed":
+      return `FAILED ${event.image} in ${event.step} (${event.failure.class}): ${oneLine(event.failure.message)}`;
+    case "warning":
+      return `warning: ${oneLine(event.message)}`;
+    case "run-started":
+    case "progress":
+    case "pinned":
+    case "image-done":
+    case "verifying":
+    case "run-ended":
+      return undefined;
+  }
+}
+
+function retryLine(
+  { image, attempt, failure }: Extract<RunEvent, { type: "attempt-failed" }>,
+  retryIn: number,
+): string {
+  const when = retryIn === 0 ? "at once" : `in ${formatDuration(retryIn)}`;
+  return `attempt ${attempt} of ${image} failed (${failure.class}), next ${when}: ${oneLine(failure.message)}`;
+}
+
+const sinceStart = (image: ImageState | undefined): string =>
+  image?.startedAt === undefined ? "" : ` in ${formatDuration(Date.now() - image.startedAt)}`;
+
+/** What goes on, for a log that nobody scrolls back in. */
+function progressLine(state: RunState): string {
+  const images = [...state.images.values()];
+  const pulling = images.filter(({ phase }) => phase === "pulling" || phase === "retrying");
+  const { unfinished } = totals(images);
+  const done = images.length - unfinished;
+  return `${done} of ${images.length} images done; ${pulling.map(pullingText).join(", ") || "nothing is being pulled"}`;
+}
+
+function pullingText({ name, progress, phase }: ImageState): string {
+  if (phase === "retrying") return `${name} waits for its next attempt`;
+  if (progress?.total === undefined) return `${name} is being looked up`;
+  const { received, total, layers, layersDone } = progress;
+  return `${name} ${formatBytes(received)} of ${formatBytes(total)} (${layersDone} of ${layers} layers)`;
+}

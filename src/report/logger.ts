@@ -1,0 +1,94 @@
+// The one door to pino: events as JSON lines, one each, with a constant message and everything else in fields.
+import path from "node:path";
+import { pino, type Level, type Logger } from "pino";
+import type { LogLevel } from "../config/config.ts";
+import type { RunEvent } from "../core/run-state.ts";
+import type { Edge } from "../edge.ts";
+import { build } from "../version.ts";
+import type { Sink } from "./run-log.ts";
+
+/** The log of one run. A log that cannot be written is told on stderr, and never fails a run. */
+export function openRunLog(edge: Edge, level: LogLevel, runId: string): Disposable & { readonly sink: Sink } {
+  try {
+    const file = openLog(path.join(edge.paths.log, "import-images.log"), level, runId);
+    file.logger.info(
+      { event: "started", version: build.version, commit: build.commit, pid: edge.pid },
+      "started",
+    );
+    return { sink: (event) => logEvent(file.logger, event), [Symbol.dispose]: file.close };
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    edge.stderr.write(`warning: no log file in ${edge.paths.log}: ${why}\n`);
+    return { sink: () => {}, [Symbol.dispose]: () => {} };
+  }
+}
+
+/** Appending suits logrotate's copytruncate; writing synchronously loses nothing when the process ends. */
+function openLog(file: string, level: LogLevel, runId: string) {
+  const destination = pino.destination({ dest: file, append: true, mkdir: true, sync: true, mode: 0o640 });
+  const logger = pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    destination,
+  ).child({ run: runId });
+  return { logger, close: () => destination.end() };
+}
+
+/** Writes one event; what an event holds beyond its type becomes fields. */
+function logEvent(logger: Logger, event: RunEvent): void {
+  const { level, message } = LINES[event.type];
+  logger[level]({ event: event.type, ...fieldsOf(event) }, message);
+}
+
+const LINES: Readonly<Record<RunEvent["type"], { readonly level: Level; readonly message: string }>> = {
+  "run-started": { level: "info", message: "run started" },
+  waiting: { level: "info", message: "waiting" },
+  "runtime-ready": { level: "info", message: "container runtime ready" },
+  planned: { level: "info", message: "planned" },
+  "attempt-started": { level: "info", message: "pull started" },
+  "attempt-failed": { level: "warn", message: "pull failed" },
+  progress: { level: "debug", message: "pull goes on" },
+  pulled: { level: "info", message: "image pulled" },
+  tagged: { level: "info", message: "image tagged" },
+  pinned: { level: "info", message: "image pinned" },
+  unpinned: { level: "info", message: "image unpinned" },
+  "image-done": { level: "info", message: "image verified" },
+  "image-failed": { level: "error", message: "image failed" },
+  warning: { level: "warn", message: "warning" },
+  verifying: { level: "debug", message: "verifying" },
+  "run-ended": { level: "info", message: "run ended" },
+};
+
+function fieldsOf(event: RunEvent): object {
+  switch (event.type) {
+    case "run-started":
+      return { images: event.images.length };
+    case "planned":
+      return planFields(event.plan);
+    case "attempt-failed":
+    case "image-failed": {
+      const { type: _, failure, ...rest } = event;
+      return { ...rest, class: failure.class, error: failure.message };
+    }
+    case "image-done": {
+      const { type: _, verified, ...rest } = event;
+      return { ...rest, ...verified };
+    }
+    case "progress":
+      return { image: event.image, ...event.progress };
+    default: {
+      const { type: _, ...rest } = event;
+      return rest;
+    }
+  }
+}
+
+const planFields = ({ images, unpin }: Extract<RunEvent, { type: "planned" }>["plan"]) => ({
+  pull: images.filter(({ decision }) => decision.pull).map(({ image }) => image.source.name),
+  present: images.filter(({ decision }) => !decision.pull).length,
+  unpin,
+});

@@ -1,0 +1,119 @@
+// status.json: the run's state, written so that a reader never sees half of it and a crash leaves the last true one.
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import * as v from "valibot";
+import type { RunState } from "../core/run-state.ts";
+import { totals } from "../core/run-state.ts";
+
+/** At most one write in this many milliseconds: a thousand images change state several thousand times. */
+const PACE = 200;
+
+/** What an earlier run left, as far as it can be read. */
+export interface EarlierStatus {
+  /** Compressed bytes by source name. */
+  readonly sizes: ReadonlyMap<string, number>;
+  /** Who wrote it, for a message. */
+  readonly holder: string;
+  readonly status: StatusJson;
+}
+
+const statusSchema = v.looseObject({
+  run: v.string(),
+  pid: v.number(),
+  phase: v.string(),
+  startedAt: v.string(),
+  endedAt: v.optional(v.string()),
+  exitCode: v.optional(v.number()),
+  stopped: v.optional(v.string()),
+  totals: v.looseObject({ unfinished: v.number() }),
+  images: v.array(v.looseObject({ name: v.string(), size: v.optional(v.number()) })),
+});
+type StatusJson = v.InferOutput<typeof statusSchema>;
+
+/** Undefined when there is none, or none that this version can read. */
+export async function readStatus(directory: string): Promise<EarlierStatus | undefined> {
+  try {
+    const status = v.parse(
+      statusSchema,
+      JSON.parse(await readFile(path.join(directory, "status.json"), "utf8")),
+    );
+    const sizes = status.images.flatMap(({ name, size }) =>
+      size === undefined ? [] : [[name, size] as const],
+    );
+    const holder = `run ${status.run}, pid ${status.pid}, since ${status.startedAt}`;
+    return { sizes: new Map(sizes), holder, status };
+  } catch {
+    return undefined;
+  }
+}
+
+export interface StatusFile extends Disposable {
+  update(state: RunState): void;
+  /** Writes what has not been written yet. */
+  flush(): void;
+}
+
+/** @param onProblem told once when the file cannot be written, which never fails a run */
+export function statusFile(directory: string, onProblem: (why: string) => void): StatusFile {
+  let pending: RunState | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let broken = false;
+  const write = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (pending === undefined || broken) return;
+    try {
+      writeAtomically(path.join(directory, "status.json"), `${JSON.stringify(toJson(pending), null, 1)}\n`);
+    } catch (error) {
+      broken = true;
+      onProblem(`status.json cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    pending = undefined;
+  };
+  return {
+    update: (state) => {
+      pending = state;
+      timer ??= setTimeout(write, PACE);
+    },
+    flush: write,
+    [Symbol.dispose]: write,
+  };
+}
+
+/** The directory is not synced: after a power failure an older state is as true as any. */
+function writeAtomically(file: string, text: string): void {
+  mkdirSync(path.dirname(file), { recursive: true });
+  const temporary = `${file}.new`;
+  writeFileSync(temporary, text, { mode: 0o640 });
+  renameSync(temporary, file);
+}
+
+const iso = (ms: number | undefined): string | undefined =>
+  ms === undefined ? undefined : new Date(ms).toISOString();
+
+/** The state for readers: ISO times, images as a list, totals beside them. `schema` rises when a field changes meaning. */
+export function toJson(state: RunState) {
+  return {
+    schema: 1,
+    run: state.runId,
+    version: state.version,
+    pid: state.pid,
+    phase: state.phase,
+    startedAt: iso(state.startedAt),
+    endedAt: iso(state.endedAt),
+    exitCode: state.exitCode,
+    stopped: state.stopped,
+    containerd: state.containerd,
+    concurrency: state.concurrency,
+    totals: totals(state.images.values()),
+    images: [...state.images.values()].map(({ startedAt, endedAt, retryAt, ...image }) => ({
+      ...image,
+      startedAt: iso(startedAt),
+      endedAt: iso(endedAt),
+      retryAt: iso(retryAt),
+    })),
+    unpinned: state.unpinned,
+    warnings: state.warnings,
+  };
+}

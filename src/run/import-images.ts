@@ -1,0 +1,141 @@
+// The run itself: wait, look, plan, work, verify. Everything that happens goes out as an event; nothing is returned.
+import type { SemVer } from "semver";
+import type { Config } from "../config/config.ts";
+import { narrow, planImport, type NodeState, type Plan } from "../core/plan.ts";
+import { automaticConcurrency, canPin, hasNodeWideDownloadLimit } from "../core/runtime-version.ts";
+import type { Emit } from "../core/run-state.ts";
+import type { ContentStore, ImageRuntime } from "../runtime/image-runtime.ts";
+import { diskGuard } from "./disk.ts";
+import { holds as holdsFor, type Holds } from "./holds.ts";
+import { observer as observerFor, type Observer } from "./observer.ts";
+import { pause } from "./pause.ts";
+import { puller } from "./pull.ts";
+import { requireTools, waitUntilReady } from "./ready.ts";
+import { registryHealth } from "./registry-health.ts";
+import type { Stopper } from "./stopper.ts";
+import { lookAtNode, settle } from "./verify.ts";
+import { workOff } from "./work.ts";
+
+export interface RunOptions {
+  readonly config: Config;
+  /** Source names to which the run is narrowed; all when empty. */
+  readonly only: ReadonlySet<string>;
+  readonly runtime: ImageRuntime & ContentStore;
+  readonly emit: Emit;
+  readonly stop: Stopper;
+  /** Compressed bytes by source name, from an earlier run. */
+  readonly sizes: ReadonlyMap<string, number>;
+  /** Milliseconds between two looks at the downloads. */
+  readonly lookEvery: number;
+  readonly cpus: number;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+  /** From 0 to 1. */
+  readonly random: () => number;
+}
+
+/** @throws ExitError (runtime not ready), or the Interruption that stopped it */
+export async function importImages(options: RunOptions): Promise<void> {
+  const { config, runtime, emit, stop } = options;
+  requireTools(config.containerd);
+  await pause(config.startJitter * options.random(), stop.signal);
+  const version = await ready(options, stop.signal);
+  const holds = holdsFor(runtime);
+  const [node] = await Promise.all([lookAtNode(runtime), holds.sweep()]);
+  const pinning = canPin(version);
+  const plan = narrow(planImport(config.images, node, pinning), options.only);
+  announce(options, version, plan);
+
+  const crew = gather(options, { version, holds, node });
+  try {
+    const expected = await workOff({
+      ...crew,
+      stop,
+      node,
+      pinning,
+      emit,
+      runtime,
+      plan,
+      retry: config.retry,
+    });
+    for (const name of plan.unpin) await unpin(options, name);
+    emit({ type: "verifying" });
+    await settle({ runtime, emit, pinning, expected, untouched: isUntouched(plan) ? node : undefined });
+  } finally {
+    crew.observer.stop();
+    await holds.releaseAll();
+  }
+  stop.throwIfFatal();
+}
+
+async function ready({ config, runtime, emit }: RunOptions, signal: AbortSignal): Promise<SemVer> {
+  const why = `containerd at ${config.containerd.socket} does not answer yet`;
+  return waitUntilReady(runtime, config.containerd, signal, () =>
+    emit({ type: "waiting", phase: "waiting-for-runtime", why }),
+  );
+}
+
+const concurrencyOf = ({ config, cpus }: RunOptions, version: SemVer): number =>
+  config.concurrency === "auto" ? automaticConcurrency(version, cpus) : config.concurrency;
+
+function announce(options: RunOptions, version: SemVer, plan: Plan): void {
+  const { emit, config } = options;
+  emit({ type: "runtime-ready", containerd: version.version, concurrency: concurrencyOf(options, version) });
+  emit({ type: "planned", plan });
+  if (!canPin(version) && config.images.some((image) => image.pin)) {
+    const message = `containerd ${version.version} is too old to pin images (1.6.25, 1.7.10 and later can): the kubelet may delete them when the disk fills`;
+    emit({ type: "warning", message });
+  }
+}
+
+interface Circumstances {
+  readonly version: SemVer;
+  readonly holds: Holds;
+  readonly node: NodeState;
+}
+
+/** The parts that pull, wired together. */
+function gather(options: RunOptions, { version, holds, node }: Circumstances) {
+  const { config, runtime, emit, stop, now, random } = options;
+  const nodeWideLimit = hasNodeWideDownloadLimit(version);
+  const observer: Observer = observerFor({
+    content: runtime,
+    holds,
+    emit,
+    stallTimeout: config.stallTimeout,
+    interval: Math.min(options.lookEvery, config.stallTimeout / 4),
+    patience: config.containerd.readyTimeout,
+    nodeWideLimit,
+    complete: [...node.byName.values()].map((image) => image.id),
+    now,
+  });
+  const disk = diskGuard(() => runtime.imageDirectory(), config.minFreePercent, emit);
+  const pull = puller({
+    runtime,
+    concurrency: concurrencyOf(options, version),
+    policy: config.retry,
+    health: registryHealth(config.retry, now, random),
+    emit,
+    signal: stop.signal,
+    watch: observer.watch,
+    admit: disk.admit,
+    untilReady: () => ready(options, stop.signal).catch(stop.runtimeLost),
+    now,
+    random,
+  });
+  // Order matters only where each image has its own downloads; behind a node-wide limit the list's order is the operator's.
+  return { observer, disk, pull, sizes: nodeWideLimit ? new Map<string, number>() : options.sizes };
+}
+
+async function unpin({ runtime, emit }: RunOptions, name: string): Promise<void> {
+  await runtime.unpin(name);
+  emit({ type: "unpinned", name });
+}
+
+/** Nothing was to be done, so the first look at the node is the proof as well. */
+const isUntouched = ({ images, unpin: names }: Plan): boolean =>
+  names.length === 0 &&
+  images.every(
+    ({ decision, tags, pins }) =>
+      !decision.pull && pins.length === 0 && tags.every((tag) => tag.action === "keep"),
+  );

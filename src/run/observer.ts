@@ -1,0 +1,199 @@
+// Looks at containerd's content store while images are pulled. One observation feeds three uses: the progress that is
+// shown, the detection of stalls, and the hold on finished layers that lets a later attempt go on from them.
+import { setTimeout as sleep } from "node:timers/promises";
+import { isFrom, isManifest, layersOf, partsOf } from "../core/manifest.ts";
+import type { WantedImage } from "../core/plan.ts";
+import type { Emit } from "../core/run-state.ts";
+import {
+  advance,
+  progressOf,
+  stalledFor,
+  startMovement,
+  type Layer,
+  type Movement,
+  type Sample,
+} from "../core/transfer.ts";
+import { formatDuration } from "../core/units.ts";
+import type { Blob, ContentStore } from "../runtime/image-runtime.ts";
+import type { Holds } from "./holds.ts";
+import { Interruption } from "./interruption.ts";
+
+export interface ObserverOptions {
+  readonly content: Pick<ContentStore, "ingests" | "blobs" | "read">;
+  readonly holds: Holds;
+  readonly emit: Emit;
+  /** Milliseconds without a byte after which an attempt is ended. */
+  readonly stallTimeout: number;
+  /** Milliseconds between two looks. */
+  readonly interval: number;
+  /** Milliseconds after which a containerd that does not answer the observer counts as lost. */
+  readonly patience: number;
+  readonly nodeWideLimit: boolean;
+  /** Ids of images that are complete, whose manifests are therefore not what is being pulled. */
+  readonly complete: Iterable<string>;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+}
+
+export interface Observer {
+  /** Watches one attempt, and aborts it when it stalls. @returns how to stop watching */
+  readonly watch: (image: WantedImage, abort: AbortController) => () => void;
+  /** The image needs no further attempt: what was held for it is released. @param id when it was pulled */
+  readonly done: (image: WantedImage, id?: string) => Promise<void>;
+  readonly stop: () => void;
+}
+
+/** Attempts shorter than this are never looked at: small images cost nothing. */
+const FIRST_LOOK = 250;
+
+interface Attempt {
+  readonly image: WantedImage;
+  readonly abort: AbortController;
+  readonly since: number;
+  movement: Movement;
+}
+
+export function observer(options: ObserverOptions): Observer {
+  const attempts = new Set<Attempt>();
+  const complete = new Set(options.complete);
+  const unfinished = new Map<string, Set<string>>();
+  const look = looker(options, complete);
+  const stopped = new AbortController();
+  let loop: Promise<void> | undefined;
+
+  const keepLooking = async (): Promise<void> => {
+    while (!stopped.signal.aborted) {
+      await sleep(nextLook(attempts, options), undefined, { signal: stopped.signal }).catch(() => {});
+      const due = [...attempts].filter((attempt) => options.now() - attempt.since >= FIRST_LOOK);
+      if (due.length > 0 && !stopped.signal.aborted) await look(due);
+    }
+  };
+
+  return {
+    watch: (image, abort) => {
+      const since = options.now();
+      const attempt = { image, abort, since, movement: startMovement(since) };
+      attempts.add(attempt);
+      unfinished.getOrInsertComputed(ownerOf(image), () => new Set()).add(image.source.name);
+      loop ??= keepLooking();
+      return () => attempts.delete(attempt);
+    },
+    done: async (image, id) => {
+      if (id !== undefined) complete.add(id);
+      const others = unfinished.get(ownerOf(image));
+      others?.delete(image.source.name);
+      if (others?.size === 0) await options.holds.release(ownerOf(image));
+    },
+    stop: () => stopped.abort(),
+  };
+}
+
+/** Tags of one repository cannot be told apart while they are pulled, so they share what is held. */
+const ownerOf = (image: WantedImage): string => `${image.source.domain}/${image.source.path}`;
+
+function nextLook(attempts: ReadonlySet<Attempt>, { interval, now }: ObserverOptions): number {
+  const fresh = [...attempts].some((attempt) => now() - attempt.since < FIRST_LOOK);
+  return fresh || attempts.size === 0 ? Math.min(FIRST_LOOK, interval) : interval;
+}
+
+/** One look at all attempts that are due. */
+function looker(options: ObserverOptions, complete: ReadonlySet<string>): (due: Attempt[]) => Promise<void> {
+  /** By manifest, of the images that were in work at the last look. */
+  let layerCache = new Map<string, Layer[]>();
+  let last: Sample | undefined;
+  let answeredAt = options.now();
+
+  const readLayers = async ({ digest }: Blob): Promise<Layer[]> =>
+    layerCache.get(digest) ?? layersOf(await options.content.read(digest));
+
+  const observe = async (due: readonly Attempt[]): Promise<void> => {
+    const sources = due.map((attempt) => attempt.image.source);
+    const sized = [...layerCache.values()].flat().map((layer) => layer.digest);
+    const [ingests, blobs] = await Promise.all([
+      options.content.ingests(),
+      options.content.blobs(sources, sized),
+    ]);
+    const sample = toSample(ingests, blobs, options.now());
+    const moved = last === undefined || hasMoved(last, sample);
+    last = sample;
+    const seen = new Map<string, Layer[]>();
+    for (const attempt of due) {
+      const manifests = manifestsFor(attempt.image, blobs, complete);
+      await Promise.all(manifests.map(({ digest }) => options.holds.hold(ownerOf(attempt.image), digest)));
+      for (const manifest of manifests) seen.set(manifest.digest, await readLayers(manifest));
+      const layers = manifests.flatMap(({ digest }) => seen.get(digest) ?? []);
+      judge(options, attempt, layers.length === 0 ? undefined : layers, moved, sample);
+    }
+    layerCache = seen;
+  };
+
+  return async (due) => {
+    try {
+      await observe(due);
+      answeredAt = options.now();
+    } catch {
+      // containerd may be restarting; the attempts find out by themselves, unless it is frozen.
+      if (options.now() - answeredAt > options.patience)
+        due.forEach((attempt) => attempt.abort.abort(lost(options)));
+    }
+  };
+}
+
+function judge(
+  options: ObserverOptions,
+  attempt: Attempt,
+  layers: readonly Layer[] | undefined,
+  moved: boolean,
+  sample: Sample,
+): void {
+  attempt.movement = advance(attempt.movement, layers, moved, sample);
+  const image = attempt.image.source.name;
+  if (layers !== undefined) options.emit({ type: "progress", image, progress: progressOf(layers, sample) });
+  if (stalledFor(attempt.movement, options.nodeWideLimit, sample.at) >= options.stallTimeout) {
+    attempt.abort.abort(stalled(options.stallTimeout, layers, sample));
+  }
+}
+
+function toSample(
+  ingests: readonly { ref: string; size: number }[],
+  blobs: readonly Blob[],
+  at: number,
+): Sample {
+  const byDigest = ingests.map(({ ref, size }) => [ref.slice(ref.indexOf("-") + 1), size] as const);
+  return { ingests: new Map(byDigest), finished: new Set(blobs.map((blob) => blob.digest)), at };
+}
+
+const hasMoved = (last: Sample, sample: Sample): boolean =>
+  sample.finished.size !== last.finished.size ||
+  sample.ingests.size !== last.ingests.size ||
+  [...sample.ingests].some(([digest, size]) => size !== last.ingests.get(digest));
+
+/** Manifests and indexes of an image's repository that belong to no complete image. */
+function manifestsFor(image: WantedImage, blobs: readonly Blob[], complete: ReadonlySet<string>): Blob[] {
+  const manifests = blobs.filter((blob) => isManifest(blob.labels) && isFrom(image.source, blob.labels));
+  const settled = new Set(
+    manifests
+      .filter(({ labels }) => partsOf(labels).some((part) => complete.has(part)))
+      .map(({ digest }) => digest),
+  );
+  return manifests.filter(
+    ({ digest, labels }) => !settled.has(digest) && !partsOf(labels).some((part) => settled.has(part)),
+  );
+}
+
+function stalled(timeout: number, layers: readonly Layer[] | undefined, sample: Sample): Interruption {
+  const quiet = `no byte came for ${formatDuration(timeout)}`;
+  if (layers === undefined)
+    return new Interruption({ class: "stall", message: `${quiet}, not even a manifest` });
+  const { layersDone, layers: count } = progressOf(layers, sample);
+  return new Interruption({
+    class: "stall",
+    message: `${quiet}, with ${layersDone} of ${count} layers done`,
+  });
+}
+
+const lost = ({ patience }: ObserverOptions): Interruption =>
+  new Interruption({
+    class: "runtime",
+    message: `containerd did not answer for ${formatDuration(patience)}`,
+  });

@@ -1,0 +1,181 @@
+// Pulls with retry. The only module that knows p-retry, which loops; core/retry.ts decides, slots.ts limits.
+import pRetry from "p-retry";
+import { isWrongPassword, type Failure } from "../core/failure.ts";
+import type { WantedImage } from "../core/plan.ts";
+import { nextAttempt, type NextAttempt, type RetryPolicy } from "../core/retry.ts";
+import type { Emit } from "../core/run-state.ts";
+import type { ImageRuntime } from "../runtime/image-runtime.ts";
+import { Interruption } from "./interruption.ts";
+import { pause } from "./pause.ts";
+import { toFailure } from "./tool-failure.ts";
+import type { RegistryHealth } from "./registry-health.ts";
+import { slots, type Slots } from "./slots.ts";
+
+export interface PullerOptions {
+  readonly runtime: Pick<ImageRuntime, "pull">;
+  readonly concurrency: number;
+  readonly policy: RetryPolicy;
+  readonly health: RegistryHealth;
+  readonly emit: Emit;
+  /** Ends every pull; its reason is an Interruption. */
+  readonly signal: AbortSignal;
+  /** Watches an attempt, which it may end through `abort`. @returns how to stop watching */
+  readonly watch: (image: WantedImage, abort: AbortController) => () => void;
+  /** What must hold before each attempt, such as free disk. @throws Interruption */
+  readonly admit: (image: WantedImage) => Promise<void>;
+  /** Resolves when containerd answers again. @throws when it does not in its time */
+  readonly untilReady: () => Promise<unknown>;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+  /** From 0 to 1. */
+  readonly random: () => number;
+}
+
+export type Pulled =
+  | { readonly ok: true; readonly id: string }
+  | { readonly ok: false; readonly failure: Failure };
+
+/** Pulls one image, with as many attempts as it takes and may take. */
+export type Pull = (image: WantedImage, mostAttempts: number) => Promise<Pulled>;
+
+export function puller(options: PullerOptions): Pull {
+  const limit = slots(options.concurrency);
+  return async (image, mostAttempts) => {
+    const job: Job = { image, mostAttempts, attempts: 0, rounds: 0, resumed: false };
+    try {
+      return { ok: true, id: await rounds(options, limit, job) };
+    } catch (error) {
+      return {
+        ok: false,
+        failure: error instanceof AttemptFailed ? error.failure : toFailure(error, options.signal),
+      };
+    }
+  };
+}
+
+/** What the attempts of one image share. */
+interface Job {
+  readonly image: WantedImage;
+  readonly mostAttempts: number;
+  attempts: number;
+  rounds: number;
+  /** Whether this round had its attempt that goes on from a partial layer. */
+  resumed: boolean;
+  /** Epoch milliseconds. The clock of an image starts with its first attempt, not while it waits for a slot. */
+  endsAt?: number;
+}
+
+/** Carries a failed attempt through p-retry, with what was decided about it. */
+class AttemptFailed extends Error {
+  override readonly name = "AttemptFailed";
+  readonly failure: Failure;
+  readonly next: NextAttempt;
+
+  constructor(failure: Failure, next: NextAttempt) {
+    super(failure.message);
+    this.failure = failure;
+    this.next = next;
+  }
+}
+
+/** core/retry.ts counts the attempts; p-retry only has to loop until it says stop. */
+const LOOP = { retries: Number.POSITIVE_INFINITY, minTimeout: 0 };
+
+/** Rounds with a wait between them, which holds no slot. */
+function rounds(options: PullerOptions, limit: Slots, job: Job): Promise<string> {
+  return pRetry(() => inSlot(options, limit, job.image.source.domain, () => round(options, job)), {
+    ...LOOP,
+    shouldRetry: async ({ error }) => {
+      if (!(error instanceof AttemptFailed)) return false;
+      if (error.next.kind === "after-runtime") await options.untilReady();
+      if (error.next.kind === "later") await pause(error.next.delay, options.signal);
+      return error.next.kind !== "stop";
+    },
+  });
+}
+
+/** One stay in a slot. A broken transfer goes on in it at once: queueing again would outlast the partial layer. */
+function round(options: PullerOptions, job: Job): Promise<string> {
+  job.rounds += 1;
+  job.resumed = false;
+  return pRetry(() => attempt(options, job), {
+    ...LOOP,
+    shouldRetry: ({ error }) => error instanceof AttemptFailed && error.next.kind === "at-once",
+  });
+}
+
+/** Waits for the registry before the slot, and looks again inside: it may have closed meanwhile. */
+async function inSlot<Value>(
+  { health, signal }: PullerOptions,
+  limit: Slots,
+  host: string,
+  use: () => Promise<Value>,
+): Promise<Value> {
+  for (;;) {
+    await pause(health.waitFor(host), signal);
+    const used = await limit(async () => (health.waitFor(host) > 0 ? undefined : { value: await use() }));
+    if (used !== undefined) return used.value;
+  }
+}
+
+async function attempt(options: PullerOptions, job: Job): Promise<string> {
+  const { image } = job;
+  options.signal.throwIfAborted();
+  if (options.health.hasRefused(image.source.domain, image.credential)) throw alreadyRefused(image);
+  await options.admit(image);
+  job.attempts += 1;
+  job.endsAt ??= options.now() + image.timeout;
+  options.emit({ type: "attempt-started", image: image.source.name, attempt: job.attempts });
+  const abort = new AbortController();
+  const signal = AbortSignal.any([options.signal, abort.signal]);
+  const unwatch = options.watch(image, abort);
+  try {
+    return succeeded(
+      options,
+      job,
+      await options.runtime.pull(image.source.name, pullOptions(options, job, signal)),
+    );
+  } catch (error) {
+    throw failed(options, job, toFailure(error, signal));
+  } finally {
+    unwatch();
+  }
+}
+
+const pullOptions = ({ now }: PullerOptions, { image, endsAt = 0 }: Job, signal: AbortSignal) => ({
+  signal,
+  timeout: Math.max(1, endsAt - now()),
+  ...(image.credential === undefined ? {} : { credential: image.credential }),
+});
+
+function succeeded({ health, emit }: PullerOptions, { image, attempts }: Job, id: string): string {
+  health.succeeded(image.source.domain, image.credential);
+  emit({ type: "pulled", image: image.source.name, attempt: attempts, id });
+  return id;
+}
+
+/** Decides, tells, and gives what to throw. */
+function failed(options: PullerOptions, job: Job, failure: Failure): AttemptFailed {
+  const { image, attempts } = job;
+  const host = image.source.domain;
+  if (isWrongPassword(failure)) options.health.refused(host, image.credential);
+  const exhausted = options.health.failed(host, failure);
+  const next = nextAttempt(failure.class, options.policy, {
+    last: exhausted || attempts >= job.mostAttempts,
+    resumed: job.resumed,
+    round: job.rounds,
+    registryWait: options.health.waitFor(host),
+    timeLeft: (job.endsAt ?? 0) - options.now(),
+    random: options.random(),
+  });
+  if (next.kind === "at-once") job.resumed = true;
+  const retryIn = next.kind === "stop" ? {} : { retryIn: next.kind === "later" ? next.delay : 0 };
+  options.emit({ type: "attempt-failed", image: image.source.name, attempt: attempts, failure, ...retryIn });
+  return new AttemptFailed(failure, next);
+}
+
+const alreadyRefused = (image: WantedImage): Interruption =>
+  new Interruption({
+    class: "auth",
+    message: `not tried: ${image.source.domain} refused these credentials for another image, and a further try could lock the account`,
+  });

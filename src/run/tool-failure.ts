@@ -1,0 +1,21 @@
+// From whatever a tool's call threw to a failure with a class.
+import { classify, essence, type Failure } from "../core/failure.ts";
+import { CommandError } from "../runtime/command.ts";
+import { CredentialRefused } from "../runtime/crictl.ts";
+import { Interruption } from "./interruption.ts";
+
+/** @param signal the one that could end the tool; its reason tells why it did */
+export function toFailure(error: unknown, signal: AbortSignal): Failure {
+  if (error instanceof Interruption) return plain(error);
+  if (signal.aborted && signal.reason instanceof Interruption) return plain(signal.reason);
+  if (error instanceof CredentialRefused) return { class: "auth", message: error.message };
+  return commandFailure(error);
+}
+
+/** @throws what is no CommandError: a bug of ours */
+export function commandFailure(error: unknown): Failure {
+  if (!(error instanceof CommandError)) throw error;
+  return { class: error.timedOut ? "timeout" : classify(error.message), message: essence(error.message) };
+}
+
+const plain = ({ class: failureClass, message }: Interruption): Failure => ({ class: failureClass, message });

@@ -1,0 +1,117 @@
+// The work on the images: each is pulled if it has to be, named, pinned. One failure never stops another, except that
+// a full disk or a lost runtime leaves nothing to try.
+import type { Failure, FailureClass } from "../core/failure.ts";
+import {
+  longestFirst,
+  type NodeState,
+  type Plan,
+  type PlannedImage,
+  type WantedImage,
+} from "../core/plan.ts";
+import type { RetryPolicy } from "../core/retry.ts";
+import type { Emit, Step } from "../core/run-state.ts";
+import type { ImageRuntime } from "../runtime/image-runtime.ts";
+import type { DiskGuard } from "./disk.ts";
+import { FinishFailed, finishImage } from "./finish.ts";
+import type { Observer } from "./observer.ts";
+import { commandFailure } from "./tool-failure.ts";
+import type { Pull } from "./pull.ts";
+import { slots } from "./slots.ts";
+import type { Stopper } from "./stopper.ts";
+import type { Expected } from "./verify.ts";
+
+export interface WorkOptions {
+  readonly plan: Plan;
+  readonly node: NodeState;
+  readonly pinning: boolean;
+  readonly runtime: Pick<ImageRuntime, "tag" | "pin">;
+  readonly pull: Pull;
+  readonly retry: RetryPolicy;
+  readonly observer: Pick<Observer, "done">;
+  readonly disk: Pick<DiskGuard, "describe">;
+  readonly stop: Stopper;
+  /** Compressed bytes by source name, where known. */
+  readonly sizes: ReadonlyMap<string, number>;
+  readonly emit: Emit;
+}
+
+/** Tags and pins at once; beside pulls, whose slots they do not take. containerd's database has a single writer. */
+const FINISHING = 4;
+/** Attempts to look up an implicit `:latest` of an image that is here: nobody asked for it, so nobody waits for it. */
+const FRESHNESS_ATTEMPTS = 2;
+
+/** @returns the images that should now be right, to be verified */
+export async function workOff(options: WorkOptions): Promise<Expected[]> {
+  const finishing = slots(FINISHING);
+  const ordered = longestFirst(options.plan.images, options.sizes);
+  const results = await Promise.all(
+    ordered.map(async (planned): Promise<Expected[]> => {
+      const outcome = await obtain(options, planned);
+      if (outcome === undefined) return [];
+      return finishing(() => finish(options, planned.image, outcome));
+    }),
+  );
+  return results.flat();
+}
+
+interface Obtained {
+  readonly id: string;
+  readonly how: Expected["how"];
+}
+
+/** The image's id, pulled or not; undefined when it failed. */
+async function obtain(
+  options: WorkOptions,
+  { image, decision }: PlannedImage,
+): Promise<Obtained | undefined> {
+  const present = options.node.byName.get(image.source.name);
+  if (!decision.pull && present !== undefined) return { id: present.id, how: "present" };
+  const optional = image.pullPolicy === "implicit-Always" && present !== undefined;
+  const { attempts } = options.retry;
+  const pulled = await options.pull(image, optional ? Math.min(attempts, FRESHNESS_ATTEMPTS) : attempts);
+  await options.observer.done(image, pulled.ok ? pulled.id : undefined);
+  if (pulled.ok) return { id: pulled.id, how: "pulled" };
+  if (optional && UNREACHABLE.has(pulled.failure.class))
+    return keep(options, image, present.id, pulled.failure);
+  await fail(options, image, "pull", pulled.failure);
+  return undefined;
+}
+
+/** The registry could not be asked, as opposed to what it answered. */
+const UNREACHABLE = new Set<FailureClass>([
+  "network",
+  "server",
+  "rate-limit",
+  "transfer",
+  "stall",
+  "timeout",
+]);
+
+function keep({ emit }: WorkOptions, image: WantedImage, id: string, failure: Failure): Obtained {
+  const message = `${image.source.name} is kept as it is: its registry could not be asked for a newer one (${failure.class}: ${failure.message})`;
+  emit({ type: "warning", message });
+  return { id, how: "kept" };
+}
+
+async function finish(options: WorkOptions, image: WantedImage, { id, how }: Obtained): Promise<Expected[]> {
+  try {
+    await finishImage(options, image, id, how === "pulled");
+    return [{ image, id, how }];
+  } catch (error) {
+    if (!(error instanceof FinishFailed)) throw error;
+    await fail(options, image, error.step, commandFailure(error.cause));
+    return [];
+  }
+}
+
+async function fail(
+  { emit, stop, disk }: WorkOptions,
+  image: WantedImage,
+  step: Step,
+  failure: Failure,
+): Promise<void> {
+  const full = failure.class === "disk" && !stop.signal.aborted;
+  const message = full ? `${failure.message} (${await disk.describe()})` : failure.message;
+  emit({ type: "image-failed", image: image.source.name, step, failure: { class: failure.class, message } });
+  if (full) stop.diskFull(await disk.describe());
+}

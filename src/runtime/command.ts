@@ -1,0 +1,91 @@
+// The one door to other programs: no shell, a minimal environment, bounded in time, redacted, ended with us.
+import { accessSync, constants } from "node:fs";
+import { execa } from "execa";
+import type { Redact } from "../core/redact.ts";
+
+export interface CommandOptions {
+  /** Milliseconds after which the tool is ended. */
+  readonly timeout: number;
+  /** Beyond PATH, which is fixed. The only way in which a credential reaches a tool. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+/** The fields of execa's result that are read. */
+interface Ending {
+  readonly stderr: string;
+  readonly exitCode?: number | undefined;
+  readonly signal?: string | undefined;
+  readonly code?: string | undefined;
+  readonly timedOut: boolean;
+  readonly isCanceled: boolean;
+}
+
+/** Runs a tool and gives its stdout. @throws CommandError */
+export type RunCommand = (tool: string, args: readonly string[], options: CommandOptions) => Promise<string>;
+
+/**
+ * A tool did not succeed. Built field by field: execa's own error carries the arguments and all output in six
+ * properties, and would take a secret into a log.
+ */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
+  readonly exitCode: number | undefined;
+  readonly timedOut: boolean;
+  readonly cancelled: boolean;
+
+  constructor(message: string, result: Pick<Ending, "exitCode" | "timedOut" | "isCanceled">) {
+    super(message);
+    this.exitCode = result.exitCode;
+    this.timedOut = result.timedOut;
+    this.cancelled = result.isCanceled;
+  }
+}
+
+/** What BOSH itself gives to hooks. Nothing else is inherited: an agent's proxy or NODE_OPTIONS is none of the tools'. */
+const PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
+/** From SIGTERM to SIGKILL: a stopped run must be over within 10 s. */
+const GRACE = 3_000;
+const LONGEST_MESSAGE = 2_000;
+/** From util-linux. With it the kernel ends a tool when we die, even by SIGKILL; without it a pull would go on alone. */
+const SETPRIV = "/usr/bin/setpriv";
+
+/** @param lifetime ends every tool, whatever it was started for */
+export function commandRunner(redact: Redact, lifetime: AbortSignal): RunCommand {
+  const [wrapper, ...wrapperArgs] = isExecutable(SETPRIV) ? [SETPRIV, "--pdeathsig", "KILL", "--"] : [];
+  return async (tool, args, { timeout, env, signal }) => {
+    const [file, argv] = wrapper === undefined ? [tool, args] : [wrapper, [...wrapperArgs, tool, ...args]];
+    const result = await execa(file, argv, {
+      env: { PATH, ...env },
+      extendEnv: false,
+      stdin: "ignore",
+      timeout,
+      forceKillAfterDelay: GRACE,
+      reject: false,
+      cancelSignal: signal === undefined ? lifetime : AbortSignal.any([signal, lifetime]),
+    });
+    if (result.failed) throw new CommandError(describe(tool, result, redact), result);
+    return result.stdout;
+  };
+}
+
+export function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The tool's last words, or how it ended when it said nothing. */
+function describe(tool: string, result: Ending, redact: Redact): string {
+  const name = tool.slice(tool.lastIndexOf("/") + 1);
+  const said = redact(result.stderr.trim()).slice(-LONGEST_MESSAGE);
+  if (result.timedOut) return `${name} did not answer in time${said === "" ? "" : `: ${said}`}`;
+  if (said !== "") return said;
+  if (result.signal !== undefined) return `${name} was ended by ${result.signal}`;
+  return result.exitCode === undefined
+    ? `${name} could not be started (${result.code})`
+    : `${name} exited with ${result.exitCode} and said nothing`;
+}
