@@ -2,8 +2,8 @@ import { defineConfig } from "vitest/config";
 
 const shared = { restoreMocks: true, unstubEnvs: true };
 
-// Two rungs. `unit` runs anywhere with Node in seconds. `real` needs root on Linux and the tools that
-// scripts/tools builds: one file at a time, because the files measure and share two cores.
+// Two rungs. `unit` runs anywhere with Node in seconds. `real` needs root on Linux and the tools that scripts/tools
+// builds: two files at a time, because they wait more than they work, and everything they start is their own.
 export default defineConfig({
   test: {
     projects: [
@@ -13,7 +13,7 @@ export default defineConfig({
           ...shared,
           name: "real",
           include: ["test/real/**/*.test.ts"],
-          fileParallelism: false,
+          maxWorkers: 2,
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },
