@@ -1,0 +1,62 @@
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { chmod, copyFile, mkdir, rename, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import process from "node:process";
+import { pipeline } from "node:stream/promises";
+import { promisify } from "node:util";
+import type { Identity } from "./build-identity.ts";
+
+const run = promisify(execFile);
+
+/** One file out of Node and the bundle. */
+export async function buildExecutable(target: string, code: string, node: string): Promise<void> {
+  const folder = `${target}.building`;
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder);
+  try {
+    await writeFile(path.join(folder, "import-images.mjs"), code);
+    await writeFile(path.join(folder, "sea.json"), JSON.stringify(seaConfig));
+    await copyFile(node, path.join(folder, "node"));
+    // Node, not the result: the section with the program is in no segment that strip knows of, so stripping it
+    // afterwards gives a file of the right size that crashes at once.
+    await run("strip", ["node"], { cwd: folder });
+    await run(process.execPath, [...seaFlags, "--build-sea", "sea.json"], { cwd: folder });
+    await chmod(path.join(folder, "out"), 0o755);
+    await rename(path.join(folder, "out"), target);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+// Relative names only: they are stored in the executable.
+const seaConfig = {
+  main: "import-images.mjs",
+  mainFormat: "module",
+  executable: "node",
+  output: "out",
+  disableExperimentalSEAWarning: true,
+  // Compiled code beside the source. V8 takes it only under the same flags, so give it none with "execArgv".
+  useCodeCache: true,
+  // NODE_OPTIONS of the BOSH agent's environment must not reach the program.
+  execArgvExtension: "none",
+};
+
+// The code cache holds string hashes, seeded at random for each process. This seed makes them the same in every build,
+// and is, unlike --hash-seed, no part of the flags that V8 compares when it loads the cache.
+const seaFlags = ["--random-seed=1"];
+
+/** It starts without this machine's environment, knows who it is, and complains about nothing (say a rejected cache). */
+export async function checkExecutable(executable: string, { version, commit }: Identity): Promise<void> {
+  const { stdout, stderr } = await run(executable, ["--version"], { env: {} });
+  if (!stdout.includes(version) || !stdout.includes(commit) || stderr !== "") {
+    throw new Error(`--version of the new executable is not as expected: ${stdout}${stderr}`);
+  }
+}
+
+export async function sha256(file: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(file), hash);
+  return hash.digest("hex");
+}
