@@ -1,0 +1,84 @@
+// Where this job's properties stand in what a BOSH operator writes: runtime config, manifest, ops file, or alone.
+import type { PathKey } from "./issue.ts";
+
+const JOB = "import-images";
+
+/** Properties of this job, or a part of them. */
+export interface Found {
+  /** What to decode. */
+  readonly value: unknown;
+  /** From the document's root to what is written there. */
+  readonly keys: readonly PathKey[];
+  /** From the properties to what is written there: not empty when an operation sets only a part of them. */
+  readonly part: readonly PathKey[];
+}
+
+type Mapping = Readonly<Record<string, unknown>>;
+
+export const isMapping = (value: unknown): value is Mapping =>
+  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
+
+/** Lists of a manifest that hold jobs, or hold what holds jobs. `templates` is from before BOSH 2. */
+const HOLDERS = ["addons", "instance_groups", "jobs", "templates"] as const;
+
+/** Whether a document is for BOSH, as opposed to the properties alone, as in config.json. */
+export const isForBosh = (value: unknown): boolean =>
+  isMapping(value)
+    ? isJob(value) || [...HOLDERS, "releases"].some((key) => key in value)
+    : isOperations(value);
+
+/** @param value a whole document */
+export function findProperties(value: unknown): Found[] {
+  if (!isForBosh(value)) return [{ value, keys: [], part: [] }];
+  if (!isOperations(value)) return jobsIn(value, []);
+  return value.flatMap((operation, index) => ofOperation(operation, [index, "value"]));
+}
+
+/** An addon or group of the same name has jobs of its own; a release of the same name has neither. */
+const isJob = (value: Mapping): boolean =>
+  value["name"] === JOB && ("properties" in value || "release" in value) && !("jobs" in value);
+
+function jobsIn(value: unknown, keys: readonly PathKey[], inherited: unknown = {}): Found[] {
+  if (Array.isArray(value)) return value.flatMap((item, index) => jobsIn(item, [...keys, index], inherited));
+  if (!isMapping(value)) return [];
+  if (isJob(value)) {
+    if ("properties" in value)
+      return [{ value: value["properties"], keys: [...keys, "properties"], part: [] }];
+    return [{ value: inherited, keys, part: [] }];
+  }
+  const shared = value["properties"] ?? inherited;
+  return HOLDERS.flatMap((key) => jobsIn(value[key], [...keys, key], shared));
+}
+
+interface Operation extends Mapping {
+  readonly path: string;
+}
+
+const isOperation = (value: unknown): value is Operation =>
+  isMapping(value) && typeof value["path"] === "string" && "type" in value;
+
+const isOperations = (value: unknown): value is readonly Operation[] =>
+  Array.isArray(value) && value.length > 0 && value.every(isOperation);
+
+function ofOperation({ path, value }: Operation, keys: readonly PathKey[]): Found[] {
+  if (value === undefined) return [];
+  const tokens = path.split("/").slice(1).map(unescaped);
+  const job = tokens.findLastIndex((token, index) => token === `name=${JOB}` && isJobList(tokens[index - 1]));
+  if (job === -1 || tokens[job + 1] === undefined) return jobsIn(value, keys);
+  if (tokens[job + 1] !== "properties") return [];
+  const part = tokens.slice(job + 2).map((token) => (isElement(token) ? 0 : token));
+  return [{ value: within(part, value), keys, part }];
+}
+
+const unescaped = (token: string): string =>
+  token.replace(/\?$/u, "").replaceAll("~1", "/").replaceAll("~0", "~");
+const isJobList = (token: string | undefined): boolean => token === "jobs" || token === "templates";
+/** `-`, an index or `name=value`, each of them perhaps with `:before` or `:after`. */
+const isElement = (token: string): boolean => /^(?:-|-?\d+|[^=]+=.*)(?::\w+)?$/u.test(token);
+
+/** The properties with only this part of them, and `images`, which may not be missing. */
+function within([first, ...rest]: readonly PathKey[], value: unknown): unknown {
+  if (first === undefined) return value;
+  const inner = rest.reduceRight((part, key) => (typeof key === "number" ? [part] : { [key]: part }), value);
+  return { images: [], [first]: inner };
+}

@@ -1,0 +1,68 @@
+// `((variables))` of BOSH: what they will be is not known here, so that nothing may be said about it.
+import type { Issue, PathKey } from "./issue.ts";
+import { OTHER_CREDENTIALS } from "./resolve.ts";
+
+/** As the bosh CLI and the director recognise them. */
+const VARIABLE = /\(\(!?[-/.\w\p{L}]+\)\)/gu;
+const WHOLE = /^\(\(!?[-/.\w\p{L}]+\)\)$/u;
+/** A name that is valid as a host, a path and a tag, and that no real one can be (RFC 2606). */
+const STAND_IN = /variable\d+\.invalid/u;
+
+export const isVariable = (text: string): boolean => WHOLE.test(text);
+/** A text as if its variables had simple values. */
+export const plainText = (text: string): string => text.replaceAll(VARIABLE, "x");
+export const hasVariable = (text: string): boolean => text.search(VARIABLE) !== -1;
+
+export interface StoodIn {
+  readonly value: unknown;
+  /** Where variables were. */
+  readonly places: readonly (readonly PathKey[])[];
+}
+
+/** The properties with something valid in place of each variable; the same for the same variable. */
+export function standIn(value: unknown): StoodIn {
+  const places: (readonly PathKey[])[] = [];
+  const numbers = new Map<string, number>();
+  const token = (variable: string): string =>
+    `variable${numbers.getOrInsertComputed(variable, () => numbers.size)}.invalid`;
+
+  const walk = (part: unknown, keys: readonly PathKey[]): unknown => {
+    if (typeof part === "string") {
+      if (!hasVariable(part)) return part;
+      places.push(keys);
+      return isVariable(part) ? valueFor(keys, token(part)) : part.replaceAll(VARIABLE, token);
+    }
+    if (Array.isArray(part)) return part.map((item: unknown, index) => walk(item, [...keys, index]));
+    if (typeof part !== "object" || part === null || part instanceof Date) return part;
+    const entries = Object.entries(part).filter(([key]) => !hasVariable(key));
+    return Object.fromEntries(entries.map(([key, entry]) => [key, walk(entry, [...keys, key])]));
+  };
+  return { value: walk(value, []), places };
+}
+
+/** Base64 of `u:p`. */
+const AUTH = "dTpw";
+
+/** Something valid for the property; null, which counts as not given, wherever the default does as well. */
+function valueFor(keys: readonly PathKey[], name: string): unknown {
+  const last = keys.at(-1);
+  const values: Readonly<Record<string, unknown>> =
+    typeof last === "number"
+      ? { images: { name }, registries: { host: name, auth: AUTH }, retagAs: name, archives: { path: "/" } }
+      : { images: [], name, retagAs: name, host: name, auth: AUTH, username: "u", password: "p", path: "/" };
+  const property = typeof last === "number" ? keys.at(-2) : last;
+  return values[property ?? ""] ?? null;
+}
+
+/** Whether an issue would be there whatever the variables are. */
+export function isCertain(issue: Issue, { places }: StoodIn): boolean {
+  if (STAND_IN.test(issue.problem)) return false;
+  if (places.some((place) => isWithin(issue.keys, place))) return false;
+  return !issue.problem.startsWith(OTHER_CREDENTIALS) || !places.some(isCredentialOfImage);
+}
+
+const isWithin = (keys: readonly PathKey[], place: readonly PathKey[]): boolean =>
+  place.every((key, index) => keys[index] === key);
+
+const isCredentialOfImage = ([first, , last]: readonly PathKey[]): boolean =>
+  first === "images" && ["auth", "username", "password"].includes(String(last));

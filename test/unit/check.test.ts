@@ -1,0 +1,287 @@
+import { readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { assert, constantFrom, nat, property, tuple } from "fast-check";
+import { describe, expect, it } from "vitest";
+import { checkCommand } from "../../src/commands/check.ts";
+import { checkText } from "../../src/config/check.ts";
+
+const FIXTURES = path.join(import.meta.dirname, "../fixtures/check");
+const EXAMPLES = path.join(import.meta.dirname, "../../bosh-release/examples");
+const fixture = (name: string): string => readFileSync(path.join(FIXTURES, name), "utf8");
+
+/** Every credential of the fixtures is this one, or base64 that holds it. */
+const SECRET = /hunter2|aHVudGVy/u;
+
+type Place = readonly [line: number, column: number, path: string, problem: RegExp];
+
+const BROKEN: readonly (readonly [string, readonly Place[]])[] = [
+  [
+    "unknown-key.yml",
+    [
+      [14, 9, "images[0].retagas", /not a property/u],
+      [16, 9, "images[1].passwort", /not a property/u],
+    ],
+  ],
+  ["auth-not-base64.yml", [[13, 15, "images[0].auth", /base64 of user:password/u]]],
+  [
+    "float-tag.yml",
+    [
+      [13, 18, "images[0].retagAs", /quote it/u],
+      [14, 15, "images[1].name", /quote it/u],
+    ],
+  ],
+  [
+    "number-as-duration.yml",
+    [
+      [12, 22, "stall_timeout", /must be a duration/u],
+      [13, 22, "image_timeout", /must be a duration/u],
+      [14, 21, "start_jitter", /must be a duration/u],
+    ],
+  ],
+  [
+    "half-a-login.yml",
+    [
+      [12, 9, "registries[0]", /username and password together/u],
+      [14, 9, "registries[1]", /both auth and username/u],
+      [16, 9, "images[0]", /username and password together/u],
+    ],
+  ],
+  ["conflicting-targets.yml", [[17, 11, "images[1].retagAs", /already the name of images\[0\]/u]]],
+  [
+    "missing-name.yml",
+    [
+      [12, 9, "images[0].name", /is missing/u],
+      [14, 8, "images[1]", /set of properties/u],
+      [15, 9, "images[2]", /set of properties/u],
+    ],
+  ],
+  [
+    "duplicate-key.yml",
+    [
+      [14, 9, "configuration", /given twice/u],
+      [14, 15, "images[0].auth", /base64/u],
+    ],
+  ],
+  ["tab-indent.yml", [[4, 1, "configuration", /tabs cannot be used/u]]],
+  ["open-quote.yml", [[14, 24, "configuration", /ends too early/u]]],
+  ["unquoted-at.yml", [[14, 19, "configuration", /must be quoted/u]]],
+  ["colon-in-value.yml", [[13, 15, "configuration", /nested block/u]]],
+  ["open-bracket.yml", [[11, 60, "configuration", /ends too early/u]]],
+  ["unknown-alias.yml", [[13, 15, "configuration", /alias without an anchor/u]]],
+  ["endless-alias.yml", [[13, 9, "configuration", /contains itself/u]]],
+  [
+    "anchored-default.yml",
+    [
+      [4, 15, "images[0].pullPolicy", /Always or IfNotPresent/u],
+      [4, 15, "images[1].pullPolicy", /Always or IfNotPresent/u],
+      [19, 9, "images[1].name", /is missing/u],
+    ],
+  ],
+  [
+    "flow-style.yml",
+    [
+      [11, 84, "images[0].retagAs", /upper case/u],
+      [11, 116, "images[0].timeout", /duration/u],
+    ],
+  ],
+  [
+    "two-jobs.yml",
+    [
+      [12, 15, "images[0].name", /malformed digest/u],
+      [20, 7, "images", /is missing/u],
+      [20, 20, "concurrency", /from 1 to 64/u],
+    ],
+  ],
+  ["no-such-job.yml", [[1, 1, "configuration", /no job import-images/u]]],
+  ["further-document.yml", [[23, 15, "images", /must be a list/u]]],
+  [
+    "operations.yml",
+    [
+      [4, 11, "images[0].name", /upper case/u],
+      [8, 10, "retry.max_delay", /must be a duration/u],
+      [18, 28, "images", /must be a list/u],
+    ],
+  ],
+  [
+    "plain-yes.yml",
+    [
+      [4, 13, "images[0].required", /true or false/u],
+      [6, 12, "log_level", /must be one of/u],
+    ],
+  ],
+  [
+    "config.json",
+    [
+      [3, 49, "images[0].auth", /base64/u],
+      [4, 41, "images[1].Auth", /not a property/u],
+      [6, 29, "containerd.socket", /absolute path/u],
+      [7, 10, "pin", /true or false/u],
+    ],
+  ],
+  [
+    "variables-beside-errors.yml",
+    [
+      [12, 9, "images[0]", /username and password together/u],
+      [12, 9, "images[0]", /both auth and username/u],
+      [18, 21, "images[1].pullPolicy", /Always or IfNotPresent/u],
+      [21, 17, "deadline", /longer than zero/u],
+    ],
+  ],
+];
+
+function output() {
+  let text = "";
+  return { write: (more: string) => void (text += more), columns: undefined, text: () => text };
+}
+
+async function check(file: string, options: { json?: boolean; input?: string } = {}) {
+  const [stdout, stderr] = [output(), output()];
+  const command = { file, json: options.json ?? false };
+  const exitCode = await checkCommand(command, { stdout, stderr }, async () => options.input ?? "");
+  return { exitCode, stdout: stdout.text(), stderr: stderr.text() };
+}
+
+describe("a broken configuration", () => {
+  it.for(BROKEN)("has every problem at its line and column: %s", ([name, expected]) => {
+    const { problems } = checkText(fixture(name));
+    expect(problems.map(({ line, column, path: at }) => [line, column, at])).toEqual(
+      expected.map(([line, column, at]) => [line, column, at]),
+    );
+    for (const [index, [, , , pattern]] of expected.entries())
+      expect(problems[index]?.problem).toMatch(pattern);
+  });
+
+  it("is among the fixtures only if it is expected here", () => {
+    expect(readdirSync(FIXTURES).toSorted()).toEqual(BROKEN.map(([name]) => name).toSorted());
+  });
+
+  it("ends with 2 and shows line, mark and count", async () => {
+    const { exitCode, stdout } = await check(path.join(FIXTURES, "flow-style.yml"));
+    expect(exitCode).toBe(2);
+    expect(stdout).toContain(":11:84: images[0].retagAs: has upper case");
+    expect(stdout).toMatch(/: 2 problems\n$/u);
+    const [, shown = "", mark = ""] = stdout.split("\n");
+    expect(shown.slice(mark.indexOf("^"))).toMatch(/^"registry\.k8s\.io\/A:1"/u);
+  });
+
+  it("is told as JSON without excerpts", async () => {
+    const file = path.join(FIXTURES, "auth-not-base64.yml");
+    const { exitCode, stdout } = await check(file, { json: true });
+    expect(exitCode).toBe(2);
+    expect(JSON.parse(stdout)).toEqual([
+      { file, line: 13, column: 15, path: "images[0].auth", problem: "must be base64 of user:password" },
+    ]);
+  });
+
+  it("is read from the standard input as -", async () => {
+    const { exitCode, stdout } = await check("-", { input: "images: none\n" });
+    expect(exitCode).toBe(2);
+    expect(stdout).toContain("stdin:1:9: images: must be a list");
+  });
+
+  it("keeps its secrets, however it is broken further", () => {
+    const texts = BROKEN.map(([name]) => fixture(name));
+    const broken = tuple(constantFrom(...texts), nat(), constantFrom("", '"', ": ", "\n", "{", "#"));
+    assert(
+      property(broken, nat(2), ([text, at, inserted], dropped) => {
+        const place = at % text.length;
+        const found = checkText(text.slice(0, place) + inserted + text.slice(place + dropped));
+        expect(JSON.stringify(found)).not.toMatch(SECRET);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("shows no more of a one-line file than what is around the mark", () => {
+    const images = Array.from({ length: 500 }, (_, index) => ({ name: `harbor.example.com/a:${index}` }));
+    const { problems } = checkText(JSON.stringify({ images: [...images, { name: "B" }], pin: 1 }));
+    expect(problems.map(({ path: at }) => at)).toEqual(["images[500].name", "pin"]);
+    for (const { excerpt } of problems) expect(excerpt[0]?.length).toBeLessThan(120);
+    expect(problems[0]?.excerpt[0]?.slice(problems[0].excerpt[1]?.indexOf("^"))).toMatch(/^"B"/u);
+  });
+});
+
+describe("a secret in the wrong place", () => {
+  it.for([
+    ["a name", "images:\n- name: cm9ib3Q6aHVudGVyMg==\n"],
+    ["a URL as name", "images:\n- name: https://robot:hunter2@harbor.example.com/a\n"],
+    ["a further name", "images:\n- name: a\n  retagAs: [robot:hunter2@x]\n"],
+    ["a duration", "images: []\ndeadline: hunter2\n"],
+    ["a comment", "images: 1 # hunter2\n"],
+    ["a value that is a password elsewhere", "images: []\npin: hunter2\nregistries: [{password: hunter2}]\n"],
+    ["a text over several lines", "images: []\nfoo: |\n  hunter2\n  hunter2\nconcurrency: 0\n"],
+    ["a key", "images: []\n? robot:hunter2\n: 1\n"],
+  ])("is not repeated: %s", ([, text = ""]) => {
+    const { problems } = checkText(text);
+    expect(problems.length).toBeGreaterThan(0);
+    expect(JSON.stringify(problems)).not.toMatch(SECRET);
+  });
+});
+
+describe("a right configuration", () => {
+  it.for(readdirSync(EXAMPLES))("passes: example %s", async (name) => {
+    const { exitCode, stdout } = await check(path.join(EXAMPLES, name));
+    expect(stdout).toMatch(/: no problem found \(\d+ images?\)\n$/u);
+    expect(exitCode).toBe(0);
+  });
+
+  it.for([
+    ["the whole list", "images: ((list))"],
+    ["an element", "images: [((one)), {name: a}]"],
+    ["a part of a name", "images: [{name: '((host)):((port))/((path))/a:((tag))', retagAs: ((to))}]"],
+    [
+      "every value",
+      "images: [{name: ((a.name)), auth: ((!a)), pin: ((p)), timeout: ((t)), required: ((r))}]",
+    ],
+    ["a login", "registries: [{host: ((h)), username: ((u)), password: ((p))}]\nimages: []"],
+    ["a map", "retry: ((retry))\ncontainerd: {socket: ((s))}\ndocker_config: ((d))\nimages: []"],
+    ["a key", "docker_config: {auths: {((host)): {auth: ((a))}}}\nimages: []"],
+    ["names that might be the same", "images: [{name: ((a)), retagAs: x}, {name: ((b)), retagAs: x}]"],
+    ["logins that might be the same", "images: [{name: a, auth: ((a))}, {name: a, auth: dTpw}]"],
+  ])("may have a variable for %s", ([, text = ""]) => {
+    expect(checkText(text).problems).toEqual([]);
+  });
+
+  it.for([
+    ["the properties as a whole", "{name: import-images, release: r, properties: ((all))}"],
+    ["yes as YAML 1.1 has it", "{name: import-images, release: r, properties: {images: [], pin: yes}}"],
+  ])("may have in a manifest %s", ([, job = ""]) => {
+    expect(checkText(`instance_groups: [{name: g, jobs: [${job}]}]`)).toMatchObject({
+      problems: [],
+      jobs: 1,
+    });
+  });
+
+  it("may be JSON indented by tabs, with a byte order mark, or with DOS line ends", () => {
+    expect(checkText('{\n\t"images": [\n\t\t{ "name": "a" }\n\t]\n}').problems).toEqual([]);
+    expect(checkText("\uFEFFimages: []\n").problems).toEqual([]);
+    expect(checkText("images:\r\n- name: a\r\n  pin: 3\r\n").problems).toMatchObject([
+      { line: 3, column: 8 },
+    ]);
+  });
+});
+
+const addon = (include: string): string =>
+  `addons: [{name: a, include: ${include}, jobs: [{name: import-images, release: import-images, properties: {images: []}}]}]`;
+
+describe("what BOSH does otherwise than meant", () => {
+  it("is a warning for a release version that no director takes", async () => {
+    const text = `releases: [{name: import-images, version: latest}]\n${addon("{}")}`;
+    const { exitCode, stderr } = await check("-", { input: text });
+    expect(exitCode).toBe(0);
+    expect(stderr).toContain("stdin:1:43: warning: releases[0].version");
+  });
+
+  it("is a warning for a filter that misses node pools", () => {
+    expect(checkText(addon("{instance_groups: [worker]}")).warnings).toMatchObject([{ line: 1, column: 48 }]);
+    expect(checkText(addon("{instance_groups: [worker, worker-gpu]}")).warnings).toEqual([]);
+  });
+
+  it("is a warning for a further document", () => {
+    expect(checkText(fixture("further-document.yml")).warnings).toMatchObject([{ line: 12, column: 1 }]);
+  });
+});
+
+it.for(["", "# nothing\n", "---\n", "null\n"])("an empty file is a problem: %j", (text) => {
+  expect(checkText(text).problems).toMatchObject([{ line: 1, column: 1, problem: "is empty" }]);
+});
