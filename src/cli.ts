@@ -3,14 +3,19 @@ import { parseArgs } from "node:util";
 import { parseReference } from "./core/reference.ts";
 import { EXIT, ExitError } from "./exit.ts";
 
-export const COMMANDS = ["run", "plan", "status"] as const;
+export const COMMANDS = ["run", "plan", "status", "check", "completion"] as const;
 export type CommandName = (typeof COMMANDS)[number];
+
+const SHELLS = ["bash", "zsh", "fish"] as const;
+export type Shell = (typeof SHELLS)[number];
 
 export type Command =
   | { readonly name: "help"; readonly topic?: CommandName }
   | { readonly name: "version" }
+  | { readonly name: "check"; readonly file: string; readonly json: boolean }
+  | { readonly name: "completion"; readonly shell: Shell }
   | {
-      readonly name: CommandName;
+      readonly name: "run" | "plan" | "status";
       /** Path of the configuration, if one was given. */
       readonly config?: string;
       readonly json: boolean;
@@ -36,10 +41,35 @@ export function parseCommand(argv: readonly string[]): Command {
   if (name === undefined) throw usage(`there is no command ${JSON.stringify(first)}`);
   if (values.help === true)
     return positionals.length === 0 ? { name: "help" } : { name: "help", topic: name };
-  if (rest.length > 0) throw usage(`${name} takes no argument ${JSON.stringify(rest[0])}`);
   const { config, json = false, only = [] } = values;
+  if (name === "check" || name === "completion") {
+    const given = (["config", "only", ...(name === "check" ? [] : (["json"] as const))] as const).find(
+      (option) => values[option] !== undefined,
+    );
+    if (given !== undefined) throw usage(`--${given} is not for ${name}`);
+    const argument = onlyArgument(name, rest);
+    return name === "check" ? { name, json, file: argument } : { name, shell: shellNamed(argument) };
+  }
+  if (rest.length > 0) throw usage(`${name} takes no argument ${JSON.stringify(rest[0])}`);
   if (name === "status" && only.length > 0) throw usage("--only is for run and plan");
   return { name, json, only: only.map(sourceName), ...(config === undefined ? {} : { config }) };
+}
+
+const ARGUMENTS = {
+  check: "FILE (- for the standard input)",
+  completion: "SHELL: bash, zsh or fish",
+} as const;
+
+function onlyArgument(name: keyof typeof ARGUMENTS, [argument, ...others]: readonly string[]): string {
+  if (argument === undefined) throw usage(`${name} needs a ${ARGUMENTS[name]}`);
+  if (others.length === 0) return argument;
+  throw usage(`${name} takes one argument, not ${others.length + 1}`);
+}
+
+function shellNamed(argument: string): Shell {
+  const shell = SHELLS.find((known) => known === argument);
+  if (shell === undefined) throw usage(`there is no completion for ${JSON.stringify(argument)}`);
+  return shell;
 }
 
 function parse(argv: readonly string[]) {

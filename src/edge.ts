@@ -3,8 +3,10 @@ import type { Paths } from "./paths.ts";
 
 export interface Output {
   write(text: string): void;
-  /** Columns of a terminal; undefined where there is none. */
+  /** Columns of a terminal that can redraw a line, as it is now; undefined where there is none. */
   readonly columns: number | undefined;
+  /** Its lines. */
+  readonly rows?: number | undefined;
 }
 
 export interface Edge {

@@ -1,31 +1,38 @@
 // The edge: argv, environment, signals, streams and the exit code. Nothing else touches `process`.
 import { availableParallelism } from "node:os";
 import process from "node:process";
+import { text as readAll } from "node:stream/consumers";
 import { parseCommand, type Command } from "./cli.ts";
-import { planCommand } from "./commands/plan.ts";
-import { runCommand } from "./commands/run.ts";
-import { statusCommand } from "./commands/status.ts";
 import type { Edge, Output } from "./edge.ts";
 import { EXIT, ExitError, signalExit } from "./exit.ts";
-import { HELP, TOPICS } from "./help.ts";
 import { paths } from "./paths.ts";
 import { Interruption } from "./run/interruption.ts";
 import { build } from "./version.ts";
 
+/** Each command is loaded when it is called for: parsing all of them takes longer than telling the version. */
 async function dispatch(command: Command, edge: Edge): Promise<number> {
   switch (command.name) {
-    case "help":
-      edge.stdout.write(command.topic === undefined ? HELP : TOPICS[command.topic]);
-      return EXIT.ok;
     case "version":
       edge.stdout.write(`import-images ${build.version} (${build.commit})\n`);
       return EXIT.ok;
+    case "help": {
+      const { HELP, TOPICS } = await import("./help.ts");
+      edge.stdout.write(command.topic === undefined ? HELP : TOPICS[command.topic]);
+      return EXIT.ok;
+    }
+    case "completion": {
+      const { completionScript } = await import("./commands/completion.ts");
+      edge.stdout.write(completionScript(command.shell));
+      return EXIT.ok;
+    }
+    case "check":
+      return (await import("./commands/check.ts")).checkCommand(command, edge, () => readAll(process.stdin));
     case "run":
-      return runCommand(command, edge);
+      return (await import("./commands/run.ts")).runCommand(command, edge);
     case "plan":
-      return planCommand(command, edge);
+      return (await import("./commands/plan.ts")).planCommand(command, edge);
     case "status":
-      return statusCommand(command, edge);
+      return (await import("./commands/status.ts")).statusCommand(command, edge);
   }
 }
 
@@ -59,7 +66,17 @@ function makeEdge(): Edge {
 function output(stream: NodeJS.WriteStream): Output {
   // Whoever read our output has gone; that is no reason to leave a node half done.
   stream.on("error", () => {});
-  return { write: (text) => void stream.write(text), columns: stream.isTTY ? stream.columns : undefined };
+  const isScreen = stream.isTTY && process.env["TERM"] !== "dumb";
+  return {
+    write: (text) => void stream.write(text),
+    // A serial line tells 0.
+    get columns() {
+      return isScreen ? stream.columns || 80 : undefined;
+    },
+    get rows() {
+      return isScreen ? stream.rows || 24 : undefined;
+    },
+  };
 }
 
 function tell(error: unknown): number {

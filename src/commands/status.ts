@@ -4,9 +4,12 @@ import { loadConfig } from "../config/load.ts";
 import { namesOf, type NodeState, type WantedImage } from "../core/plan.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT, ExitError } from "../exit.ts";
+import { barLines } from "../report/bars.ts";
 import { readStatus, type EarlierStatus } from "../report/status-file.ts";
+import { viewFromJson } from "../report/status-view.ts";
 import { shortDigest } from "../report/summary.ts";
 import { table } from "../report/table.ts";
+import { noRates } from "../report/transfer-rate.ts";
 import { look } from "./look.ts";
 import type { RunArguments } from "./run.ts";
 
@@ -29,7 +32,7 @@ export async function statusCommand(args: RunArguments, edge: Edge): Promise<num
     throw error;
   });
   const rows = now instanceof ExitError ? [] : config.images.flatMap((image) => rowsOf(image, now.node));
-  edge.stdout.write(args.json ? json(earlier, rows) : `${text(earlier, rows)}\n`);
+  edge.stdout.write(args.json ? json(earlier, rows) : `${text(earlier, rows, edge.stdout.columns)}\n`);
   if (now instanceof ExitError) throw now;
   return rows.every((row) => row.present || !row.required) ? EXIT.ok : EXIT.imageFailed;
 }
@@ -53,9 +56,14 @@ function rowsOf(image: WantedImage, node: NodeState): Row[] {
 const json = (earlier: EarlierStatus | undefined, now: readonly Row[]): string =>
   `${JSON.stringify({ run: earlier?.status ?? null, now }, null, 2)}\n`;
 
-const text = (earlier: EarlierStatus | undefined, rows: readonly Row[]): string =>
+const text = (
+  earlier: EarlierStatus | undefined,
+  rows: readonly Row[],
+  columns: number | undefined,
+): string =>
   [
     lastRun(earlier),
+    ...(isGoingOn(earlier) ? bars(earlier.status, columns) : []),
     "",
     ...table(
       [
@@ -71,6 +79,19 @@ const text = (earlier: EarlierStatus | undefined, rows: readonly Row[]): string 
     ),
   ].join("\n");
 
+/** As wide as `table` is where there is no terminal. */
+const WIDTH = 100;
+
+/** What the run's own terminal would show. */
+function bars(status: unknown, columns = WIDTH): string[] {
+  const view = viewFromJson(status);
+  if (view === undefined) return [];
+  return barLines(view, { columns, rows: Number.POSITIVE_INFINITY, now: Date.now(), rates: noRates });
+}
+
+const isGoingOn = (earlier: EarlierStatus | undefined): earlier is EarlierStatus =>
+  earlier !== undefined && earlier.status.phase !== "ended" && existsSync(`/proc/${earlier.status.pid}`);
+
 function lastRun(earlier: EarlierStatus | undefined): string {
   if (earlier === undefined) return "no run has left its state here yet";
   const { status } = earlier;
@@ -79,8 +100,7 @@ function lastRun(earlier: EarlierStatus | undefined): string {
     const how = status.exitCode === 0 ? "well" : `with exit code ${status.exitCode}`;
     return `last run: ended ${how} at ${status.endedAt}${status.stopped === undefined ? "" : ` (${status.stopped})`}`;
   }
-  const alive = existsSync(`/proc/${status.pid}`);
-  return alive
+  return isGoingOn(earlier)
     ? `a run goes on since ${status.startedAt} (pid ${status.pid}, ${status.phase}): ${done} of ${status.images.length} images done`
     : `last run: began at ${status.startedAt} and was killed in "${status.phase}"; run again to finish it`;
 }

@@ -12,7 +12,7 @@ const PROGRESS_EVERY = 30_000;
 /** Writes each transition with its time, and every half minute what goes on. */
 export function linesSink(output: Output): Disposable & { readonly sink: Sink } {
   let latest: RunState | undefined;
-  const write = (text: string): void => output.write(`${new Date().toISOString().slice(11, 19)}Z ${text}\n`);
+  const write = (text: string): void => output.write(stamped(text));
   const timer = setInterval(() => {
     if (latest?.phase === "importing") write(progressLine(latest));
   }, PROGRESS_EVERY).unref();
@@ -26,8 +26,11 @@ export function linesSink(output: Output): Disposable & { readonly sink: Sink } 
   };
 }
 
+/** A line with the time of day before it. */
+export const stamped = (text: string): string => `${new Date().toISOString().slice(11, 19)}Z ${text}\n`;
+
 /** A transition in words; undefined for events that are told elsewhere, or not worth a line. */
-function eventLine(event: RunEvent, state: RunState): string | undefined {
+export function eventLine(event: RunEvent, state: RunState): string | undefined {
   switch (event.type) {
     case "waiting":
       return `waiting: ${event.why}`;
@@ -38,24 +41,30 @@ function eventLine(event: RunEvent, state: RunState): string | undefined {
       return `${event.plan.images.length} images: ${pulls} to pull, ${event.plan.images.length - pulls} present`;
     }
     case "attempt-started":
-      return `pulling ${event.image}${event.attempt === 1 ? "" : ` (attempt ${event.attempt})`}`;
+      return `${event.image.startsWith("/") ? "importing" : "pulling"} ${event.image}${event.attempt === 1 ? "" : ` (attempt ${event.attempt})`}`;
     case "attempt-failed":
       return event.retryIn === undefined ? undefined : retryLine(event, event.retryIn);
     case "pulled":
       return `pulled ${event.image}${sinceStart(state.images.get(event.image))}`;
+    case "archive-done":
+      return `${event.imported ? "imported" : "unchanged"} ${event.image}: ${event.names.join(", ")}`;
     case "tagged":
       return `${event.moved ? "moved tag" : "tagged"} ${event.target} -> ${event.image}`;
     case "unpinned":
       return `unpinned ${event.name}`;
     case "image-failed":
       return `FAILED ${event.image} in ${event.step} (${event.failure.class}): ${oneLine(event.failure.message)}`;
+    case "note":
+      return `note: ${event.message}`;
     case "warning":
       return `warning: ${oneLine(event.message)}`;
     case "run-started":
     case "progress":
     case "pinned":
+    case "placed":
     case "image-done":
     case "verifying":
+    case "internal-error":
     case "run-ended":
       return undefined;
   }

@@ -2,7 +2,7 @@
 import path from "node:path";
 import { pino, type Level, type Logger } from "pino";
 import type { LogLevel } from "../config/config.ts";
-import type { RunEvent } from "../core/run-state.ts";
+import type { RunEvent, RunState } from "../core/run-state.ts";
 import type { Edge } from "../edge.ts";
 import { build } from "../version.ts";
 import type { Sink } from "./run-log.ts";
@@ -15,7 +15,7 @@ export function openRunLog(edge: Edge, level: LogLevel, runId: string): Disposab
       { event: "started", version: build.version, commit: build.commit, pid: edge.pid },
       "started",
     );
-    return { sink: (event) => logEvent(file.logger, event), [Symbol.dispose]: file.close };
+    return { sink: (event, state) => logEvent(file.logger, event, state), [Symbol.dispose]: file.close };
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     edge.stderr.write(`warning: no log file in ${edge.paths.log}: ${why}\n`);
@@ -39,9 +39,25 @@ function openLog(file: string, level: LogLevel, runId: string) {
 }
 
 /** Writes one event; what an event holds beyond its type becomes fields. */
-function logEvent(logger: Logger, event: RunEvent): void {
+function logEvent(logger: Logger, event: RunEvent, state: RunState): void {
   const { level, message } = LINES[event.type];
-  logger[level]({ event: event.type, ...fieldsOf(event) }, message);
+  logger[level]({ event: event.type, ...fieldsOf(event), ms: duration(event, state) }, message);
+}
+
+/** Milliseconds since an image's first attempt, or of the whole run; pino leaves out what is undefined. */
+function duration(event: RunEvent, state: RunState): number | undefined {
+  switch (event.type) {
+    case "pulled":
+    case "image-done":
+    case "image-failed": {
+      const { startedAt, endedAt = Date.now() } = state.images.get(event.image) ?? {};
+      return startedAt === undefined ? undefined : endedAt - startedAt;
+    }
+    case "run-ended":
+      return (state.endedAt ?? state.startedAt) - state.startedAt;
+    default:
+      return undefined;
+  }
 }
 
 const LINES: Readonly<Record<RunEvent["type"], { readonly level: Level; readonly message: string }>> = {
@@ -53,13 +69,17 @@ const LINES: Readonly<Record<RunEvent["type"], { readonly level: Level; readonly
   "attempt-failed": { level: "warn", message: "pull failed" },
   progress: { level: "debug", message: "pull goes on" },
   pulled: { level: "info", message: "image pulled" },
+  "archive-done": { level: "info", message: "archive in place" },
   tagged: { level: "info", message: "image tagged" },
   pinned: { level: "info", message: "image pinned" },
   unpinned: { level: "info", message: "image unpinned" },
+  placed: { level: "debug", message: "image named and pinned" },
   "image-done": { level: "info", message: "image verified" },
   "image-failed": { level: "error", message: "image failed" },
   warning: { level: "warn", message: "warning" },
+  note: { level: "info", message: "note" },
   verifying: { level: "debug", message: "verifying" },
+  "internal-error": { level: "fatal", message: "internal error" },
   "run-ended": { level: "info", message: "run ended" },
 };
 
@@ -78,8 +98,10 @@ function fieldsOf(event: RunEvent): object {
       const { type: _, verified, ...rest } = event;
       return { ...rest, ...verified };
     }
-    case "progress":
-      return { image: event.image, ...event.progress };
+    case "progress": {
+      const { parts: _, ...progress } = event.progress;
+      return { image: event.image, ...progress };
+    }
     default: {
       const { type: _, ...rest } = event;
       return rest;

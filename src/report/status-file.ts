@@ -3,8 +3,9 @@ import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import * as v from "valibot";
-import type { RunState } from "../core/run-state.ts";
+import type { Progress, RunState } from "../core/run-state.ts";
 import { totals } from "../core/run-state.ts";
+import { downloads } from "./downloads.ts";
 
 /** At most one write in this many milliseconds: a thousand images change state several thousand times. */
 const PACE = 200;
@@ -92,6 +93,12 @@ function writeAtomically(file: string, text: string): void {
 const iso = (ms: number | undefined): string | undefined =>
   ms === undefined ? undefined : new Date(ms).toISOString();
 
+/** Without its layers: they are many, and `downloads` has what they are for. */
+function summed(progress: Progress): Omit<Progress, "parts"> {
+  const { parts: _, ...sums } = progress;
+  return sums;
+}
+
 /** The state for readers: ISO times, images as a list, totals beside them. `schema` rises when a field changes meaning. */
 export function toJson(state: RunState) {
   return {
@@ -107,8 +114,10 @@ export function toJson(state: RunState) {
     containerd: state.containerd,
     concurrency: state.concurrency,
     totals: totals(state.images.values()),
-    images: [...state.images.values()].map(({ startedAt, endedAt, retryAt, ...image }) => ({
+    downloads: downloads(state.images.values()),
+    images: [...state.images.values()].map(({ startedAt, endedAt, retryAt, progress, ...image }) => ({
       ...image,
+      progress: progress === undefined ? undefined : summed(progress),
       startedAt: iso(startedAt),
       endedAt: iso(endedAt),
       retryAt: iso(retryAt),

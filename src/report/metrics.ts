@@ -1,0 +1,197 @@
+// The result of a run for node_exporter's textfile collector: https://prometheus.io/docs/instrumenting/exposition_formats/
+import { chmodSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import type { ImageState, Phase, RunState } from "../core/run-state.ts";
+
+/** Of one image, or of the run. */
+interface Sample {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+interface Family {
+  readonly name: string;
+  readonly help: string;
+  readonly samples: readonly Sample[];
+}
+
+/**
+ * Replaces the file. What an earlier one holds stays where this run has nothing newer to say: the last success of an
+ * image, and all of the images that a narrowed run left alone.
+ * @returns why it could not be written, which never fails a run
+ */
+export function writeMetrics(file: string, state: RunState, narrowed: boolean): string | undefined {
+  try {
+    replaceFile(file, metricsText(state, readEarlier(file), narrowed));
+    return undefined;
+  } catch (error) {
+    return `metrics_file cannot be written: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+function readEarlier(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/**
+ * The collector reads whatever ends in .prom at any moment, so the text appears whole or not at all. The temporary
+ * file is made anew, as root would otherwise follow a link that somebody put in its place.
+ */
+function replaceFile(file: string, text: string): void {
+  const temporary = `${file}.new`;
+  rmSync(temporary, { force: true });
+  try {
+    writeFileSync(temporary, text, { flag: "wx" });
+    // The collector is another user; a umask must not lock it out.
+    chmodSync(temporary, 0o644);
+    renameSync(temporary, file);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** @param earlier the text that the last run wrote */
+export function metricsText(state: RunState, earlier: string, narrowed: boolean): string {
+  const before = parseSamples(earlier);
+  return families(state, before)
+    .map((family) => ({
+      ...family,
+      samples: [...family.samples, ...(narrowed ? kept(family, state, before) : [])],
+    }))
+    .filter(({ samples }) => samples.length > 0)
+    .map(familyText)
+    .join("");
+}
+
+function families(state: RunState, before: Earlier): Family[] {
+  const images = [...state.images.values()];
+  return [
+    ...imageFamilies(images),
+    imageFamily(
+      "last_success_timestamp_seconds",
+      "Time at which the image was last found or put in place and verified.",
+      images,
+      (image) => lastSuccess(image, before),
+    ),
+    ...runFamilies(state, before),
+  ];
+}
+
+const seconds = (ms: number): number => ms / 1_000;
+
+const imageFamilies = (images: readonly ImageState[]): Family[] => [
+  {
+    name: "import_images_image_state",
+    help: "Whether the image ended the last run in this state.",
+    samples: images.flatMap(stateSamples),
+  },
+  imageFamily("size_bytes", "Compressed size of the image.", images, ({ size }) => size),
+  imageFamily(
+    "duration_seconds",
+    "Time from the first pull to the end of the image.",
+    images,
+    ({ startedAt, endedAt }) =>
+      startedAt === undefined || endedAt === undefined ? undefined : seconds(endedAt - startedAt),
+  ),
+  imageFamily("attempts", "Pulls that the last run began for the image.", images, ({ attempts }) => attempts),
+];
+
+function imageFamily(
+  name: string,
+  help: string,
+  images: readonly ImageState[],
+  valueOf: (image: ImageState) => number | undefined,
+): Family {
+  const samples = images.flatMap((image) => {
+    const value = valueOf(image);
+    return value === undefined ? [] : [{ labels: { image: image.name }, value }];
+  });
+  return { name: `import_images_image_${name}`, help, samples };
+}
+
+const STATES = ["present", "pulled", "imported", "kept", "failed", "unfinished"] as const;
+
+/** Every state has a series, so that none of them goes stale when another begins. */
+function stateSamples({ name, phase }: ImageState): Sample[] {
+  const now = STATES.find((state) => state === phase) ?? "unfinished";
+  return STATES.map((state) => ({ labels: { image: name, state }, value: Number(state === now) }));
+}
+
+const IN_PLACE = new Set<Phase>(["present", "pulled", "kept"]);
+const LAST_SUCCESS = "import_images_image_last_success_timestamp_seconds";
+const RUN_SUCCESS = "import_images_run_last_success_timestamp_seconds";
+
+function lastSuccess({ name, phase, endedAt }: ImageState, before: Earlier): number | undefined {
+  if (IN_PLACE.has(phase) && endedAt !== undefined) return seconds(endedAt);
+  return before.get(LAST_SUCCESS)?.find(({ labels }) => labels["image"] === name)?.value;
+}
+
+function runFamilies({ exitCode, startedAt, endedAt, version }: RunState, before: Earlier): Family[] {
+  const ended = endedAt === undefined ? undefined : seconds(endedAt);
+  const success = exitCode === 0 ? ended : before.get(RUN_SUCCESS)?.[0]?.value;
+  return [
+    runFamily("import_images_run_exit_code", "Exit code of the last run.", exitCode),
+    runFamily(
+      "import_images_run_duration_seconds",
+      "Duration of the last run.",
+      endedAt === undefined ? undefined : seconds(endedAt - startedAt),
+    ),
+    runFamily("import_images_run_timestamp_seconds", "Time at which the last run ended.", ended),
+    runFamily(RUN_SUCCESS, "Time at which a run last ended with exit code 0.", success),
+    {
+      name: "import_images_build_info",
+      help: "Version of import-images that did the last run; the value is always 1.",
+      samples: [{ labels: { version }, value: 1 }],
+    },
+  ];
+}
+
+const runFamily = (name: string, help: string, value: number | undefined): Family => ({
+  name,
+  help,
+  samples: value === undefined ? [] : [{ labels: {}, value }],
+});
+
+/** Samples of images that this run did not look at. */
+const kept = ({ name }: Family, { images }: RunState, before: Earlier): readonly Sample[] =>
+  (before.get(name) ?? []).filter(({ labels: { image } }) => image !== undefined && !images.has(image));
+
+function familyText({ name, help, samples }: Family): string {
+  const lines = samples.map(({ labels, value }) => `${name}${labelsText(labels)} ${value}\n`);
+  return `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${lines.join("")}`;
+}
+
+function labelsText(labels: Sample["labels"]): string {
+  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`);
+  return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
+}
+
+const escaped = (value: string): string =>
+  value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
+const unescaped = (text: string): string =>
+  text.replaceAll(/\\(?<char>.)/gu, (_, char: string) => (char === "n" ? "\n" : char));
+
+type Earlier = ReadonlyMap<string, readonly Sample[]>;
+
+const LINE = /^(?<name>[a-z_]+)(?:\{(?<labels>.*)\})? (?<value>[\d.eE+-]+)$/u;
+const LABEL = /(?<name>[a-z_]+)="(?<value>(?:[^"\\]|\\.)*)"/gu;
+
+/** Reads what this module wrote; anything else is passed over. */
+function parseSamples(text: string): Earlier {
+  const found = text.split("\n").flatMap((line) => {
+    const { name, labels = "", value } = LINE.exec(line)?.groups ?? {};
+    if (name === undefined || !Number.isFinite(Number(value))) return [];
+    const pairs = [...labels.matchAll(LABEL)].map(({ groups }) => [
+      groups?.["name"] ?? "",
+      unescaped(groups?.["value"] ?? ""),
+    ]);
+    const read: Readonly<Record<string, string>> = Object.fromEntries(pairs);
+    return [{ name, sample: { labels: read, value: Number(value) } }];
+  });
+  const byName = Map.groupBy(found, ({ name }) => name);
+  return new Map([...byName].map(([name, entries]) => [name, entries.map(({ sample }) => sample)]));
+}
