@@ -1,6 +1,7 @@
 // How a run ended, as an exit code and the sentence that goes with it.
 import { essence } from "../core/failure.ts";
-import { isComplete, type RunState } from "../core/run-state.ts";
+import { redactor } from "../core/redact.ts";
+import { isComplete, type Emit, type RunState } from "../core/run-state.ts";
 import type { Config } from "../config/config.ts";
 import { EXIT, ExitError, signalExit } from "../exit.ts";
 import { Interruption } from "../run/interruption.ts";
@@ -17,26 +18,22 @@ export const endingOf = (state: RunState, { onFailure }: Pick<Config, "onFailure
   exitCode: isComplete(state) || onFailure === "warn" ? EXIT.ok : EXIT.imageFailed,
 });
 
-/**
- * The end of a run that threw.
- * @param signal which one stopped it, if any did
- * @throws what is a bug
- */
-export function endingBy(
-  error: unknown,
-  signal: NodeJS.Signals | undefined,
-  config: Pick<Config, "onFailure">,
-): Ending {
-  if (signal !== undefined) {
-    const again =
-      "what was finished stays; run again with bosh run-errand import-images, or import-images run on the node";
-    return { exitCode: signalExit(signal), stopped: `stopped by ${signal}: ${again}` };
-  }
+export interface Interrupted {
+  readonly config: Config;
+  /** The signal that stopped it, if one did. */
+  readonly signal: NodeJS.Signals | undefined;
+  readonly emit: Emit;
+}
+
+/** The end of a run that threw. */
+export function endingBy(error: unknown, { config, signal, emit }: Interrupted): Ending {
+  if (signal !== undefined)
+    return { exitCode: signalExit(signal), stopped: `stopped by ${signal}: ${RUN_AGAIN}` };
   if (error instanceof Interruption) {
     const exitCode = config.onFailure === "warn" ? EXIT.ok : EXIT.imageFailed;
     return {
       exitCode,
-      stopped: `${error.message}: raise deadline, or find out what was waited for in import-images.log`,
+      stopped: `${error.message}: raise deadline, or see in import-images.log what was waited for`,
     };
   }
   if (error instanceof ExitError) return { exitCode: error.exitCode, stopped: error.message };
@@ -46,5 +43,13 @@ export function endingBy(
       stopped: `container runtime not usable: ${essence(error.message)}`,
     };
   }
-  throw error;
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  emit({ type: "internal-error", stack: redactor(config.credentials)(stack) });
+  return {
+    exitCode: EXIT.bug,
+    stopped: "internal error, please report it with its stack from import-images.log",
+  };
 }
+
+const RUN_AGAIN =
+  "what was finished stays; run again with bosh run-errand import-images, or import-images run on the node";

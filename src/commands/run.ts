@@ -7,11 +7,13 @@ import { namesOf } from "../core/plan.ts";
 import { redactor } from "../core/redact.ts";
 import { startState } from "../core/run-state.ts";
 import type { Edge } from "../edge.ts";
-import { linesSink } from "../report/lines.ts";
+import { watchSink } from "../report/live.ts";
 import { openRunLog } from "../report/logger.ts";
+import { writeMetrics } from "../report/metrics.ts";
 import { runLog, type RunLog } from "../report/run-log.ts";
 import { readStatus, statusFile, toJson } from "../report/status-file.ts";
 import { reason, summary } from "../report/summary.ts";
+import { archiveRecord } from "../run/archive-record.ts";
 import { importImages } from "../run/import-images.ts";
 import { takeLock } from "../run/lock.ts";
 import { stopper, type Stopper } from "../run/stopper.ts";
@@ -37,8 +39,8 @@ interface Run {
   readonly log: RunLog;
 }
 
-/** Milliseconds between two looks at the downloads, where nobody watches them. */
-const LOOK_EVERY = 2_000;
+/** Milliseconds between two looks at the downloads, where nobody watches them and where somebody does. */
+const LOOK_EVERY = { unwatched: 5_000, watched: 1_000 };
 
 /** @returns the exit code. @throws ExitError, or a bug */
 export async function runCommand(args: RunArguments, edge: Edge): Promise<number> {
@@ -47,14 +49,14 @@ export async function runCommand(args: RunArguments, edge: Edge): Promise<number
   lowerPriority();
   const runId = randomUUID();
   using file = openRunLog(edge, config.logLevel, runId);
-  using lines = linesSink(args.json ? edge.stderr : edge.stdout);
+  using watching = args.json ? undefined : await watchSink(edge.stdout);
   using stop = stopper(edge.signal, config.deadline);
   const log = runLog(startState(runId, build.version, edge.pid, Date.now()), [
     file.sink,
-    ...(args.json ? [] : [lines.sink]),
+    ...(watching === undefined ? [] : [watching.sink]),
   ]);
   const run = { config, only, edge, stop, log };
-  const ending = await underLock(run).catch((error: unknown) => endingBy(error, edge.stoppedBy(), config));
+  const ending = await underLock(run).catch((error: unknown) => interrupted(run, error));
   if (log.state().phase !== "ended") log.emit({ type: "run-ended", ...ending });
   conclude(args, edge, log);
   return ending.exitCode;
@@ -68,17 +70,28 @@ function lowerPriority(): void {
 
 /** status.json belongs to the run that holds the lock, from its first event to its last. */
 async function underLock(run: Run): Promise<Ending> {
-  const { edge, config, log } = run;
+  const { edge, log } = run;
   using _lock = await lock(run);
   const earlier = await readStatus(edge.paths.state);
   using status = statusFile(edge.paths.state, (why) => edge.stderr.write(`warning: ${why}\n`));
   log.watch((_event, state) => status.update(state));
   const ending = await perform(run, earlier?.sizes ?? new Map()).catch((error: unknown) =>
-    endingBy(error, edge.stoppedBy(), config),
+    interrupted(run, error),
   );
   log.emit({ type: "run-ended", ...ending });
+  writeRunMetrics(run);
   return ending;
 }
+
+/** Only by the run that held the lock: another one is still writing its own. */
+function writeRunMetrics({ config, only, edge, log }: Run): void {
+  if (config.metricsFile === undefined) return;
+  const problem = writeMetrics(config.metricsFile, log.state(), only.size > 0);
+  if (problem !== undefined) edge.stderr.write(`warning: ${problem}\n`);
+}
+
+const interrupted = ({ config, edge, log }: Run, error: unknown): Ending =>
+  endingBy(error, { config, signal: edge.stoppedBy(), emit: log.emit });
 
 function lock({ config, edge, stop, log }: Run): Promise<Disposable> {
   const holder = async (): Promise<string> =>
@@ -91,11 +104,16 @@ function lock({ config, edge, stop, log }: Run): Promise<Disposable> {
 async function perform(run: Run, sizes: ReadonlyMap<string, number>): Promise<Ending> {
   const { config, only, edge, stop, log } = run;
   const chosen = config.images.filter((image) => only.size === 0 || only.has(image.source.name));
-  const images = chosen.map((image) => ({
+  const listed = chosen.map((image) => ({
     name: image.source.name,
     names: namesOf(image),
     required: image.required,
   }));
+  const archives = only.size > 0 ? [] : config.archives;
+  const images = [
+    ...archives.map(({ path, required }) => ({ name: path, names: [path], required })),
+    ...listed,
+  ];
   log.emit({ type: "run-started", images });
   using life = lifetime(edge.signal, config.deadline);
   const command = commandRunner(redactor(config.credentials), life.signal);
@@ -105,8 +123,9 @@ async function perform(run: Run, sizes: ReadonlyMap<string, number>): Promise<En
     runtime: containerdRuntime(command, config),
     emit: log.emit,
     stop,
+    record: archiveRecord(edge.paths.state),
     sizes,
-    lookEvery: LOOK_EVERY,
+    lookEvery: edge.stdout.columns === undefined ? LOOK_EVERY.unwatched : LOOK_EVERY.watched,
     cpus: edge.cpus,
     now: Date.now,
     random: Math.random,

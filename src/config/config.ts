@@ -6,6 +6,15 @@ import type { RetryPolicy } from "../core/retry.ts";
 export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+/** A docker or OCI archive on this VM. */
+export interface WantedArchive {
+  readonly path: string;
+  readonly required: boolean;
+  readonly pin: boolean;
+  /** Milliseconds for its import. */
+  readonly timeout: number;
+}
+
 /** Where the runtime is. Paths are absolute; `readyTimeout` in milliseconds. */
 export interface ContainerdConfig {
   readonly crictl: string;
@@ -18,6 +27,7 @@ export interface ContainerdConfig {
 /** All times in milliseconds. */
 export interface Config {
   readonly images: readonly WantedImage[];
+  readonly archives: readonly WantedArchive[];
   readonly onFailure: "fail" | "warn";
   readonly concurrency: number | "auto";
   readonly retry: RetryPolicy;
@@ -29,12 +39,8 @@ export interface Config {
   readonly containerd: ContainerdConfig;
   readonly allowCredentialsInArgv: boolean;
   readonly logLevel: LogLevel;
+  /** Absolute path for the result of a run in the Prometheus text format. */
+  readonly metricsFile?: string;
   /** Every credential that was read, used or not: all of them are redacted. */
   readonly credentials: readonly Credential[];
-}
-
-/** One thing that is wrong, at `path` such as `images[3].retagAs`. Neither part ever repeats a value. */
-export interface Issue {
-  readonly path: string;
-  readonly problem: string;
 }

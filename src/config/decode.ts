@@ -1,7 +1,7 @@
 // unknown -> Config, or every problem at once: first each property by itself, then the images among each other.
 import * as v from "valibot";
-import type { Config, Issue } from "./config.ts";
-import { formatPath, type PathKey } from "./path.ts";
+import type { Config } from "./config.ts";
+import { issueAt, type Issue, type PathKey } from "./issue.ts";
 import { conflicts, wantedImages, type Entry } from "./resolve.ts";
 import { configSchema, imageSchema, withoutUnset, type WrittenConfig } from "./schema.ts";
 
@@ -11,8 +11,6 @@ export type Decoded =
 
 /** @param value parsed JSON or YAML */
 export function decodeConfig(value: unknown): Decoded {
-  if (Array.isArray(value))
-    return { ok: false, issues: [{ path: formatPath([]), problem: "must be a set of properties" }] };
   const given = withoutUnset(value);
   const written = v.safeParse(configSchema, given);
   const entries = written.success ? written.output.images.map(toEntry) : readableEntries(given);
@@ -37,7 +35,7 @@ function toIssue(issue: v.BaseIssue<unknown>): Issue {
   const keys = (issue.path ?? []).map((item): PathKey =>
     typeof item.key === "number" ? item.key : String(item.key),
   );
-  return { path: formatPath(keys), problem: issue.message };
+  return issueAt(keys, issue.message);
 }
 
 const unique = (issues: readonly Issue[]): Issue[] => [
@@ -50,6 +48,12 @@ function toConfig(written: WrittenConfig, entries: readonly Entry[]): Config {
   const own = entries.flatMap(({ image }) => (image.credential === undefined ? [] : [image.credential]));
   return {
     images,
+    archives: written.archives.map(({ path, required, pin }) => ({
+      path,
+      required,
+      pin: pin ?? written.pin,
+      timeout: written.image_timeout,
+    })),
     onFailure: written.on_failure,
     concurrency: written.concurrency,
     retry: {
@@ -70,6 +74,7 @@ function toConfig(written: WrittenConfig, entries: readonly Entry[]): Config {
     },
     allowCredentialsInArgv: written.allow_credentials_in_argv,
     logLevel: written.log_level,
+    ...(written.metrics_file === undefined ? {} : { metricsFile: written.metrics_file }),
     credentials: [...own, ...registries.map((entry) => entry.credential)],
   };
 }

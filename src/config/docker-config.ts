@@ -6,11 +6,13 @@ import {
   registryHost,
   type Credential,
 } from "../core/credentials.ts";
+import { propertySet } from "./property-set.ts";
 
 const UNUSABLE =
   "has an entry without usable credentials (auth as base64 of user:password, or username and password)";
 
 const entry = v.pipe(
+  propertySet(UNUSABLE),
   v.looseObject({
     auth: v.optional(v.string(UNUSABLE)),
     username: v.optional(v.string(UNUSABLE)),
@@ -27,8 +29,11 @@ const entry = v.pipe(
   }),
 );
 
+const byHost = v.pipe(propertySet(UNUSABLE), v.record(v.string(), entry));
+
 const content = v.pipe(
-  v.looseObject({ auths: v.optional(v.record(v.string(), entry, UNUSABLE), {}) }, "must be a JSON object"),
+  propertySet("must be a JSON object"),
+  v.looseObject({ auths: v.optional(byHost, {}) }),
   v.transform(({ auths }) =>
     Object.entries(auths).map(([host, credential]) => ({ host: registryHost(host), credential })),
   ),

@@ -2,7 +2,7 @@
 import { credentialFor, type RegistryCredential } from "../core/credentials.ts";
 import type { WantedImage } from "../core/plan.ts";
 import type { Reference } from "../core/reference.ts";
-import type { Issue } from "./config.ts";
+import { issueAt, type Issue } from "./issue.ts";
 import type { WrittenImage } from "./schema.ts";
 
 /** An entry of `images[]` with its index there, for messages. */
@@ -34,25 +34,27 @@ function targetConflicts(entries: readonly Entry[]): Issue[] {
     entries.map(({ index, image }) => [image.name.name, { index, source: image.name.name }]),
   );
   return entries.flatMap(({ index, image }) =>
-    image.retagAs.flatMap((target) => {
+    image.retagAs.flatMap((target, nth) => {
       const first = owner.get(target.name) ?? { index, source: image.name.name };
       owner.set(target.name, first);
       if (first.source === image.name.name) return [];
       const problem = `${target.name} is already the name of images[${first.index}] (${first.source})`;
-      return [{ path: `images[${index}].retagAs`, problem }];
+      const list = ["images", index, "retagAs"];
+      return [{ ...issueAt(list, problem), keys: [...list, nth] }];
     }),
   );
 }
+
+export const OTHER_CREDENTIALS = "has other credentials than";
 
 function credentialConflicts(group: readonly Entry[]): Issue[] {
   const [first, ...others] = group.filter(({ image }) => image.credential !== undefined);
   if (first === undefined) return [];
   return others
     .filter(({ image }) => image.credential?.auth !== first.image.credential?.auth)
-    .map(({ index }) => ({
-      path: `images[${index}]`,
-      problem: `has other credentials than images[${first.index}] for the same image`,
-    }));
+    .map(({ index }) =>
+      issueAt(["images", index], `${OTHER_CREDENTIALS} images[${first.index}] for the same image`),
+    );
 }
 
 /** Merges entries of one source: every target, and the stricter of each setting. */

@@ -12,6 +12,7 @@ import { parseReference } from "../core/reference.ts";
 import { parseDuration } from "../core/units.ts";
 import { LOG_LEVELS } from "./config.ts";
 import { dockerConfig } from "./docker-config.ts";
+import { propertySet } from "./property-set.ts";
 
 const text = v.string("must be text (quote it)");
 const filled = v.pipe(text, v.nonEmpty("must not be empty"));
@@ -69,6 +70,10 @@ const host = parsed("must be a registry host such as harbor.example.com or 10.0.
 const absolutePath = parsed("must be an absolute path without control characters", (path) =>
   /^\/\P{Cc}*$/u.test(path) ? path : undefined,
 );
+/** node_exporter reads no other files of its directory. */
+const metricsFile = parsed("must be an absolute path that ends in .prom", (path) =>
+  /^\/(?:\P{Cc}*\/)?[^/\p{Cc}]+\.prom$/u.test(path) ? path : undefined,
+);
 /** Not beginning with `-`, which a tool would read as an option. */
 const namespace = parsed(
   "must be a containerd namespace: letters and digits, with single . _ - between",
@@ -80,11 +85,13 @@ function wholeNumber(least: number, most: number) {
   return v.pipe(v.number(message), v.integer(message), v.minValue(least, message), v.maxValue(most, message));
 }
 
+export const UNKNOWN_PROPERTY = "is not a property that this job knows";
+
 const strict = <Entries extends v.ObjectEntries>(entries: Entries) =>
-  v.strictObject(entries, (issue) => {
-    if (issue.expected === "never") return "is not a property that this job knows";
-    return issue.expected === "Object" ? "must be a set of properties" : "is missing";
-  });
+  v.pipe(
+    propertySet("must be a set of properties"),
+    v.strictObject(entries, (issue) => (issue.expected === "never" ? UNKNOWN_PROPERTY : "is missing")),
+  );
 
 const credentialEntries = {
   auth: v.optional(parsed("must be base64 of user:password", credentialFromAuth)),
@@ -143,6 +150,8 @@ const registry = v.pipe(
   }),
 );
 
+const archive = strict({ path: absolutePath, required: v.optional(flag, true), pin: v.optional(flag) });
+
 const retry = strict({
   attempts: v.optional(wholeNumber(1, 100), 5),
   min_delay: v.optional(duration, "1s"),
@@ -175,7 +184,9 @@ export const configSchema = strict({
   start_jitter: v.optional(duration, "0s"),
   disk: v.optional(strict({ min_free_percent: v.optional(wholeNumber(0, 99), 0) }), {}),
   containerd: v.optional(containerd, {}),
+  archives: v.optional(v.array(archive, "must be a list"), []),
   allow_credentials_in_argv: v.optional(flag, false),
+  metrics_file: v.optional(metricsFile),
   log_level: v.optional(v.picklist(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(", ")}`), "info"),
 });
 export type WrittenConfig = v.InferOutput<typeof configSchema>;
@@ -183,12 +194,16 @@ export type WrittenConfig = v.InferOutput<typeof configSchema>;
 /** Properties whose empty text counts as not given, as in the bash release. */
 const EMPTY_IS_UNSET = new Set(["auth", "retagAs", "username", "password", "docker_config"]);
 
+/** No property is deeper; what is, belongs to none, and may be so deep that following it overflows the stack. */
+const DEEPEST = 8;
+
 /** Drops what counts as not given: null anywhere (what BOSH makes of an unset property), and some empty texts. */
-export function withoutUnset(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutUnset);
+export function withoutUnset(value: unknown, depth = 0): unknown {
+  if (depth > DEEPEST) return value;
+  if (Array.isArray(value)) return value.map((item) => withoutUnset(item, depth + 1));
   if (typeof value !== "object" || value === null) return value;
   const kept = Object.entries(value).filter(
     ([key, entry]) => entry !== null && !(entry === "" && EMPTY_IS_UNSET.has(key)),
   );
-  return Object.fromEntries(kept.map(([key, entry]) => [key, withoutUnset(entry)]));
+  return Object.fromEntries(kept.map(([key, entry]) => [key, withoutUnset(entry, depth + 1)]));
 }

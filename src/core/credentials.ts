@@ -41,17 +41,24 @@ export function credentialFor(
   reference: Reference,
   registries: readonly RegistryCredential[],
 ): Credential | undefined {
-  return registries.find((entry) => entry.host === reference.domain)?.credential;
+  const host = canonicalHost(reference.domain);
+  return registries.find((entry) => entry.host === host)?.credential;
 }
 
-/** Every spelling of a credential that a tool may print: encoded, decoded, the bare password, escaped and percent-encoded. */
+/**
+ * Every spelling of a credential that a tool may print: encoded, decoded, the bare password, quoted, quoted once more
+ * (an error text inside a `msg="…"`), and percent-encoded.
+ */
 export function secretForms(credential: Credential): string[] {
   const pair = Buffer.from(credential.auth, "base64").toString("utf8");
   const plain = [credential.auth, credential.auth.replace(/=+$/u, ""), pair, credential.password];
   const urlSafe = plain.slice(0, 2).map((form) => form.replaceAll("+", "-").replaceAll("/", "_"));
   const escaped = [pair, credential.password].flatMap((form) => [
-    JSON.stringify(form).slice(1, -1),
+    quoted(form),
+    quoted(quoted(form)),
     encodeURIComponent(form.toWellFormed()),
   ]);
   return [...new Set([...plain, ...urlSafe, ...escaped])].filter((form) => form !== "");
 }
+
+const quoted = (text: string): string => JSON.stringify(text).slice(1, -1);

@@ -24,6 +24,8 @@ export type FailureClass = (typeof FAILURE_CLASSES)[number];
 export interface Failure {
   readonly class: FailureClass;
   readonly message: string;
+  /** What to do next, where it is not what the class says. */
+  readonly next?: string;
 }
 
 /**
@@ -92,56 +94,54 @@ const CLASSES: Readonly<Record<FailureClass, Entry>> = {
 export const actionOf = (failure: FailureClass): Action => CLASSES[failure].action;
 export const nextStep = (failure: FailureClass): string => CLASSES[failure].next;
 
+/** containerd's two ways to name the answer of a registry or token service, up to the number. */
+const answered = (codes: string): RegExp =>
+  new RegExp(
+    String.raw`(?:unexpected status(?: code \S+| from [A-Z]+ request to \S+)?|failed with status code \[[^\]]*\]): (?:${codes}) `,
+    "u",
+  );
+
 /**
- * First match wins, so the order says what is more telling: a full disk before the broken transfer that it causes,
- * a missing blob (also `code = NotFound`) before a missing tag.
+ * First match wins. The answers come first, because behind them stands what the registry says, which may be anything;
+ * then what only one side can say; last what several say, and what is a consequence of the rest.
  */
-const TEXTS: readonly (readonly [FailureClass, RegExp])[] = [
-  ["disk", /no space left on device|disk quota exceeded/iu],
+export const RULES: readonly (readonly [FailureClass, RegExp])[] = [
+  ["rate-limit", answered("429")],
+  ["server", answered(String.raw`408|5\d\d`)],
+  ["auth", answered("401|403")],
+  // What a server that expects TLS answers to plain text. 1.6.20 does not tell the scheme that was used.
+  ["tls", answered("400")],
+  ["auth", /pull access denied|authorization failed|illegal base64 data|invalid decoded auth/u],
+  ["disk", /no space left on device|disk quota exceeded/u],
+  ["runtime", /validate service connection: /u],
   [
     "runtime",
-    /validate (?:service|CRI v1(?:alpha\d)? \w+) (?:connection|API)[^]*(?:Unavailable|DeadlineExceeded|connection refused|no such file)/iu,
+    /code = Unavailable desc = (?:connection error|error reading from server|transport is closing|the connection is draining)/u,
   ],
-  [
-    "runtime",
-    /code = Unavailable desc = (?:connection error|error reading from server|transport is closing|the connection is draining)/iu,
-  ],
-  [
-    "runtime",
-    /(?:failed to dial|dial unix|connect: )[^]*containerd[^]*(?:no such file|connection refused|context deadline exceeded)/iu,
-  ],
-  ["runtime", /unknown service runtime\.v1|error reading from server: EOF|transport is closing/iu],
-  ["cancelled", /interrupted: context canceled|code = Canceled/iu],
-  ["rate-limit", /429 Too Many Requests|toomanyrequests/iu],
-  [
-    "server",
-    /could not fetch content descriptor [^]*not found|unexpected status[^]*5\d\d |\b50[0234] (?:Internal|Bad|Service|Gateway)/iu,
-  ],
-  [
-    "tls",
-    /x509: |tls: (?!.*handshake timeout)|server gave HTTP response to HTTPS client|client sent an HTTP request to an HTTPS server|HTTP\/1\.\w "?\\x15/iu,
-  ],
-  [
-    "auth",
-    /401 Unauthorized|403 Forbidden|pull access denied|insufficient_scope|authorization failed|no basic auth credentials|invalid username\/password|illegal base64 data|invalid decoded auth/iu,
-  ],
-  ["reference", /failed to parse image reference|invalid reference format|error parsing reference/iu],
+  // ctr, which talks to containerd alone.
+  ["runtime", /failed to dial "|connection error: desc = |^ctr: [^\n]*context deadline exceeded/mu],
+  ["reference", /failed to parse image reference|invalid reference format|error parsing reference/u],
+  // Newer crictls say so when they are stopped. What containerd cancels by itself is a pull without progress.
+  ["cancelled", /interrupted: context canceled/u],
+  ["stall", /code = Canceled|context canceled/u],
+  // After a blank, because a tag may end in the same letters: `team/app:tls: not found`.
+  ["tls", /(?<![^\s"])(?:x509|tls): |server gave HTTP response to HTTPS client/u],
+  // No answer at all. TLS handshake timeout has no colon after `tls`, and so passes the rule above.
+  ["network", /failed to do request: /u],
   [
     "network",
-    /TLS handshake timeout|connection refused|no such host|server misbehaving|network is unreachable|no route to host|i\/o timeout|Client\.Timeout|connect: connection timed out/iu,
+    /connection refused|no such host|server misbehaving|network is unreachable|no route to host|i\/o timeout|context deadline exceeded/u,
   ],
-  [
-    "transfer",
-    /unexpected EOF|short read|failed to read expected number of bytes|connection reset by peer|broken pipe|unexpected commit digest|failed size validation|failed precondition[^]*digest|unexpected end of|http2: |stream error/iu,
-  ],
-  ["network", /\bEOF\b/u],
-  ["not-found", /no match for platform|: not found|code = NotFound|manifest unknown|name unknown/iu],
-  ["timeout", /DeadlineExceeded|context deadline exceeded/iu],
+  // A blob that the manifest promises; also `code = NotFound`, but the image is there.
+  ["server", /could not fetch content descriptor [^]*not found/u],
+  ["transfer", /unexpected EOF|connection reset by peer|broken pipe|(?<![^\s"])http2: |stream error/u],
+  ["transfer", /unexpected commit digest|failed size validation/u],
+  ["not-found", /no match for platform|: not found/u],
 ];
 
 /** The class of a redacted tool message; `unknown` is retried and says so. */
 export function classify(message: string): FailureClass {
-  return TEXTS.find(([, pattern]) => pattern.test(message))?.[0] ?? "unknown";
+  return RULES.find(([, pattern]) => pattern.test(message))?.[0] ?? "unknown";
 }
 
 /** Refused as such, not for lack of rights to one repository: each further try brings the account nearer to a lock-out. */
@@ -150,18 +150,22 @@ export const isWrongPassword = (failure: Failure): boolean =>
 
 /** The last `msg="…"` of a Go program's log lines, where crictl and ctr put what matters. */
 const LOGGED = /^.*\bmsg="(?<said>(?:[^"\\]|\\.)*)"/gmu;
+/** ctr says it plainly, below warnings that it logs. */
+const PLAIN = /^ctr: (?<said>[^]*)/mu;
 /** What every pull's error begins with, and every reader knows. */
 const PREAMBLE =
   /^(?:pulling image: )?(?:rpc error: code = \w+ desc = )?(?:failed to pull and unpack image "[^"]*": )?/u;
 const LONGEST = 600;
 
+/** Within Go's quotes. */
+const unescape = (_match: string, escaped: string): string => (escaped === "n" ? " " : escaped);
+
 /** A tool's message as a person wants to read it; classify the whole text, not this. */
 export function essence(text: string): string {
-  const logged = [...text.matchAll(LOGGED)].at(-1)?.groups?.["said"];
-  const said = logged?.replaceAll(/\\(?<escaped>["\\])/gu, "$<escaped>") ?? text;
-  const short = said
-    .replace(PREAMBLE, "")
-    .replace(/^ctr: /u, "")
-    .trim();
+  const logged = [...text.matchAll(LOGGED)]
+    .at(-1)
+    ?.groups?.["said"]?.replaceAll(/\\(?<escaped>["\\n])/gu, unescape);
+  const said = PLAIN.exec(text)?.groups?.["said"] ?? logged ?? text;
+  const short = said.replace(PREAMBLE, "").trim();
   return short.length > LONGEST ? `${short.slice(0, LONGEST)}…` : short;
 }

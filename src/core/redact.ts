@@ -9,9 +9,10 @@ const MASK = "[redacted]";
  * split: secrets that are recognised by their place, so that even those we were never told are caught.
  */
 const BY_PLACE: readonly (readonly [RegExp, string])[] = [
-  [/(?<scheme>\b(?:Basic|Bearer)\s+)[\w+/=.~-]{4,}/giu, `$<scheme>${MASK}`],
+  [/(?<scheme>\b(?:Basic|Bearer)\s+)(?!auth\b)[\w+/=.~-]{4,}/giu, `$<scheme>${MASK}`],
   [/(?<scheme>\bhttps?:\/\/)[^\s/@"']+@/giu, `$<scheme>${MASK}@`],
-  [/(?<before>invalid decoded auth: )"(?:[^"\\]|\\.)*"/gu, `$<before>"${MASK}"`],
+  // The quote is escaped where crictl logs the error as `msg="…"`, and missing where the text was cut.
+  [/(?<before>invalid decoded auth: )\\*"(?:[^"\\]|\\.)*"?/gu, `$<before>"${MASK}"`],
   [
     /(?<before>[?&](?:access_token|token|password|sig|signature|X-Amz-Signature|X-Amz-Credential)=)[^&\s"']+/giu,
     `$<before>${MASK}`,

@@ -26,6 +26,8 @@ const DOMAIN = new RegExp(
 const PATH = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/u;
 const TAG = /^\w[\w.-]{0,127}$/u;
 const DIGEST_LENGTHS: Readonly<Record<string, number>> = { sha256: 64, sha384: 96, sha512: 128 };
+/** The one alias that a reference's normal form replaces; containerd keeps every other host as it is written. */
+const LEGACY_DOMAIN = "index.docker.io";
 /** distribution/reference, NameTotalLengthMax. */
 const LONGEST_NAME = 255;
 
@@ -87,7 +89,8 @@ function cutDomain(text: string): { domain: string; remainder: string } {
   const first = text.slice(0, Math.max(slash, 0));
   const isHost = /[.:]/u.test(first) || first === "localhost" || first.toLowerCase() !== first;
   if (slash === -1 || !isHost) return { domain: "docker.io", remainder: text };
-  return { domain: canonicalHost(first), remainder: text.slice(slash + 1) };
+  const domain = first === LEGACY_DOMAIN ? "docker.io" : first;
+  return { domain, remainder: text.slice(slash + 1) };
 }
 
 function cutTag(text: string): { path: string; tag?: string } {
@@ -102,7 +105,7 @@ export function isDigest(text: string): boolean {
   return text === `${algorithm}:${encoded}` && encoded.length === length && /^[a-f0-9]+$/u.test(encoded);
 }
 
-/** Docker Hub's aliases become `docker.io`, so that credentials and references for it meet. */
+/** Docker Hub's aliases become `docker.io`, so that credentials for it are found under each. */
 export function canonicalHost(host: string): string {
-  return host === "index.docker.io" || host === "registry-1.docker.io" ? "docker.io" : host;
+  return host === LEGACY_DOMAIN || host === "registry-1.docker.io" ? "docker.io" : host;
 }

@@ -3,28 +3,41 @@
 import { nextStep, type Failure } from "./failure.ts";
 import type { Plan } from "./plan.ts";
 
-export type Step = "pull" | "tag" | "pin" | "verify";
+export type Step = "import" | "pull" | "tag" | "pin" | "verify";
 
-export type Phase =
+export const PHASES = [
   /** Not begun. */
-  | "waiting"
-  | "pulling"
+  "waiting",
+  "pulling",
   /** Between two attempts. */
-  | "retrying"
+  "retrying",
   /** Tags and pins. */
-  | "finishing"
-  /** Ends: was there and is right; pulled anew; present, but its registry could not be asked for a newer one; failed. */
-  | "present"
-  | "pulled"
-  | "kept"
-  | "failed";
-
+  "finishing",
+  /** Named and pinned; it is read back through CRI when all are. */
+  "placed",
+  /** Ends: was there and is right; pulled anew; came from an archive; present, but its registry could not be asked for
+   * a newer one; failed. */
+  "present",
+  "pulled",
+  "imported",
+  "kept",
+  "failed",
+] as const;
+export type Phase = (typeof PHASES)[number];
 /** Bytes and layers of one image's download, as far as its manifest is known. */
 export interface Progress {
   readonly received: number;
   readonly total?: number;
   readonly layersDone: number;
   readonly layers?: number;
+  /** Each layer by itself, so that one that several images share is counted once. */
+  readonly parts?: readonly Part[];
+}
+
+export interface Part {
+  readonly digest: string;
+  readonly size: number;
+  readonly received: number;
 }
 
 export interface StepFailure extends Failure {
@@ -103,18 +116,30 @@ export type RunEvent =
     }
   | { readonly type: "progress"; readonly image: string; readonly progress: Progress }
   | { readonly type: "pulled"; readonly image: string; readonly attempt: number; readonly id: string }
+  | {
+      /** An archive is on the node, under these names; it was there already unless `imported`. */
+      readonly type: "archive-done";
+      readonly image: string;
+      readonly names: readonly string[];
+      readonly imported: boolean;
+    }
   | { readonly type: "tagged"; readonly image: string; readonly target: string; readonly moved: boolean }
   | { readonly type: "pinned"; readonly image: string; readonly name: string }
+  | { readonly type: "placed"; readonly image: string }
   | { readonly type: "unpinned"; readonly name: string }
   | {
       readonly type: "image-done";
       readonly image: string;
-      readonly phase: "present" | "pulled" | "kept";
+      readonly phase: "present" | "pulled" | "imported" | "kept";
       readonly verified: Verified;
     }
   | { readonly type: "image-failed"; readonly image: string; readonly step: Step; readonly failure: Failure }
   | { readonly type: "warning"; readonly message: string }
+  /** Worth knowing, and nothing wrong. */
+  | { readonly type: "note"; readonly message: string }
   | { readonly type: "verifying" }
+  /** A bug of ours; its stack, redacted, is for the log and for nobody's screen. */
+  | { readonly type: "internal-error"; readonly stack: string }
   | { readonly type: "run-ended"; readonly exitCode: number; readonly stopped?: string };
 
 /** Hands an event to whoever watches the run. */
@@ -142,6 +167,8 @@ export function applyEvent(state: RunState, event: RunEvent, at: number): RunSta
       return { ...state, phase: event.phase };
     case "runtime-ready":
       return { ...state, phase: "importing", containerd: event.containerd, concurrency: event.concurrency };
+    case "archive-done":
+      return { ...state, images: openArchive(state.images, event.image, event.names) };
     case "verifying":
       return { ...state, phase: "verifying" };
     case "unpinned":
@@ -153,6 +180,8 @@ export function applyEvent(state: RunState, event: RunEvent, at: number): RunSta
     case "planned":
     case "tagged":
     case "pinned":
+    case "note":
+    case "internal-error":
       return state;
     default: {
       const image = state.images.get(event.image);
@@ -160,6 +189,22 @@ export function applyEvent(state: RunState, event: RunEvent, at: number): RunSta
       return { ...state, images: new Map(state.images).set(event.image, applyToImage(image, event, at)) };
     }
   }
+}
+
+/** In place of an archive stand the images that it holds, unless the list names them too. */
+function openArchive(
+  images: RunState["images"],
+  archive: string,
+  names: readonly string[],
+): RunState["images"] {
+  const required = images.get(archive)?.required ?? true;
+  const opened = new Map(images);
+  opened.delete(archive);
+  const known = new Set([...opened.values()].flatMap((image) => image.names));
+  for (const name of names.filter((held) => !known.has(held))) {
+    opened.set(name, waiting({ name, names: [name], required }));
+  }
+  return opened;
 }
 
 const waiting = (image: Pick<ImageState, "name" | "names" | "required">): ImageState => ({
@@ -176,7 +221,16 @@ const ended = ({ exitCode, stopped }: Extract<RunEvent, { type: "run-ended" }>) 
 
 type ImageEvent = Extract<
   RunEvent,
-  { type: "attempt-started" | "attempt-failed" | "progress" | "pulled" | "image-done" | "image-failed" }
+  {
+    type:
+      | "attempt-started"
+      | "attempt-failed"
+      | "progress"
+      | "pulled"
+      | "placed"
+      | "image-done"
+      | "image-failed";
+  }
 >;
 
 function applyToImage(image: ImageState, event: ImageEvent, at: number): ImageState {
@@ -194,6 +248,8 @@ function applyToImage(image: ImageState, event: ImageEvent, at: number): ImageSt
       return { ...image, progress: event.progress };
     case "pulled":
       return { ...image, phase: "finishing", attempts: event.attempt, id: event.id };
+    case "placed":
+      return { ...image, phase: "placed" };
     case "image-done":
       return { ...image, ...event.verified, phase: event.phase, endedAt: at };
     case "image-failed":
@@ -204,30 +260,35 @@ function applyToImage(image: ImageState, event: ImageEvent, at: number): ImageSt
 const stepFailure = (step: Step, failure: Failure): StepFailure => ({
   ...failure,
   step,
-  next: nextStep(failure.class),
+  next: failure.next ?? nextStep(failure.class),
 });
 
 export interface Totals {
   readonly present: number;
   readonly pulled: number;
+  readonly imported: number;
   readonly kept: number;
   readonly failed: number;
+  /** Named and pinned, and still to be read back. */
+  readonly placed: number;
   readonly unfinished: number;
 }
 
-export function totals(images: Iterable<ImageState>): Totals {
+export function totals(images: Iterable<Pick<ImageState, "phase">>): Totals {
   const all = [...images];
-  const count = (test: (image: ImageState) => boolean): number => all.filter(test).length;
+  const count = (test: (image: Pick<ImageState, "phase">) => boolean): number => all.filter(test).length;
   return {
     present: count((image) => image.phase === "present"),
     pulled: count((image) => image.phase === "pulled"),
+    imported: count((image) => image.phase === "imported"),
     kept: count((image) => image.phase === "kept"),
     failed: count((image) => image.phase === "failed"),
-    unfinished: count(({ phase }) => phase !== "failed" && !IN_PLACE.has(phase)),
+    placed: count(({ phase }) => phase === "placed"),
+    unfinished: count(({ phase }) => phase !== "failed" && phase !== "placed" && !IN_PLACE.has(phase)),
   };
 }
 
-const IN_PLACE: ReadonlySet<Phase> = new Set<Phase>(["present", "pulled", "kept"]);
+export const IN_PLACE: ReadonlySet<Phase> = new Set<Phase>(["present", "pulled", "imported", "kept"]);
 
 /** Whether every required image is in place and verified. */
 export const isComplete = (state: RunState): boolean =>

@@ -18,17 +18,18 @@ export interface Sample {
 }
 
 export function progressOf(layers: readonly Layer[], sample: Sample): Progress {
-  const received = layers.reduce((sum, layer) => {
-    if (sample.finished.has(layer.digest)) return sum + layer.size;
-    return sum + Math.min(sample.ingests.get(layer.digest) ?? 0, layer.size);
-  }, 0);
+  const parts = layers.map((layer) => ({ ...layer, received: receivedOf(layer, sample) }));
   return {
-    received,
-    total: layers.reduce((sum, layer) => sum + layer.size, 0),
+    received: parts.reduce((sum, part) => sum + part.received, 0),
+    total: parts.reduce((sum, part) => sum + part.size, 0),
     layersDone: layers.filter((layer) => sample.finished.has(layer.digest)).length,
     layers: layers.length,
+    parts,
   };
 }
+
+const receivedOf = ({ digest, size }: Layer, { finished, ingests }: Sample): number =>
+  finished.has(digest) ? size : Math.min(ingests.get(digest) ?? 0, size);
 
 /** What one attempt has shown so far; a value, advanced sample by sample. */
 export interface Movement {

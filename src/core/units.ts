@@ -18,7 +18,7 @@ export function parseDuration(text: string): number | undefined {
 
 /** `850ms`, `4.2s`, `3m05s`, `1h02m`. */
 export function formatDuration(ms: number): string {
-  if (ms < 1_000) return `${Math.round(ms)}ms`;
+  if (Math.round(ms) < 1_000) return `${Math.round(ms)}ms`;
   if (ms < 59_950) return `${(ms / 1_000).toFixed(1)}s`;
   const seconds = Math.round(ms / 1_000);
   if (seconds < 3_600) return `${Math.floor(seconds / 60)}m${String(seconds % 60).padStart(2, "0")}s`;
@@ -29,7 +29,9 @@ const SIZES = ["B", "kB", "MB", "GB", "TB"];
 
 /** Decimal units, as crictl prints them: `950B`, `12.3MB`. */
 export function formatBytes(bytes: number): string {
-  const power = Math.min(Math.max(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), 0), SIZES.length - 1);
-  const value = bytes / 1_000 ** power;
-  return `${power === 0 ? value.toFixed(0) : value.toPrecision(3)}${SIZES[power] ?? "B"}`;
+  // What is shown decides the unit: 999,999 is 1.00MB, and not the "1.00e+3kB" that toPrecision makes of it.
+  const shown = bytes < 1_000 ? Math.round(bytes) : Number(bytes.toPrecision(3));
+  const power = Math.min(Math.floor(Math.log10(Math.max(shown, 1)) / 3), SIZES.length - 1);
+  const value = shown / 1_000 ** power;
+  return `${power === 0 || value >= 1_000 ? value.toFixed(0) : value.toPrecision(3)}${SIZES[power] ?? "B"}`;
 }

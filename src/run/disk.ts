@@ -22,7 +22,10 @@ export function diskGuard(
 ): DiskGuard {
   let found: Promise<string | undefined> | undefined;
   // A runtime that cannot tell where its images are is no reason not to pull them.
-  const locate = (): Promise<string | undefined> => (found ??= find().catch(() => undefined));
+  const look = async (): Promise<Usage | undefined> => {
+    const directory = await (found ??= find().catch(() => undefined));
+    return directory === undefined ? undefined : measure(directory).catch(() => undefined);
+  };
   let warned = false;
   const warnOnce = (usage: Usage): void => {
     if (warned || 100 - usage.freePercent < KUBELET_LINE) return;
@@ -30,18 +33,19 @@ export function diskGuard(
     const full = `${usage.text}: above ${KUBELET_LINE}% in use`;
     emit({ type: "warning", message: `${full} the kubelet deletes images that are neither used nor pinned` });
   };
+  const check = async (): Promise<void> => {
+    const usage = await look();
+    if (usage === undefined) return;
+    warnOnce(usage);
+    if (usage.freePercent < minFreePercent) throw tooLittle(usage, minFreePercent);
+  };
   return {
     admit: async () => {
-      const directory = await locate();
-      if (directory === undefined) return;
-      const usage = await measure(directory);
-      warnOnce(usage);
-      if (usage.freePercent < minFreePercent) throw tooLittle(usage, minFreePercent);
+      const checked = check();
+      // Without a limit there is nothing to refuse, and the pull does not wait for the answer.
+      if (minFreePercent > 0) await checked;
     },
-    describe: async () => {
-      const directory = await locate();
-      return directory === undefined ? "free space unknown" : (await measure(directory)).text;
-    },
+    describe: async () => (await look())?.text ?? "free space unknown",
   };
 }
 

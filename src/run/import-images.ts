@@ -5,6 +5,9 @@ import { narrow, planImport, type NodeState, type Plan } from "../core/plan.ts";
 import { automaticConcurrency, canPin, hasNodeWideDownloadLimit } from "../core/runtime-version.ts";
 import type { Emit } from "../core/run-state.ts";
 import type { ContentStore, ImageRuntime } from "../runtime/image-runtime.ts";
+import type { ArchiveRecord } from "./archive-record.ts";
+import { importArchives, withArchived } from "./archives.ts";
+import { formatBytes } from "../core/units.ts";
 import { diskGuard } from "./disk.ts";
 import { holds as holdsFor, type Holds } from "./holds.ts";
 import { observer as observerFor, type Observer } from "./observer.ts";
@@ -13,6 +16,7 @@ import { puller } from "./pull.ts";
 import { requireTools, waitUntilReady } from "./ready.ts";
 import { registryHealth } from "./registry-health.ts";
 import type { Stopper } from "./stopper.ts";
+import { commandFailure } from "./tool-failure.ts";
 import { lookAtNode, settle } from "./verify.ts";
 import { workOff } from "./work.ts";
 
@@ -23,6 +27,8 @@ export interface RunOptions {
   readonly runtime: ImageRuntime & ContentStore;
   readonly emit: Emit;
   readonly stop: Stopper;
+  /** What earlier runs imported from archives. */
+  readonly record: ArchiveRecord;
   /** Compressed bytes by source name, from an earlier run. */
   readonly sizes: ReadonlyMap<string, number>;
   /** Milliseconds between two looks at the downloads. */
@@ -40,16 +46,23 @@ export async function importImages(options: RunOptions): Promise<void> {
   requireTools(config.containerd);
   await pause(config.startJitter * options.random(), stop.signal);
   const version = await ready(options, stop.signal);
+  announce(options, version);
   const holds = holdsFor(runtime);
-  const [node] = await Promise.all([lookAtNode(runtime), holds.sweep()]);
+  const [before] = await Promise.all([lookAtNode(runtime), holds.sweep()]);
+  const archives = { ...archiveOptions(options), containerd: version };
+  const { node, images, imported } = await importArchives(archives, before);
   const pinning = canPin(version);
-  const plan = narrow(planImport(config.images, node, pinning), options.only);
-  announce(options, version, plan);
+  const plan = narrow(planImport(withArchived(config.images, images), node, pinning), options.only);
+  emit({ type: "planned", plan });
+  noteLimit(options, version, plan);
 
   const crew = gather(options, { version, holds, node });
   try {
+    // Before the work: a tag gives its target the labels of its source, also a pin that is no longer wanted.
+    for (const name of plan.unpin) if (!stop.signal.aborted) await unpin(options, name);
     const expected = await workOff({
       ...crew,
+      imported,
       stop,
       node,
       pinning,
@@ -58,14 +71,14 @@ export async function importImages(options: RunOptions): Promise<void> {
       plan,
       retry: config.retry,
     });
-    for (const name of plan.unpin) await unpin(options, name);
+    stop.throwIfLost();
     emit({ type: "verifying" });
     await settle({ runtime, emit, pinning, expected, untouched: isUntouched(plan) ? node : undefined });
   } finally {
     crew.observer.stop();
     await holds.releaseAll();
   }
-  stop.throwIfFatal();
+  stop.throwIfStopped();
 }
 
 async function ready({ config, runtime, emit }: RunOptions, signal: AbortSignal): Promise<SemVer> {
@@ -75,17 +88,34 @@ async function ready({ config, runtime, emit }: RunOptions, signal: AbortSignal)
   );
 }
 
+/** A run narrowed to some images leaves the archives alone. */
+const archiveOptions = ({ config, only, runtime, record, emit, stop }: RunOptions) => ({
+  archives: only.size === 0 ? config.archives : [],
+  runtime,
+  record,
+  emit,
+  signal: stop.signal,
+});
+
 const concurrencyOf = ({ config, cpus }: RunOptions, version: SemVer): number =>
   config.concurrency === "auto" ? automaticConcurrency(version, cpus) : config.concurrency;
 
-function announce(options: RunOptions, version: SemVer, plan: Plan): void {
+function announce(options: RunOptions, version: SemVer): void {
   const { emit, config } = options;
   emit({ type: "runtime-ready", containerd: version.version, concurrency: concurrencyOf(options, version) });
-  emit({ type: "planned", plan });
   if (!canPin(version) && config.images.some((image) => image.pin)) {
     const message = `containerd ${version.version} is too old to pin images (1.6.25, 1.7.10 and later can): the kubelet may delete them when the disk fills`;
     emit({ type: "warning", message });
   }
+}
+
+/** The operator can lift what we cannot. */
+function noteLimit({ emit }: RunOptions, version: SemVer, plan: Plan): void {
+  if (!hasNodeWideDownloadLimit(version) || plan.images.filter(({ decision }) => decision.pull).length < 2)
+    return;
+  const setting = '[plugins."io.containerd.transfer.v1.local"] max_concurrent_downloads';
+  const message = `containerd ${version.version} shares its downloads, 3 by default, among all images of the node; ${setting} in its config.toml raises that`;
+  emit({ type: "note", message });
 }
 
 interface Circumstances {
@@ -119,6 +149,14 @@ function gather(options: RunOptions, { version, holds, node }: Circumstances) {
     signal: stop.signal,
     watch: observer.watch,
     admit: disk.admit,
+    diskFull: async (image, failure) => {
+      const room = await disk.describe();
+      const needs = observer.sizeOf(image);
+      stop.diskFull(room);
+      const needed =
+        needs === undefined ? "" : `the image has ${formatBytes(needs)} compressed, and more unpacked; `;
+      return { ...failure, message: `${failure.message} (${needed}${room})` };
+    },
     untilReady: () => ready(options, stop.signal).catch(stop.runtimeLost),
     now,
     random,
@@ -127,9 +165,15 @@ function gather(options: RunOptions, { version, holds, node }: Circumstances) {
   return { observer, disk, pull, sizes: nodeWideLimit ? new Map<string, number>() : options.sizes };
 }
 
+/** A name that stays pinned costs disk, and fails no run: it may be gone since it was looked at, or be done next time. */
 async function unpin({ runtime, emit }: RunOptions, name: string): Promise<void> {
-  await runtime.unpin(name);
-  emit({ type: "unpinned", name });
+  try {
+    await runtime.unpin(name);
+    emit({ type: "unpinned", name });
+  } catch (error) {
+    const failure = commandFailure(error);
+    emit({ type: "warning", message: `${name} is not unpinned (${failure.class}: ${failure.message})` });
+  }
 }
 
 /** Nothing was to be done, so the first look at the node is the proof as well. */

@@ -8,6 +8,7 @@ import { formatDuration } from "../core/units.ts";
 import { EXIT, ExitError } from "../exit.ts";
 
 const POLL = 200;
+const LOCK = "lock";
 
 /**
  * @param patience milliseconds
@@ -24,7 +25,7 @@ export async function takeLock(
 ): Promise<Disposable> {
   const database = open(directory);
   const start = performance.now();
-  for (let first = true; !tryLock(database); first = false) {
+  for (let first = true; !tryLock(database, path.join(directory, LOCK)); first = false) {
     if (first) onWait(await holder());
     if (performance.now() - start >= patience) {
       database.close();
@@ -38,7 +39,7 @@ export async function takeLock(
 function open(directory: string): DatabaseSync {
   try {
     mkdirSync(directory, { recursive: true });
-    return new DatabaseSync(path.join(directory, "lock"), { timeout: 0 });
+    return new DatabaseSync(path.join(directory, LOCK), { timeout: 0 });
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new ExitError(
@@ -48,13 +49,14 @@ function open(directory: string): DatabaseSync {
   }
 }
 
-function tryLock(database: DatabaseSync): boolean {
+function tryLock(database: DatabaseSync, file: string): boolean {
   try {
     database.exec("BEGIN EXCLUSIVE");
     return true;
   } catch (error) {
-    if (error instanceof Error && /locked|busy/iu.test(error.message)) return false;
-    throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    if (/locked|busy/iu.test(why)) return false;
+    throw new ExitError(EXIT.usage, `the lock ${file} cannot be used (${why}): delete it, and run as root`);
   }
 }
 

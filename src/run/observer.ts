@@ -40,17 +40,23 @@ export interface Observer {
   readonly watch: (image: WantedImage, abort: AbortController) => () => void;
   /** The image needs no further attempt: what was held for it is released. @param id when it was pulled */
   readonly done: (image: WantedImage, id?: string) => Promise<void>;
+  /** Compressed bytes of the image, once its manifest was seen. */
+  readonly sizeOf: (image: WantedImage) => number | undefined;
   readonly stop: () => void;
 }
 
+/** containerd's default for the whole node, from 2.1. With fewer of them, those that are queued included, none waits for another. */
+const DOWNLOADS = 3;
+
 /** Attempts shorter than this are never looked at: small images cost nothing. */
-const FIRST_LOOK = 250;
+const FIRST_LOOK = 1_000;
 
 interface Attempt {
   readonly image: WantedImage;
   readonly abort: AbortController;
   readonly since: number;
   movement: Movement;
+  size?: number;
 }
 
 export function observer(options: ObserverOptions): Observer {
@@ -84,6 +90,7 @@ export function observer(options: ObserverOptions): Observer {
       others?.delete(image.source.name);
       if (others?.size === 0) await options.holds.release(ownerOf(image));
     },
+    sizeOf: (image) => [...attempts].find((attempt) => attempt.image === image)?.size,
     stop: () => stopped.abort(),
   };
 }
@@ -103,8 +110,9 @@ function looker(options: ObserverOptions, complete: ReadonlySet<string>): (due: 
   let last: Sample | undefined;
   let answeredAt = options.now();
 
-  const readLayers = async ({ digest }: Blob): Promise<Layer[]> =>
-    layerCache.get(digest) ?? layersOf(await options.content.read(digest));
+  /** Undefined when it has gone since it was listed, as happens where another attempt has just failed. */
+  const readLayers = async ({ digest }: Blob): Promise<Layer[] | undefined> =>
+    layerCache.get(digest) ?? options.content.read(digest).then(layersOf, () => undefined);
 
   const observe = async (due: readonly Attempt[]): Promise<void> => {
     const sources = due.map((attempt) => attempt.image.source);
@@ -114,13 +122,16 @@ function looker(options: ObserverOptions, complete: ReadonlySet<string>): (due: 
       options.content.blobs(sources, sized),
     ]);
     const sample = toSample(ingests, blobs, options.now());
-    const moved = last === undefined || hasMoved(last, sample);
+    const moved = sample.ingests.size >= DOWNLOADS && (last === undefined || hasMoved(last, sample));
     last = sample;
     const seen = new Map<string, Layer[]>();
     for (const attempt of due) {
       const manifests = manifestsFor(attempt.image, blobs, complete);
       await Promise.all(manifests.map(({ digest }) => options.holds.hold(ownerOf(attempt.image), digest)));
-      for (const manifest of manifests) seen.set(manifest.digest, await readLayers(manifest));
+      for (const manifest of manifests) {
+        const found = await readLayers(manifest);
+        if (found !== undefined) seen.set(manifest.digest, found);
+      }
       const layers = manifests.flatMap(({ digest }) => seen.get(digest) ?? []);
       judge(options, attempt, layers.length === 0 ? undefined : layers, moved, sample);
     }
@@ -148,7 +159,11 @@ function judge(
 ): void {
   attempt.movement = advance(attempt.movement, layers, moved, sample);
   const image = attempt.image.source.name;
-  if (layers !== undefined) options.emit({ type: "progress", image, progress: progressOf(layers, sample) });
+  if (layers !== undefined) {
+    const progress = progressOf(layers, sample);
+    if (progress.total !== undefined) attempt.size = progress.total;
+    options.emit({ type: "progress", image, progress });
+  }
   if (stalledFor(attempt.movement, options.nodeWideLimit, sample.at) >= options.stallTimeout) {
     attempt.abort.abort(stalled(options.stallTimeout, layers, sample));
   }

@@ -4,6 +4,8 @@ import { isWrongPassword, type Failure } from "../core/failure.ts";
 import type { WantedImage } from "../core/plan.ts";
 import { nextAttempt, type NextAttempt, type RetryPolicy } from "../core/retry.ts";
 import type { Emit } from "../core/run-state.ts";
+import { formatDuration } from "../core/units.ts";
+import { CommandError } from "../runtime/command.ts";
 import type { ImageRuntime } from "../runtime/image-runtime.ts";
 import { Interruption } from "./interruption.ts";
 import { pause } from "./pause.ts";
@@ -23,6 +25,8 @@ export interface PullerOptions {
   readonly watch: (image: WantedImage, abort: AbortController) => () => void;
   /** What must hold before each attempt, such as free disk. @throws Interruption */
   readonly admit: (image: WantedImage) => Promise<void>;
+  /** Told of a full disk before the slot is given to the next image. @returns the failure with what was found */
+  readonly diskFull?: (image: WantedImage, failure: Failure) => Promise<Failure>;
   /** Resolves when containerd answers again. @throws when it does not in its time */
   readonly untilReady: () => Promise<unknown>;
   /** Epoch milliseconds. */
@@ -136,11 +140,18 @@ async function attempt(options: PullerOptions, job: Job): Promise<string> {
       await options.runtime.pull(image.source.name, pullOptions(options, job, signal)),
     );
   } catch (error) {
-    throw failed(options, job, toFailure(error, signal));
+    const failure = timedOut(error, image) ?? toFailure(error, signal);
+    const full = failure.class === "disk" && !signal.aborted;
+    throw failed(options, job, full ? ((await options.diskFull?.(image, failure)) ?? failure) : failure);
   } finally {
     unwatch();
   }
 }
+
+const timedOut = (error: unknown, { timeout }: WantedImage): Failure | undefined =>
+  error instanceof CommandError && error.timedOut
+    ? { class: "timeout", message: `not complete after ${formatDuration(timeout)} (image_timeout)` }
+    : undefined;
 
 const pullOptions = ({ now }: PullerOptions, { image, endsAt = 0 }: Job, signal: AbortSignal) => ({
   signal,

@@ -10,8 +10,10 @@ export interface Stopper extends Disposable {
   readonly diskFull: (message: string) => void;
   /** containerd went away and did not come back. */
   readonly runtimeLost: (error: unknown) => never;
-  /** After the work: what has to end the program by itself, as failed images alone would not tell it. */
-  readonly throwIfFatal: () => void;
+  /** Nothing more can be done on this node. */
+  readonly throwIfLost: () => void;
+  /** The operator wants the program to end, whatever its images came to. */
+  readonly throwIfStopped: () => void;
 }
 
 /**
@@ -20,7 +22,7 @@ export interface Stopper extends Disposable {
  */
 export function stopper(outer: AbortSignal, deadline: number): Stopper {
   const own = new AbortController();
-  let fatal: ExitError | undefined;
+  let lost: ExitError | undefined;
   const message = `the deadline of ${formatDuration(deadline)} is over`;
   const timer = setTimeout(() => own.abort(new Interruption({ class: "timeout", message })), deadline);
   return {
@@ -28,15 +30,15 @@ export function stopper(outer: AbortSignal, deadline: number): Stopper {
     diskFull: (why) => own.abort(new Interruption({ class: "disk", message: `not pulled: ${why}` })),
     runtimeLost: (error) => {
       if (error instanceof Interruption || !(error instanceof ExitError)) throw error;
-      fatal = new ExitError(EXIT.runtimeNotReady, error.message);
+      lost = new ExitError(EXIT.runtimeNotReady, error.message);
       const reason = new Interruption({ class: "runtime", message: error.message });
       own.abort(reason);
       throw reason;
     },
-    throwIfFatal: () => {
-      if (outer.aborted) throw outer.reason;
-      if (fatal !== undefined) throw fatal;
+    throwIfLost: () => {
+      if (lost !== undefined) throw lost;
     },
+    throwIfStopped: () => outer.throwIfAborted(),
     [Symbol.dispose]: () => clearTimeout(timer),
   };
 }

@@ -9,7 +9,7 @@ import { finishImage } from "./finish.ts";
 export interface Expected {
   readonly image: WantedImage;
   readonly id: string;
-  readonly how: "present" | "pulled" | "kept";
+  readonly how: "present" | "pulled" | "imported" | "kept";
 }
 
 type Verdict =

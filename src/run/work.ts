@@ -30,6 +30,8 @@ export interface WorkOptions {
   readonly observer: Pick<Observer, "done">;
   readonly disk: Pick<DiskGuard, "describe">;
   readonly stop: Stopper;
+  /** Names that came from archives in this run. */
+  readonly imported: ReadonlySet<string>;
   /** Compressed bytes by source name, where known. */
   readonly sizes: ReadonlyMap<string, number>;
   readonly emit: Emit;
@@ -65,7 +67,9 @@ async function obtain(
   { image, decision }: PlannedImage,
 ): Promise<Obtained | undefined> {
   const present = options.node.byName.get(image.source.name);
-  if (!decision.pull && present !== undefined) return { id: present.id, how: "present" };
+  if (!decision.pull && present !== undefined) {
+    return { id: present.id, how: options.imported.has(image.source.name) ? "imported" : "present" };
+  }
   const optional = image.pullPolicy === "implicit-Always" && present !== undefined;
   const { attempts } = options.retry;
   const pulled = await options.pull(image, optional ? Math.min(attempts, FRESHNESS_ATTEMPTS) : attempts);
@@ -96,6 +100,7 @@ function keep({ emit }: WorkOptions, image: WantedImage, id: string, failure: Fa
 async function finish(options: WorkOptions, image: WantedImage, { id, how }: Obtained): Promise<Expected[]> {
   try {
     await finishImage(options, image, id, how === "pulled");
+    options.emit({ type: "placed", image: image.source.name });
     return [{ image, id, how }];
   } catch (error) {
     if (!(error instanceof FinishFailed)) throw error;

@@ -1,5 +1,6 @@
 // The one door to other programs: no shell, a minimal environment, bounded in time, redacted, ended with us.
 import { accessSync, constants } from "node:fs";
+import type { Readable } from "node:stream";
 import { execa } from "execa";
 import type { Redact } from "../core/redact.ts";
 
@@ -9,6 +10,8 @@ export interface CommandOptions {
   /** Beyond PATH, which is fixed. The only way in which a credential reaches a tool. */
   readonly env?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
+  /** Fed to the tool's stdin, which is closed otherwise. */
+  readonly input?: Readable;
 }
 
 /** The fields of execa's result that are read. */
@@ -53,12 +56,12 @@ const SETPRIV = "/usr/bin/setpriv";
 /** @param lifetime ends every tool, whatever it was started for */
 export function commandRunner(redact: Redact, lifetime: AbortSignal): RunCommand {
   const [wrapper, ...wrapperArgs] = isExecutable(SETPRIV) ? [SETPRIV, "--pdeathsig", "KILL", "--"] : [];
-  return async (tool, args, { timeout, env, signal }) => {
+  return async (tool, args, { timeout, env, signal, input }) => {
     const [file, argv] = wrapper === undefined ? [tool, args] : [wrapper, [...wrapperArgs, tool, ...args]];
     const result = await execa(file, argv, {
       env: { PATH, ...env },
       extendEnv: false,
-      stdin: "ignore",
+      ...(input === undefined ? { stdin: "ignore" as const } : { input }),
       timeout,
       forceKillAfterDelay: GRACE,
       reject: false,

@@ -74,9 +74,16 @@ async function loginFor(
   );
 }
 
+/** Asks until there is an answer, and then no more. */
 function once<Value>(produce: () => Promise<Value>): () => Promise<Value> {
   let value: Promise<Value> | undefined;
-  return () => (value ??= produce());
+  return () => {
+    value ??= produce().catch((error: unknown) => {
+      value = undefined;
+      throw error;
+    });
+    return value;
+  };
 }
 
 function containerdVersion(text: string): SemVer {

@@ -1,5 +1,6 @@
 // ctr: tags, labels and the content store, which CRI has no calls for.
 import { sourceLabel } from "../core/manifest.ts";
+import { unpackedStream } from "./archive-stream.ts";
 import type { RunCommand } from "./command.ts";
 import type { Blob, ContentStore, ImageRuntime, Ingest, Repository } from "./image-runtime.ts";
 
@@ -25,11 +26,15 @@ const set = ({ label, value }: typeof PINNED): string => `${label}=${value}`;
 const unset = ({ label }: typeof PINNED): string => `${label}=`;
 const linesOf = (text: string): string[] => text.split("\n").filter((line) => line.trim() !== "");
 
+/** `unpacking docker.io/library/nginx:1 (sha256:…)...done`, a line for each name. */
+const unpacked = (text: string): string[] =>
+  [...text.matchAll(/^unpacking (?<name>\S+) \(/gmu)].map((match) => match.groups?.["name"] ?? "");
+
 export function ctrClient(run: RunCommand, settings: CtrSettings) {
   // Always both: ctr's default address is not TKGI's, its default namespace not the CRI's.
-  const globalArgs = [`--address=${settings.socket}`, `--namespace=${settings.namespace}`, "--timeout=30s"];
+  const globalArgs = [`--address=${settings.socket}`, `--namespace=${settings.namespace}`];
   const call = (...args: string[]): Promise<string> =>
-    run(settings.ctr, [...globalArgs, ...args], { timeout: CALL_TIMEOUT });
+    run(settings.ctr, [...globalArgs, "--timeout=30s", ...args], { timeout: CALL_TIMEOUT });
   const done = async (...args: string[]): Promise<void> => void (await call(...args));
   // With --quiet ctr does not add up each image's size, which costs several reads an image.
   const names = async (filter: string): Promise<string[]> =>
@@ -43,6 +48,17 @@ export function ctrClient(run: RunCommand, settings: CtrSettings) {
     tag: (source, target) => done("images", "tag", "--force", source, target),
     pin: (name) => done("images", "label", name, set(PINNED), set(OURS)),
     unpin: (name) => done("images", "label", name, unset(PINNED), unset(OURS)),
+    importArchive: async (path, { local, ...options }) => {
+      const input = await unpackedStream(path);
+      const args = ["images", "import", ...(local ? ["--local"] : []), input === undefined ? path : "-"];
+      // No --timeout: ctr's is of the whole command, and an import takes as long as its archive is big.
+      return unpacked(
+        await run(settings.ctr, [...globalArgs, ...args], {
+          ...options,
+          ...(input === undefined ? {} : { input }),
+        }),
+      );
+    },
     ingests: async () => parseIngests(await call("content", "active")),
     blobs: async (repositories, digests) =>
       parseBlobs(
@@ -67,7 +83,7 @@ export function ctrClient(run: RunCommand, settings: CtrSettings) {
 const fromRepository = (repository: Repository): string =>
   `labels."${sourceLabel(repository)}"~="(^|,)${repository.path.replaceAll(".", "[.]")}(,|$)"`;
 
-/** Reads `ctr content active`: `REF SIZE AGE`, the size in units of 1024 as Go's units.HumanSize prints them. */
+/** Reads `ctr content active`: `REF SIZE AGE`, the size with four digits at most, in decimal units. */
 export function parseIngests(text: string): Ingest[] {
   return linesOf(text).flatMap((line) => {
     const { ref, size, unit } =

@@ -12,6 +12,11 @@ export interface PullOptions {
   readonly timeout: number;
 }
 
+export interface ImportOptions extends Omit<PullOptions, "credential"> {
+  /** Not through the transfer service, which does not tell the names. */
+  readonly local: boolean;
+}
+
 export interface ImageRuntime {
   /** Version of containerd. Throws while it does not answer. */
   version(signal: AbortSignal): Promise<SemVer>;
@@ -22,6 +27,8 @@ export interface ImageRuntime {
   pull(name: string, options: PullOptions): Promise<string>;
   /** Gives the image of `source` a further name, whether that exists or not. */
   tag(source: string, target: string): Promise<void>;
+  /** Imports a docker or OCI archive, also gzip or zstd. @returns the names that it brought */
+  importArchive(path: string, options: ImportOptions): Promise<string[]>;
   pin(name: string): Promise<void>;
   unpin(name: string): Promise<void>;
   /** Where CRI keeps images: a directory on the file system that has to have room. */

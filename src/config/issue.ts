@@ -1,0 +1,33 @@
+// What is wrong with a configuration, and where: places as operators read them, `images[3].retagAs`.
+
+export type PathKey = string | number;
+
+/** One thing that is wrong, at `path` such as `images[3].retagAs`. Neither part ever repeats a value. */
+export interface Issue {
+  readonly path: string;
+  /** The same place as keys, if need be more exactly. */
+  readonly keys: readonly PathKey[];
+  readonly problem: string;
+}
+
+/**
+ * A key that looks neither like a property's name nor like a registry's may be a value gone astray, so it is not
+ * repeated. Our properties are words; base64 and most passwords are not.
+ */
+const PROPERTY = /^(?=.{1,32}$)[A-Z]?[a-z]+(?:(?:[_-][A-Z]?|[A-Z])[a-z]+)*$/u;
+const REGISTRY = /^(?=.{1,64}$)[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?$/u;
+
+export function formatPath(keys: readonly PathKey[]): string {
+  const path = keys.reduce<string>((text, key) => {
+    if (typeof key === "number") return `${text}[${key}]`;
+    const name = PROPERTY.test(key) || REGISTRY.test(key) ? key : "(unprintable key)";
+    return text === "" ? name : `${text}.${name}`;
+  }, "");
+  return path === "" ? "configuration" : path;
+}
+
+export const issueAt = (keys: readonly PathKey[], problem: string): Issue => ({
+  path: formatPath(keys),
+  keys,
+  problem,
+});
