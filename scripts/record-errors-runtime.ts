@@ -1,0 +1,147 @@
+// Faults of containerd itself, of its disk and of the calls: each has a containerd to itself, in this order.
+import { readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
+import type { Site } from "../test/real/faults-catalogue.ts";
+import { type Containerd, startContainerd } from "../test/rig/containerd.ts";
+import { startFaultProxy } from "../test/rig/fault-proxy.ts";
+import { temporaryFolder } from "../test/rig/folder.ts";
+import { type PushedImage, pushImage } from "../test/rig/push.ts";
+import { run } from "../test/rig/run.ts";
+import { type Tools, toolsOf } from "./record-errors-tools.ts";
+
+export interface Subject {
+  readonly containerd: Containerd;
+  readonly tools: Tools;
+  readonly site: Site;
+}
+
+/** Undefined where that line does not fail. */
+type Recording = (subject: Subject) => Promise<string | undefined>;
+
+const slowly = async ({ site, containerd }: Subject, id: string): Promise<Slow> => {
+  const proxy = site.cleanup.use(await startFaultProxy(site.registry));
+  const image = await pushImage(site.registry, `faults/${id}:1`, { layers: [{ bytes: 600_000, seed: id }] });
+  await containerd.useHost(proxy.host, { server: `http://${proxy.host}` });
+  const { digest } = image.layers[0] ?? { digest: "" };
+  proxy.set({ digest, stallAfter: 200_000 });
+  return { image, reference: `${proxy.host}/faults/${id}:1`, begun: proxy.served(digest, 200_000) };
+};
+
+interface Slow {
+  readonly image: PushedImage;
+  readonly reference: string;
+  readonly begun: Promise<void>;
+}
+
+/** In the middle of a pull. */
+const during =
+  (id: string, act: (subject: Subject, stop: AbortController) => Promise<void> | void): Recording =>
+  async (subject) => {
+    const slow = await slowly(subject, id);
+    const stop = new AbortController();
+    const said = subject.tools.pull(slow.reference, undefined, stop.signal);
+    await Promise.race([slow.begun, said]);
+    await act(subject, stop);
+    return said;
+  };
+
+/**
+ * containerd's own bound, shortened from its 5 minutes. 1.6 has none, and in 2 it ends no pull that the transfer
+ * service makes.
+ */
+async function withoutProgress({ site, containerd: { line } }: Subject): Promise<string | undefined> {
+  if (line !== "1.7") return undefined;
+  await using containerd = await startContainerd(line);
+  const config = path.join(containerd.folder, "config.toml");
+  const heading = `[plugins."io.containerd.grpc.v1.cri"]\n`;
+  const text = await readFile(config, "utf8");
+  await writeFile(config, text.replace(heading, `${heading}image_pull_progress_timeout = "2s"\n`));
+  await containerd.restart();
+  const tools = toolsOf(containerd);
+  return await during("no-progress", () => undefined)({ site, containerd, tools });
+}
+
+/** 48 MB for an image of 60. */
+async function diskFull({ site, containerd: { line } }: Subject): Promise<string | undefined> {
+  using folder = temporaryFolder();
+  await run("mount", ["-t", "tmpfs", "-o", "size=48m", "tmpfs", folder.path]);
+  await using small = await startContainerd(line, { root: folder.path });
+  const { reference } = await pushImage(site.registry, "faults/large:1", {
+    layers: [{ bytes: 60_000_000, seed: "large" }],
+  });
+  await small.useHost(site.registry.host, { server: `http://${site.registry.host}` });
+  const said = await toolsOf(small).pull(reference);
+  return said?.replaceAll(folder.path, "/var/lib/containerd");
+}
+
+export const runtimeFaults: Readonly<Record<string, Recording>> = {
+  // A registry that wants no password is not shown one, so these need the other.
+  "bad-auth": ({ tools, site }) =>
+    tools.pull(`${site.secured.host}/faults/bad-auth:1`, Buffer.from("useronly").toString("base64")),
+  "bad-auth-base64": ({ tools, site }) => tools.pull(`${site.secured.host}/faults/bad-auth:1`, "%%%"),
+  "bad-reference": ({ tools }) => tools.pull("registry.example.com/Team/App:1"),
+  "tag-missing-source": ({ tools }) =>
+    tools.tag("registry.example.com/team/app:1", "registry.example.com/team/app:2"),
+  // Without --force, which the agent always gives; containerd 2 moves the name.
+  "tag-existing-target": async ({ tools, site, containerd }) => {
+    const image = await pushImage(site.registry, "faults/tagged:1", {
+      layers: [{ bytes: 1000, seed: "tagged" }],
+    });
+    await containerd.crictl("pull", image.reference);
+    const tag = (): Promise<string | undefined> =>
+      tools.run(containerd.ctrPath, [
+        `--address=${containerd.socket}`,
+        "--namespace=k8s.io",
+        "images",
+        "tag",
+        image.reference,
+        "registry.example.com/team/app:3",
+      ]);
+    return (await tag()) ?? tag();
+  },
+  // What ctr says when it is asked about content that has gone.
+  "content-missing": ({ tools, containerd }) =>
+    tools.run(containerd.ctrPath, [
+      `--address=${containerd.socket}`,
+      "--namespace=k8s.io",
+      "content",
+      "label",
+      `sha256:${"1".repeat(64)}`,
+      "containerd.io/gc.root=x",
+    ]),
+  "crictl-terminated": during("terminated", (_subject, stop) => stop.abort()),
+  "pull-without-progress": withoutProgress,
+  "disk-full": diskFull,
+  "containerd-killed": during("killed", ({ containerd }) => containerd.kill()),
+  "containerd-down": ({ tools }) => tools.pull("registry.example.com/team/app:1"),
+  "containerd-down-ctr": ({ tools }) =>
+    tools.tag("registry.example.com/team/app:1", "registry.example.com/team/app:2"),
+  "containerd-restarted": async (subject) => {
+    await subject.containerd.restart();
+    return during("restarted", ({ containerd }) => containerd.restart())(subject);
+  },
+  "containerd-frozen": async ({ tools, containerd }) => {
+    containerd.freeze();
+    return tools.pull("registry.example.com/team/app:1");
+  },
+  "crictl-timeout": ({ tools, containerd }) =>
+    tools.run(containerd.crictlPath, [
+      "--config=/dev/null",
+      `--runtime-endpoint=unix://${containerd.socket}`,
+      `--image-endpoint=unix://${containerd.socket}`,
+      "--timeout=1s",
+      "version",
+    ]),
+  "containerd-frozen-ctr": async ({ tools, containerd }) => {
+    const said = await tools.run(containerd.ctrPath, [
+      `--address=${containerd.socket}`,
+      "--namespace=k8s.io",
+      "--timeout=1s",
+      "images",
+      "list",
+      "--quiet",
+    ]);
+    containerd.thaw();
+    return said;
+  },
+};

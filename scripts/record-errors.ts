@@ -1,0 +1,64 @@
+// See scripts/record-errors.
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { registryFaults, silentTls, type Site, type Stage } from "../test/real/faults-catalogue.ts";
+import { startContainerd } from "../test/rig/containerd.ts";
+import { startRegistry } from "../test/rig/registry.ts";
+import { type ContainerdLine, containerdLines, missingTools } from "../test/rig/tools.ts";
+import { normalise } from "./record-errors-normalise.ts";
+import { runtimeFaults, type Subject } from "./record-errors-runtime.ts";
+import { toolsOf } from "./record-errors-tools.ts";
+
+const fixtures = path.resolve(import.meta.dirname, "..", "test", "fixtures", "errors");
+/** Milliseconds until a tool is ended that would wait for ever. */
+const bound = 3_000;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { line: { type: "string", multiple: true, default: [...containerdLines] } },
+});
+const wanted = (fault: string): boolean => positionals.length === 0 || positionals.includes(fault);
+
+const stages: Readonly<Record<string, Stage>> = { ...registryFaults, "tls-silent": silentTls };
+
+async function record(line: ContainerdLine): Promise<void> {
+  await using cleanup = new AsyncDisposableStack();
+  const registry = cleanup.use(await startRegistry());
+  const secured = cleanup.use(await startRegistry({ auth: { user: "puller", password: "right" } }));
+  const encrypted = cleanup.use(await startRegistry({ tls: true }));
+  const containerd = cleanup.use(await startContainerd(line));
+  const site: Site = { containerd, registry, secured, encrypted, cleanup };
+  const subject = { containerd, tools: toolsOf(containerd), site };
+  await Promise.all(
+    Object.entries(stages)
+      .filter(([fault]) => wanted(fault))
+      .map(async ([fault, stage]) => write(subject, fault, await recordStage(subject, fault, stage))),
+  );
+  for (const [fault, recording] of Object.entries(runtimeFaults)) {
+    if (wanted(fault)) write(subject, fault, await recording(subject));
+  }
+}
+
+async function recordStage(
+  { tools, site }: Subject,
+  fault: string,
+  stage: Stage,
+): Promise<string | undefined> {
+  const { reference, auth, endless } = await stage(site, fault);
+  return tools.pull(reference, auth, endless === true ? AbortSignal.timeout(bound) : undefined);
+}
+
+function write({ containerd: { line, folder } }: Subject, fault: string, said: string | undefined): void {
+  const file = path.join(fixtures, `${fault}.${line}.txt`);
+  process.stdout.write(`${line.padEnd(7)} ${fault}${said === undefined ? ": did not fail" : ""}\n`);
+  if (said === undefined) rmSync(file, { force: true });
+  else writeFileSync(file, normalise(said, folder));
+}
+
+mkdirSync(fixtures, { recursive: true });
+const lines = containerdLines.filter((line) => values.line.includes(line));
+const missing = lines.flatMap((line) => missingTools(line));
+if (missing.length > 0) throw new Error(missing.join("; "));
+await Promise.all(lines.map(record));

@@ -1,0 +1,235 @@
+// Everything that a registry or the network may do to a pull, each with a host of its own so that faults of many images
+// can act at the same time. scripts/record-errors records what the tools print of it; faults.test.ts what the agent makes of it.
+import type { Containerd, HostOptions } from "../rig/containerd.ts";
+import { type FaultProxy, type FaultProxyOptions, startFaultProxy } from "../rig/fault-proxy.ts";
+import type { Rule } from "../rig/fault-rules.ts";
+import { deleteBlob, type PushedImage, pushImage, pushIndex } from "../rig/push.ts";
+import { type Endpoint, type Registry, startRegistry } from "../rig/registry.ts";
+import { type Server, startRudeServer, startTokenServer } from "./faults-servers.ts";
+
+/** Where faults are set up. */
+export interface Site {
+  readonly containerd: Pick<Containerd, "useHost">;
+  readonly registry: Registry;
+  /** Asks for a user and password. */
+  readonly secured: Registry;
+  /** Speaks https only. */
+  readonly encrypted: Registry;
+  readonly cleanup: AsyncDisposableStack;
+}
+
+export interface Target {
+  /** To be pulled. */
+  readonly reference: string;
+  /** base64 of user:password. */
+  readonly auth?: string;
+  /** Takes the fault away. */
+  readonly heal: () => Promise<void> | void;
+  /** How often the host was asked. */
+  readonly asked: () => number;
+  /** Requests or connections end by nobody's doing but ours. */
+  readonly endless?: true;
+}
+
+/** @param id names the image: no two may share a layer, or the second finds it there */
+export type Stage = (site: Site, id: string) => Promise<Target>;
+
+const layerBytes = 600_000;
+const middle = 200_000;
+
+const push = (endpoint: Endpoint, id: string, platform = "linux/amd64"): Promise<PushedImage> =>
+  pushImage(endpoint, `faults/${id}:1`, { layers: [{ bytes: layerBytes, seed: id }], platform });
+
+const layerOf = (image: PushedImage): string => image.layers[0]?.digest ?? "";
+export const encoded = (user: string, password: string): string =>
+  Buffer.from(`${user}:${password}`).toString("base64");
+
+interface Given {
+  readonly tls?: FaultProxyOptions["tls"];
+  readonly host?: (proxy: FaultProxy) => HostOptions;
+  readonly auth?: string;
+  readonly endless?: true;
+}
+
+/** An image behind a proxy with rules. */
+function proxied(rules: (image: PushedImage) => Rule[], given: Given = {}): Stage {
+  return async ({ registry, containerd, cleanup }, id) => {
+    const proxy = cleanup.use(
+      await startFaultProxy(registry, given.tls === undefined ? {} : { tls: given.tls }),
+    );
+    const image = await push(registry, id);
+    proxy.set(...rules(image));
+    await containerd.useHost(proxy.host, given.host?.(proxy) ?? { server: `http://${proxy.host}` });
+    return {
+      ...targetOf(proxy, image),
+      ...(given.auth !== undefined && { auth: given.auth }),
+      ...(given.endless && { endless: true }),
+    };
+  };
+}
+
+const targetOf = (proxy: FaultProxy, { repository, tag }: PushedImage): Target => ({
+  reference: `${proxy.host}/${repository}:${tag}`,
+  asked: () => proxy.requests().length,
+  heal: async () => {
+    proxy.clear();
+    await proxy.up();
+  },
+});
+
+const manifests = /\/manifests\//;
+const onManifest = (rule: Rule): Stage => proxied(() => [{ ...rule, path: manifests }]);
+const onLayer = (rule: Rule): Stage => proxied((image) => [{ ...rule, digest: layerOf(image) }]);
+
+/** An image behind a server that is no proxy. */
+function behind(start: (registry: Registry) => Promise<Server>, given: Given = {}): Stage {
+  return async ({ registry, containerd, cleanup }, id) => {
+    const server = cleanup.use(await start(registry));
+    const image = await push(registry, id);
+    await containerd.useHost(server.host, { server: `http://${server.host}` });
+    return {
+      reference: `${server.host}/${image.repository}:1`,
+      asked: server.count,
+      heal: server.heal,
+      ...(given.auth !== undefined && { auth: given.auth }),
+      ...(given.endless && { endless: true }),
+    };
+  };
+}
+
+const absent: Stage = async (site, id) => {
+  const target = await proxied(() => [])(site, id);
+  return { ...target, reference: target.reference.replace(`faults/${id}:1`, `faults/nowhere-${id}:1`) };
+};
+
+const untagged: Stage = async (site, id) => {
+  const target = await proxied(() => [])(site, id);
+  return { ...target, reference: target.reference.replace(/:1$/u, ":2") };
+};
+
+const missingBlob: Stage = async (site, id) => {
+  const target = await proxied(() => [])(site, id);
+  const { digest } = (await push(site.registry, id)).layers[0] ?? { digest: "" };
+  await deleteBlob(site.registry, `faults/${id}`, digest);
+  return { ...target, heal: async () => void (await push(site.registry, id)) };
+};
+
+const otherPlatform: Stage = async (site, id) => {
+  const target = await proxied(() => [])(site, id);
+  const image = await push(site.registry, id, "linux/s390x");
+  await pushIndex(site.registry, `faults/${id}:1`, [{ image }]);
+  return target;
+};
+
+/** A registry that wants a password. */
+function secured(auth: string | undefined): Stage {
+  return async (site, id) => {
+    const target = await proxied(() => [], auth === undefined ? {} : { auth })(
+      { ...site, registry: site.secured },
+      id,
+    );
+    return target;
+  };
+}
+
+const refused: Stage = async (site, id) => {
+  let proxy: FaultProxy | undefined;
+  const target = await proxied(() => [], {
+    host: (started) => {
+      proxy = started;
+      return { server: `http://${started.host}` };
+    },
+  })(site, id);
+  await proxy?.down("refused");
+  return target;
+};
+
+const noSuchHost: Stage = async ({ containerd }, id) => {
+  const host = `${id}.registry.invalid`;
+  await containerd.useHost(host, { server: `http://${host}` });
+  return { reference: `${host}/faults/${id}:1`, asked: () => 0, heal: () => undefined };
+};
+
+/** These two to Go's own server, as most registries are written in Go. */
+const httpForHttps: Stage = async ({ containerd, cleanup }, id) => {
+  const { host } = cleanup.use(await startRegistry());
+  await containerd.useHost(host, { server: `https://${host}` });
+  return { reference: `${host}/faults/${id}:1`, asked: () => 0, heal: () => undefined };
+};
+
+const httpsForHttp: Stage = async ({ encrypted, containerd }, id) => {
+  const image = await push(encrypted, id);
+  await containerd.useHost(encrypted.host, { server: `http://${encrypted.host}` });
+  return { reference: image.reference, asked: () => 0, heal: () => undefined };
+};
+
+/** To one that ends the connection with an alert. */
+const alertForHttp: Stage = proxied(() => [], {
+  tls: "trusted",
+  host: (proxy) => ({ server: `http://${proxy.host}` }),
+});
+
+const certificate = (tls: NonNullable<FaultProxyOptions["tls"]>): Stage =>
+  proxied(() => [], {
+    tls,
+    host: ({ host, caFile }) => ({
+      server: `https://${host}`,
+      ...(caFile !== undefined && { caFile }),
+    }),
+  });
+
+/** 1.x goes on from a dropped connection by itself, until three tries in a row bring nothing. */
+const dropped = proxied((image) => [
+  { digest: layerOf(image), dropAfter: 0 },
+  { digest: layerOf(image), dropAfter: middle, times: 1 },
+]);
+
+export const wrongPassword = "wr0ng-p4ssword+/=";
+
+export const registryFaults = {
+  "missing-tag": untagged,
+  "missing-repository": absent,
+  "missing-blob": missingBlob,
+  "wrong-platform": otherPlatform,
+  "no-credentials": secured(undefined),
+  "wrong-password": secured(encoded("puller", wrongPassword)),
+  "token-wrong-password": behind((registry) => startTokenServer(registry, "refuse"), {
+    auth: encoded("puller", wrongPassword),
+  }),
+  "token-no-credentials": behind((registry) => startTokenServer(registry, "refuse")),
+  "token-denied": behind((registry) => startTokenServer(registry, "grant-nothing")),
+  "token-service-503": behind((registry) => startTokenServer(registry, "broken")),
+  "manifest-403": onManifest({ status: 403 }),
+  "manifest-429": onManifest({ status: 429 }),
+  "layer-429": onLayer({ status: 429 }),
+  "manifest-500": onManifest({ status: 500 }),
+  "manifest-502": onManifest({ status: 502 }),
+  "manifest-503": onManifest({ status: 503 }),
+  "manifest-504": onManifest({ status: 504 }),
+  "layer-503": onLayer({ status: 503 }),
+  refused,
+  "no-such-host": noSuchHost,
+  "reset-at-once": behind((registry) => startRudeServer(registry, "reset")),
+  "eof-at-once": behind((registry) => startRudeServer(registry, "eof")),
+  "layer-dropped": dropped,
+  "layer-reset": onLayer({ resetAfter: middle }),
+  "layer-truncated": onLayer({ truncateAfter: middle }),
+  "layer-corrupted": onLayer({ corruptAt: middle }),
+  "unknown-ca": certificate("unknown-ca"),
+  "wrong-name": certificate("wrong-name"),
+  "expired-certificate": certificate("expired"),
+  "http-for-https": httpForHttps,
+  "https-for-http": httpsForHttp,
+  "alert-for-http": alertForHttp,
+  "never-answers": proxied(() => [{ hang: true }], { endless: true }),
+  "layer-stalled": proxied((image) => [{ digest: layerOf(image), stallAfter: middle }], { endless: true }),
+} as const satisfies Record<string, Stage>;
+
+export type RegistryFault = keyof typeof registryFaults;
+
+/** Takes a connection and never completes a TLS handshake; 50 s on containerd 2, so it is recorded but not in the matrix. */
+export const silentTls: Stage = async ({ registry, containerd, cleanup }, id) => {
+  const server = cleanup.use(await startRudeServer(registry, "silent"));
+  await containerd.useHost(server.host, { server: `https://${server.host}` });
+  return { reference: `${server.host}/faults/${id}:1`, asked: server.count, heal: server.heal };
+};

@@ -1,0 +1,82 @@
+// What the agent is to make of every fault, and the table of what it made of it.
+import type { ContainerdLine } from "../rig/tools.ts";
+import type { RegistryFault } from "./faults-catalogue.ts";
+
+/** The class; those in `retried` may end, and are then survived. */
+export const classes: Readonly<Record<RegistryFault, string>> = {
+  "missing-tag": "not-found",
+  "missing-repository": "not-found",
+  "wrong-platform": "not-found",
+  "missing-blob": "server",
+  "no-credentials": "auth",
+  "wrong-password": "auth",
+  "token-wrong-password": "auth",
+  "token-no-credentials": "auth",
+  "token-denied": "auth",
+  "token-service-503": "server",
+  "manifest-403": "auth",
+  "manifest-429": "rate-limit",
+  "layer-429": "rate-limit",
+  "manifest-500": "server",
+  "manifest-502": "server",
+  "manifest-503": "server",
+  "manifest-504": "server",
+  "layer-503": "server",
+  refused: "network",
+  "no-such-host": "network",
+  "reset-at-once": "network",
+  "eof-at-once": "network",
+  "alert-for-http": "network",
+  "layer-dropped": "transfer",
+  "layer-reset": "transfer",
+  "layer-truncated": "transfer",
+  "layer-corrupted": "transfer",
+  "unknown-ca": "tls",
+  "wrong-name": "tls",
+  "expired-certificate": "tls",
+  "http-for-https": "tls",
+  "https-for-http": "tls",
+  "never-answers": "stall",
+  "layer-stalled": "stall",
+};
+
+const retried = new Set(["server", "rate-limit", "network", "transfer", "stall"]);
+/** Retried, but nothing that ends by itself. */
+const permanent = new Set<RegistryFault>(["no-such-host", "alert-for-http"]);
+
+export const faults = Object.keys(classes) as RegistryFault[];
+export const isRetried = (fault: RegistryFault): boolean => retried.has(classes[fault]);
+export const ending = faults.filter((fault) => isRetried(fault) && !permanent.has(fault));
+
+/** What came of one image. */
+export interface Outcome {
+  readonly phase: string;
+  readonly class: string;
+  readonly attempts: number;
+  readonly requests: number;
+}
+
+export type Outcomes = Readonly<Record<string, Outcome>>;
+
+/** Rows are faults, columns are containerd lines. */
+export function markdown(results: ReadonlyMap<ContainerdLine, Outcomes>): string {
+  const lines = [...results.keys()];
+  const row = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
+  const cell = (outcome: Outcome | undefined): string =>
+    outcome === undefined ? "" : `${outcome.phase}, ${outcome.attempts}`;
+  const rows = faults.map((fault) =>
+    row([
+      fault,
+      classes[fault],
+      ...lines.map((line) => cell(results.get(line)?.[fault])),
+      ...lines.map((line) => cell(results.get(line)?.[`${fault}-ends`])),
+    ]),
+  );
+  const titles = [
+    "fault",
+    "class",
+    ...lines.map((line) => `lasts, ${line}`),
+    ...lines.map((line) => `ends, ${line}`),
+  ];
+  return [row(titles), row(titles.map(() => "---")), ...rows].join("\n");
+}
