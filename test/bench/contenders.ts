@@ -1,0 +1,84 @@
+import { chmod, writeFile } from "node:fs/promises";
+import path from "node:path";
+import type { Command } from "./measure.ts";
+import type { StagedImage } from "./stage.ts";
+
+export interface Runtime {
+  crictl: string;
+  ctr: string;
+  socket: string;
+  crictlConfig: string;
+}
+
+export interface Contender {
+  name: string;
+  command(runtime: Runtime, images: readonly StagedImage[], folder: string): Promise<Command>;
+}
+
+// What the BOSH agent gives to a hook.
+const hookPath = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+function environment(runtime: Runtime): Record<string, string> {
+  // The two settings stand for what TKGI's worker has in place of them.
+  return { PATH: hookPath, CONTAINERD_ADDRESS: runtime.socket, CRI_CONFIG_FILE: runtime.crictlConfig };
+}
+
+/** What the bash release renders: one image after the other, and the first failure ends it. */
+const bash: Contender = {
+  name: "bash",
+  command: async (runtime, images, folder) => {
+    const script = path.join(folder, "post-start");
+    const lines = images.flatMap(({ reference, retagAs }) => [
+      `echo "Pulling ${reference}"`,
+      `${runtime.crictl} --runtime-endpoint unix://${runtime.socket} pull ${reference}`,
+      retagAs === undefined
+        ? `echo "No other name for ${reference}"`
+        : `${runtime.ctr} --namespace=k8s.io image tag ${reference} ${retagAs}`,
+    ]);
+    await writeFile(script, ["#!/bin/bash", "set -ex", ...lines, ""].join("\n"));
+    await chmod(script, 0o755);
+    return { file: script, args: [], env: environment(runtime) };
+  },
+};
+
+/** The obvious improvement on it, with nothing but xargs. */
+function xargs(parallel: number): Contender {
+  return {
+    name: `xargs -P${parallel}`,
+    command: async (runtime, images, folder) => {
+      const one = path.join(folder, "one");
+      const list = path.join(folder, "images");
+      const pull = `${runtime.crictl} --runtime-endpoint unix://${runtime.socket} pull "$1"`;
+      const tag = `[ "$2" = - ] || ${runtime.ctr} --namespace=k8s.io image tag "$1" "$2"`;
+      await writeFile(one, ["#!/bin/sh", "set -e", pull, tag, ""].join("\n"));
+      await chmod(one, 0o755);
+      await writeFile(
+        list,
+        images.map(({ reference, retagAs = "-" }) => `${reference} ${retagAs}\n`).join(""),
+      );
+      const args = ["-a", list, "-P", String(parallel), "-n", "2", one];
+      return { file: "/usr/bin/xargs", args, env: environment(runtime) };
+    },
+  };
+}
+
+function agent(executable: string): Contender {
+  return {
+    name: "import-images",
+    command: async (runtime, images, folder) => {
+      const config = path.join(folder, "config.json");
+      const listed = images.map(({ reference: name, retagAs }) => ({ name, ...(retagAs && { retagAs }) }));
+      const { crictl, ctr, socket } = runtime;
+      await writeFile(config, JSON.stringify({ images: listed, containerd: { crictl, ctr, socket } }));
+      return {
+        file: executable,
+        args: ["run", "--config", config],
+        env: { PATH: hookPath, IMPORT_IMAGES_LOG_DIR: folder, IMPORT_IMAGES_STATE_DIR: folder },
+      };
+    },
+  };
+}
+
+export function contenders(executable: string, parallel: number): readonly Contender[] {
+  return [bash, xargs(parallel), agent(executable)];
+}

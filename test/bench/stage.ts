@@ -1,0 +1,102 @@
+import type { Rule } from "../rig/fault-rules.ts";
+import { type FaultProxy, startFaultProxy } from "../rig/fault-proxy.ts";
+import { type PushedImage, pushImage } from "../rig/push.ts";
+import type { Registry } from "../rig/registry.ts";
+import type { BenchCase } from "./cases.ts";
+import { startLink } from "./link.ts";
+
+export interface StagedImage {
+  reference: string;
+  retagAs?: string;
+  /** Cannot be pulled in this case. */
+  lost: boolean;
+  pushed: PushedImage;
+}
+
+export interface Traffic {
+  requests: number;
+  bytes: number;
+}
+
+/** The images of a case in the registry, behind what the case puts in between. */
+export interface Stage extends AsyncDisposable {
+  images: StagedImage[];
+  /** Faults as at the beginning, nothing counted. */
+  reset(): Promise<void>;
+  /** No faults at all. */
+  calm(): void;
+  /** Since the last reset. */
+  traffic(): Promise<Traffic>;
+}
+
+export async function setStage(registry: Registry, bench: BenchCase): Promise<Stage> {
+  await using cleanup = new AsyncDisposableStack();
+  const way = await openWay(registry, bench, cleanup);
+  const images: StagedImage[] = [];
+  for (const { name, spec, registry: number = 0 } of bench.images) {
+    // Straight to the registry: what is in between is meant for the pulls.
+    const pushed = await pushImage(registry, `${bench.name}/${name}`, spec);
+    images.push({
+      reference: `${way.hosts[number]}/${pushed.repository}:${pushed.tag}`,
+      ...(bench.retag !== false && { retagAs: `bench.invalid/${pushed.repository}:${pushed.tag}` }),
+      lost: number === bench.dead,
+      pushed,
+    });
+  }
+  const owned = cleanup.move();
+  return { images, ...way, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+interface Way extends Pick<Stage, "reset" | "calm" | "traffic"> {
+  hosts: string[];
+}
+
+async function openWay(registry: Registry, bench: BenchCase, cleanup: AsyncDisposableStack): Promise<Way> {
+  const { perConnection, latencyMs, faults, registries } = bench;
+  if (latencyMs !== undefined || faults !== undefined || registries !== undefined) {
+    return wayOverProxies(registry, bench, cleanup);
+  }
+  const link =
+    perConnection === undefined ? registry : cleanup.use(await startLink(registry.host, perConnection));
+  return {
+    hosts: [link.host],
+    calm: () => undefined,
+    reset: () => registry.clearRequests(),
+    traffic: async () => sum(await registry.requests()),
+  };
+}
+
+async function wayOverProxies(
+  registry: Registry,
+  bench: BenchCase,
+  cleanup: AsyncDisposableStack,
+): Promise<Way> {
+  const start = async (): Promise<FaultProxy> => cleanup.use(await startFaultProxy(registry));
+  const proxies = await Promise.all(Array.from({ length: bench.registries ?? 1 }, start));
+  if (bench.dead !== undefined) await proxies[bench.dead]?.down("refused");
+  return {
+    hosts: proxies.map((proxy) => proxy.host),
+    calm: () => {
+      for (const proxy of proxies) proxy.clear();
+    },
+    reset: async () => {
+      for (const proxy of proxies) {
+        proxy.set(...rulesOf(bench));
+        proxy.clearRequests();
+      }
+    },
+    traffic: async () => sum(proxies.flatMap((proxy) => proxy.requests())),
+  };
+}
+
+function rulesOf({ perConnection, latencyMs, faults }: BenchCase): Rule[] {
+  return [
+    ...(perConnection === undefined ? [] : [{ bytesPerSecond: perConnection }]),
+    ...(latencyMs === undefined ? [] : [{ latencyMs }]),
+    ...(faults?.() ?? []),
+  ];
+}
+
+function sum(requests: readonly { bytes: number }[]): Traffic {
+  return { requests: requests.length, bytes: requests.reduce((total, { bytes }) => total + bytes, 0) };
+}
