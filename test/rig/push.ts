@@ -115,7 +115,8 @@ function splitName(name: string): { repository: string; tag: string } {
   return { repository: name.slice(0, colon), tag: name.slice(colon + 1) };
 }
 
-function imageConfig(platform: string, layers: readonly Layer[]): object {
+/** Also for archives, which need no registry. */
+export function imageConfig(platform: string, layers: readonly Layer[]): object {
   return {
     created: "1970-01-01T00:00:00Z",
     ...platformFields(platform),

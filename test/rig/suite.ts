@@ -5,13 +5,20 @@ import { type ContainerdLine, containerdLines, missingTools, type Tool } from ".
 /** The lines to test: all of them, or those in IMPORT_IMAGES_LINES (comma separated). */
 const lines: readonly ContainerdLine[] = selectedLines(process.env["IMPORT_IMAGES_LINES"]);
 
+export interface EachLineOptions {
+  tools?: readonly Tool[];
+  /** Fewer lines, for what does not depend on the line: the oldest and the newest ways of a thing are enough. */
+  among?: readonly ContainerdLine[];
+}
+
 /** One `describe` for each containerd line; a line that cannot run here is skipped with its reasons on stderr. */
 export function describeEachLine(
   name: string,
   body: (line: ContainerdLine) => void,
-  tools?: readonly Tool[],
+  { tools, among = containerdLines }: EachLineOptions = {},
 ): void {
-  for (const line of lines) describeReal(`${name} (containerd ${line})`, line, () => body(line), tools);
+  for (const line of lines.filter((known) => among.includes(known)))
+    describeReal(`${name} (containerd ${line})`, line, () => body(line), tools);
 }
 
 /** A `describe` on one containerd line. On CI the real parts have to be there: what is missing fails the run. */

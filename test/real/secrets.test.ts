@@ -1,0 +1,163 @@
+// No secret in what a run leaves or shows, whatever containerd and crictl print.
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import path from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { startFaultProxy } from "../rig/fault-proxy.ts";
+import { describeEachLine } from "../rig/suite.ts";
+import { type Agent, agentFor, type Ended, type Properties } from "./support/agent.ts";
+import { authOf, login, namesOn, pushTo, startNode, type TestNode } from "./support/node.ts";
+import { failures } from "./support/status.ts";
+
+const wrongLogin = { user: "robot$team", password: "not-the-Password/+~1" };
+
+/** What must be nowhere: also as a URL or JSON would write it. */
+function secretsOf({ user, password }: { user: string; password: string }): string[] {
+  const pair = `${user}:${password}`;
+  const base64 = authOf({ user, password });
+  const written = [pair, password].flatMap((text) => [
+    text,
+    encodeURIComponent(text),
+    JSON.stringify(text).slice(1, -1),
+  ]);
+  return [base64, base64.replace(/=+$/u, ""), ...written];
+}
+
+const filesBelow = (folder: string): string[] =>
+  readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .map((name) => path.join(folder, name))
+    .filter((file) => statSync(file).isFile());
+
+/** What every process of the machine shows of itself, gathered for as long as a run goes on. */
+interface Seen {
+  readonly commandLines: ReadonlySet<string>;
+  /** Whether a crictl had this credential in its environment, which only root may read. */
+  readonly inEnvironment: boolean;
+}
+
+async function watchProcesses(until: Promise<unknown>, auth: string): Promise<Seen> {
+  const commandLines = new Set<string>();
+  let inEnvironment = false;
+  const over = new AbortController();
+  void until.finally(() => over.abort());
+  while (!over.signal.aborted) {
+    for (const pid of readdirSync("/proc").filter((name) => /^\d+$/u.test(name))) {
+      const commandLine = readProc(pid, "cmdline");
+      commandLines.add(commandLine);
+      if (commandLine.includes("crictl"))
+        inEnvironment ||= readProc(pid, "environ").includes(`CRICTL_AUTH=${auth}`);
+    }
+    await turn();
+  }
+  return { commandLines, inEnvironment };
+}
+
+function readProc(pid: string, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, "utf8").replaceAll("\0", " ");
+  } catch {
+    return ""; // It ended meanwhile.
+  }
+}
+
+describeEachLine("secrets", (line) => {
+  let node: TestNode;
+  beforeAll(async () => {
+    node = await startNode(line);
+  });
+  afterAll(() => node[Symbol.asyncDispose]());
+
+  async function watchedRun(agent: Agent, properties: Properties, auth: string): Promise<[Ended, Seen]> {
+    const running = agent.start({ ...properties, log_level: "trace" });
+    const seen = await watchProcesses(running.ended, auth);
+    return [await running.ended, seen];
+  }
+
+  /** Everything that could have taken a secret along, by where it is; all but the configuration itself. */
+  async function traces(agent: Agent, ended: Ended, seen: Seen): Promise<Record<string, string>> {
+    const files = [agent.stateDirectory, agent.logDirectory].flatMap(filesBelow);
+    expect(files.map((file) => path.basename(file))).toEqual(
+      expect.arrayContaining(["status.json", "import-images.log"]),
+    );
+    return {
+      stdout: ended.stdout,
+      stderr: ended.stderr,
+      processes: [...seen.commandLines].join("\n"),
+      containerd: await node.containerd.log(),
+      ...Object.fromEntries(files.map((file) => [path.basename(file), readFileSync(file, "latin1")])),
+    };
+  }
+
+  async function expectNowhere(
+    agent: Agent,
+    ended: Ended,
+    seen: Seen,
+    secrets: readonly string[],
+  ): Promise<void> {
+    // The watch is worth nothing if it missed the one process that is given the secret.
+    expect([...seen.commandLines].some((text) => /crictl .* pull /u.test(text))).toBe(true);
+    expect(seen.inEnvironment).toBe(true);
+    const found = Object.entries(await traces(agent, ended, seen)).flatMap(([where, text]) =>
+      secrets.filter((secret) => text.includes(secret)).map((secret) => `${secret} in ${where}`),
+    );
+    expect(found).toEqual([]);
+  }
+
+  test("a good password is in no log, output, status or process list", async () => {
+    await using proxy = await startFaultProxy(node.locked);
+    const image = await pushTo(node.locked, "secret/good:1", {
+      layers: [{ bytes: 2_000_000, seed: "good" }],
+    });
+    proxy.set({ digest: image.layers[0]!.digest, bytesPerSecond: 1_500_000 });
+    const agent = agentFor(node.containerd);
+    const name = `${proxy.host}/secret/good:1`;
+    const images = [{ name, auth: authOf(login), retagAs: "secret-good:1" }];
+    const [ended, seen] = await watchedRun(agent, { images }, authOf(login));
+
+    expect(ended.exitCode).toBe(0);
+    expect((await namesOn(node.containerd)).has(name)).toBe(true);
+    await expectNowhere(agent, ended, seen, secretsOf(login));
+  });
+
+  test("a wrong password is in none of them either, nor in the message that it was refused", async () => {
+    await using proxy = await startFaultProxy(node.locked);
+    await pushTo(node.locked, "secret/wrong:1");
+    // Refused slowly, so that the process that was given it can be seen.
+    proxy.set({ path: /manifests/u, latencyMs: 700 });
+    const agent = agentFor(node.containerd);
+    const name = `${proxy.host}/secret/wrong:1`;
+    const registries = [{ host: proxy.host, username: wrongLogin.user, password: wrongLogin.password }];
+    const [ended, seen] = await watchedRun(agent, { images: [{ name }], registries }, authOf(wrongLogin));
+
+    expect(ended.exitCode).toBe(1);
+    expect(failures(agent.status())).toEqual({ [name]: "auth" });
+    await expectNowhere(agent, ended, seen, secretsOf(wrongLogin));
+  });
+
+  test("what a registry answers is repeated without the password that it repeats", async () => {
+    await using proxy = await startFaultProxy(node.registry);
+    const body = JSON.stringify({
+      errors: [
+        {
+          code: "DENIED",
+          message: `no ${authOf(login)}, ${login.user}:${login.password}, ${login.password}`,
+        },
+      ],
+    });
+    proxy.set({ path: /manifests/u, latencyMs: 700 }, { method: "GET", status: 403, body });
+    await pushTo(node.registry, "secret/echo:1");
+    const agent = agentFor(node.containerd);
+    const images = [{ name: `${proxy.host}/secret/echo:1`, auth: authOf(login) }];
+    const [ended, seen] = await watchedRun(agent, { images }, authOf(login));
+
+    expect(ended.exitCode).toBe(1);
+    // containerd did repeat it, and we repeat containerd.
+    expect(await node.containerd.log()).toContain(authOf(login));
+    expect(ended.stderr).toContain("no [redacted], [redacted], [redacted]");
+    const own = Object.entries(await traces(agent, ended, seen)).filter(([where]) => where !== "containerd");
+    for (const [where, text] of own) {
+      for (const secret of secretsOf(login))
+        expect(text.includes(secret), `${secret} in ${where}`).toBe(false);
+    }
+  });
+});

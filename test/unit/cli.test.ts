@@ -1,0 +1,78 @@
+import { describe, expect, test } from "vitest";
+import { COMMANDS, parseCommand } from "../../src/cli.ts";
+import { EXIT, ExitError } from "../../src/exit.ts";
+import { HELP, TOPICS } from "../../src/help.ts";
+
+const nothing = { json: false, only: [] };
+
+describe("a command line is read:", () => {
+  test.each([
+    ["", { name: "run", ...nothing }],
+    ["run", { name: "run", ...nothing }],
+    ["plan", { name: "plan", ...nothing }],
+    ["status", { name: "status", ...nothing }],
+    ["--config /x/config.json", { name: "run", ...nothing, config: "/x/config.json" }],
+    ["--config=/x/config.json run", { name: "run", ...nothing, config: "/x/config.json" }],
+    ["plan --json", { name: "plan", json: true, only: [] }],
+    ["status --json --config c", { name: "status", json: true, only: [], config: "c" }],
+    ["run --only nginx", { name: "run", json: false, only: ["docker.io/library/nginx:latest"] }],
+    [
+      "plan --only a.b/c:1 --only x",
+      { name: "plan", json: false, only: ["a.b/c:1", "docker.io/library/x:latest"] },
+    ],
+    ["check config.json", { name: "check", json: false, file: "config.json" }],
+    ["check - --json", { name: "check", json: true, file: "-" }],
+    ["completion zsh", { name: "completion", shell: "zsh" }],
+    ["--help", { name: "help" }],
+    ["-h", { name: "help" }],
+    ["help", { name: "help" }],
+    ["help plan", { name: "help", topic: "plan" }],
+    ["plan --help", { name: "help", topic: "plan" }],
+    ["check -h", { name: "help", topic: "check" }],
+    ["--version", { name: "version" }],
+    ["run --version", { name: "version" }],
+  ])("%s", (line, command) => {
+    expect(parseCommand(line.split(" ").filter((word) => word !== ""))).toEqual(command);
+  });
+});
+
+describe("a command line is refused with what is wrong, and where help is:", () => {
+  test.each([
+    [["pull"], 'there is no command "pull"'],
+    [["--verbose"], "Unknown option '--verbose'"],
+    [["-x"], "Unknown option '-x'"],
+    [["run", "nginx"], 'run takes no argument "nginx"'],
+    [["plan", "a", "b"], 'plan takes no argument "a"'],
+    [["status", "--only", "nginx"], "--only is for run and plan"],
+    [["--config"], "Option '--config <value>' argument missing"],
+    [["--json=yes"], "Option '--json' does not take an argument"],
+    [["--only", "Bad Name"], '--only "Bad Name": contains white space or a control character'],
+    [["--only", ""], '--only "": is empty'],
+    [["help", "pull"], 'there is no command "pull"'],
+    [["check"], "check needs a FILE (- for the standard input)"],
+    [["check", "a", "b"], "check takes one argument, not 2"],
+    [["check", "a", "--config", "b"], "--config is not for check"],
+    [["check", "a", "--only", "b"], "--only is not for check"],
+    [["completion"], "completion needs a SHELL: bash, zsh or fish"],
+    [["completion", "tcsh"], 'there is no completion for "tcsh"'],
+    [["completion", "bash", "--json"], "--json is not for completion"],
+    [["run\n"], 'there is no command "run\\n"'],
+  ])("%j", (argv, problem) => {
+    const parse = (): unknown => parseCommand(argv);
+    expect(parse).toThrow(ExitError);
+    expect(parse).toThrow(
+      expect.objectContaining({ exitCode: EXIT.usage, message: `${problem}\nSee: import-images --help` }),
+    );
+  });
+});
+
+describe("help", () => {
+  test.each(COMMANDS)("names %s, and has a topic for it that shows its usage", (name) => {
+    expect(HELP).toMatch(new RegExp(`^ {2}${name}\\b`, "mu"));
+    expect(TOPICS[name]).toMatch(new RegExp(`^import-images ${name}\\b`, "u"));
+  });
+
+  test("tells every exit code", () => {
+    for (const code of Object.values(EXIT)) expect(HELP).toMatch(new RegExp(`\\b${code} {2}`, "u"));
+  });
+});

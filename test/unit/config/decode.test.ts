@@ -1,0 +1,509 @@
+import { describe, expect, test } from "vitest";
+import type { Config } from "../../../src/config/config.ts";
+import { decodeConfig } from "../../../src/config/decode.ts";
+import { credential } from "../samples.ts";
+
+const A = "harbor.example.com/a:1";
+const B = "harbor.example.com/b:1";
+const ROBOT = credential("robot", "hunter2");
+const OTHER = credential("other", "swordfish");
+const DIGEST = `sha256:${"a".repeat(64)}`;
+
+function decoded(value: unknown): Config {
+  const result = decodeConfig(value);
+  if (!result.ok) throw new Error(result.issues.map(({ path, problem }) => `${path}: ${problem}`).join("\n"));
+  return result.config;
+}
+const imagesOf = (...images: readonly unknown[]): Config["images"] => decoded({ images }).images;
+/** `path: problem`, one for each. */
+function problemsOf(value: unknown): string[] {
+  const result = decodeConfig(value);
+  return result.ok ? [] : result.issues.map(({ path, problem }) => `${path}: ${problem}`);
+}
+const only = (images: Config["images"]) => {
+  const [image] = images;
+  if (image === undefined || images.length > 1) throw new Error(`${images.length} images`);
+  return image;
+};
+
+describe("a configuration that says nothing but a list", () => {
+  test("has every default", () => {
+    expect(decoded({ images: [] })).toEqual({
+      images: [],
+      archives: [],
+      onFailure: "fail",
+      concurrency: "auto",
+      retry: { attempts: 5, minDelay: 1_000, maxDelay: 30_000 },
+      stallTimeout: 60_000,
+      deadline: 3_600_000,
+      startJitter: 0,
+      minFreePercent: 0,
+      containerd: {
+        crictl: "/var/vcap/packages/containerd/bin/crictl",
+        ctr: "/var/vcap/packages/containerd/bin/ctr",
+        socket: "/var/vcap/sys/run/containerd/containerd.sock",
+        namespace: "k8s.io",
+        readyTimeout: 120_000,
+      },
+      allowCredentialsInArgv: false,
+      logLevel: "info",
+      credentials: [],
+    });
+  });
+
+  test("has images that are required and pinned, with no further names and no credentials", () => {
+    expect(imagesOf({ name: A })).toEqual([
+      {
+        source: { name: A, domain: "harbor.example.com", path: "a", tag: "1" },
+        targets: [],
+        pullPolicy: "IfNotPresent",
+        required: true,
+        pin: true,
+        timeout: 1_800_000,
+      },
+    ]);
+  });
+
+  test.each([
+    ["nginx", "implicit-Always"],
+    ["nginx:latest", "implicit-Always"],
+    ["nginx:1", "IfNotPresent"],
+    [`nginx@${DIGEST}`, "IfNotPresent"],
+    [`nginx:latest@${DIGEST}`, "IfNotPresent"],
+  ])("pulls %s as Kubernetes would: %s", (name, pullPolicy) => {
+    expect(only(imagesOf({ name })).pullPolicy).toBe(pullPolicy);
+  });
+});
+
+test("a configuration that says everything is read as it is written", () => {
+  const config = decoded({
+    images: [
+      {
+        name: "nginx",
+        username: "robot",
+        password: "hunter2",
+        retagAs: ["a.b/c", "a.b/d:1"],
+        pullPolicy: "Always",
+        required: false,
+        pin: true,
+        timeout: "5m",
+      },
+      { name: A, pullPolicy: "IfNotPresent" },
+    ],
+    registries: [{ host: "https://harbor.example.com/", auth: OTHER.auth }],
+    archives: [{ path: "/x/images.tar" }],
+    pin: false,
+    on_failure: "warn",
+    concurrency: 12,
+    retry: { attempts: 2, min_delay: "500ms", max_delay: "1m" },
+    stall_timeout: "2m",
+    image_timeout: "10m",
+    deadline: "1h30m",
+    start_jitter: "45s",
+    disk: { min_free_percent: 15 },
+    containerd: {
+      crictl: "/x/crictl",
+      ctr: "/x/ctr",
+      socket: "/x/c.sock",
+      namespace: "moby",
+      ready_timeout: "5s",
+    },
+    allow_credentials_in_argv: true,
+    log_level: "debug",
+  });
+  const { images, ...rest } = config;
+  expect(rest).toEqual({
+    archives: [{ path: "/x/images.tar", required: true, pin: false, timeout: 600_000 }],
+    onFailure: "warn",
+    concurrency: 12,
+    retry: { attempts: 2, minDelay: 500, maxDelay: 60_000 },
+    stallTimeout: 120_000,
+    deadline: 5_400_000,
+    startJitter: 45_000,
+    minFreePercent: 15,
+    containerd: {
+      crictl: "/x/crictl",
+      ctr: "/x/ctr",
+      socket: "/x/c.sock",
+      namespace: "moby",
+      readyTimeout: 5_000,
+    },
+    allowCredentialsInArgv: true,
+    logLevel: "debug",
+    credentials: [ROBOT, OTHER],
+  });
+  expect(images[0]).toMatchObject({
+    source: { name: "docker.io/library/nginx:latest" },
+    targets: [{ name: "a.b/c:latest" }, { name: "a.b/d:1" }],
+    pullPolicy: "Always",
+    required: false,
+    pin: true,
+    timeout: 300_000,
+    credential: ROBOT,
+  });
+  expect(images[1]).toMatchObject({ required: true, pin: false, timeout: 600_000, credential: OTHER });
+});
+
+describe("what counts as not given", () => {
+  test.each([
+    ["an empty auth", { auth: "" }],
+    ["an auth of null", { auth: null }],
+    ["an empty retagAs", { retagAs: "" }],
+    ["a retagAs of null", { retagAs: null }],
+    ["an empty list of targets", { retagAs: [] }],
+    ["an empty username and password", { username: "", password: "" }],
+    ["null anywhere", { pullPolicy: null, required: null, pin: null, timeout: null }],
+  ])("%s", (_what, properties) => {
+    expect(imagesOf({ name: A, ...properties })).toEqual(imagesOf({ name: A }));
+  });
+
+  test("an empty docker_config, and whole sections of null", () => {
+    const unset = {
+      docker_config: "",
+      registries: null,
+      retry: null,
+      containerd: null,
+      disk: { min_free_percent: null },
+    };
+    expect(decoded({ images: [], ...unset })).toEqual(decoded({ images: [] }));
+  });
+
+  test("but not an empty name", () => {
+    expect(problemsOf({ images: [{ name: "" }] })).toEqual(["images[0].name: is empty"]);
+  });
+});
+
+describe("a further name", () => {
+  test("may be a text or a list, and is normalised", () => {
+    const targets = [{ name: "docker.io/library/x:1", domain: "docker.io", path: "library/x", tag: "1" }];
+    expect(only(imagesOf({ name: A, retagAs: "x:1" })).targets).toEqual(targets);
+    expect(only(imagesOf({ name: A, retagAs: ["x:1", "docker.io/x:1"] })).targets).toEqual(targets);
+  });
+
+  test("that is the source itself is nothing", () => {
+    expect(only(imagesOf({ name: "nginx", retagAs: "docker.io/library/nginx:latest" })).targets).toEqual([]);
+  });
+
+  test("has no digest", () => {
+    expect(problemsOf({ images: [{ name: A, retagAs: ["b:1", `x@${DIGEST}`] }] })).toEqual([
+      "images[0].retagAs[1]: must be a name with a tag: a digest cannot be given to another name",
+    ]);
+  });
+});
+
+describe("entries of one image", () => {
+  test("are merged, and the stricter setting of each wins", () => {
+    expect(
+      imagesOf(
+        { name: "nginx:1", retagAs: "a.b/c:1", required: false, pin: false, timeout: "1m" },
+        { name: B },
+        {
+          name: "docker.io/library/nginx:1",
+          retagAs: ["a.b/d:1", "a.b/c:1"],
+          pullPolicy: "Always",
+          timeout: "5m",
+        },
+      ),
+    ).toMatchObject([
+      {
+        source: { name: "docker.io/library/nginx:1" },
+        targets: [{ name: "a.b/c:1" }, { name: "a.b/d:1" }],
+        pullPolicy: "Always",
+        required: true,
+        pin: true,
+        timeout: 300_000,
+      },
+      { source: { name: B } },
+    ]);
+  });
+
+  test("that are identical are one", () => {
+    expect(imagesOf({ name: A, auth: ROBOT.auth }, { name: A, auth: ROBOT.auth })).toHaveLength(1);
+  });
+
+  test("share the credentials that only one of them has", () => {
+    expect(only(imagesOf({ name: A }, { name: A, auth: ROBOT.auth })).credential).toEqual(ROBOT);
+  });
+
+  test("with different credentials contradict each other", () => {
+    expect(
+      problemsOf({
+        images: [
+          { name: A, auth: ROBOT.auth },
+          { name: A },
+          { name: A, username: "other", password: "swordfish" },
+        ],
+      }),
+    ).toEqual(["images[2]: has other credentials than images[0] for the same image"]);
+  });
+});
+
+describe("two images cannot have one name:", () => {
+  test("the same target", () => {
+    expect(
+      problemsOf({
+        images: [
+          { name: A, retagAs: "x:1" },
+          { name: B, retagAs: ["y:1", "x:1"] },
+        ],
+      }),
+    ).toEqual([`images[1].retagAs: docker.io/library/x:1 is already the name of images[0] (${A})`]);
+  });
+
+  test("a target that is another one's source, in whichever order", () => {
+    expect(problemsOf({ images: [{ name: A, retagAs: B }, { name: B }] })).toEqual([
+      `images[0].retagAs: ${B} is already the name of images[1] (${B})`,
+    ]);
+    expect(problemsOf({ images: [{ name: B }, { name: A, retagAs: B }] })).toEqual([
+      `images[1].retagAs: ${B} is already the name of images[0] (${B})`,
+    ]);
+  });
+
+  test("three with one target are two conflicts", () => {
+    const images = ["p:1", "q:1", "r:1"].map((name) => ({ name, retagAs: "x:1" }));
+    expect(problemsOf({ images }).map((problem) => problem.split(":")[0])).toEqual([
+      "images[1].retagAs",
+      "images[2].retagAs",
+    ]);
+  });
+});
+
+describe("credentials", () => {
+  const FILE = {
+    auths: {
+      "https://harbor.example.com/v2/": { auth: OTHER.auth },
+      "10.0.0.5:5000": { username: "robot", password: "hunter2" },
+    },
+  };
+
+  test.each([
+    ["as an object", FILE],
+    ["as text", JSON.stringify(FILE)],
+  ])("come from docker_config, %s", (_how, docker_config) => {
+    const { images } = decoded({
+      images: [{ name: A }, { name: "10.0.0.5:5000/a" }, { name: "nginx:1" }],
+      docker_config,
+    });
+    expect(images.map((image) => image.credential)).toEqual([OTHER, ROBOT, undefined]);
+  });
+
+  test("for Docker Hub are found under the name that docker login writes", () => {
+    const docker_config = { auths: { "https://index.docker.io/v1/": { auth: ROBOT.auth } }, credsStore: "x" };
+    expect(only(decoded({ images: [{ name: "nginx:1" }], docker_config }).images).credential).toEqual(ROBOT);
+  });
+
+  test("of the image come before those of registries[], and these before docker_config", () => {
+    const third = credential("third", "pw");
+    const config = {
+      images: [{ name: A, auth: ROBOT.auth }, { name: B }, { name: "10.0.0.5:5000/a" }],
+      registries: [{ host: "harbor.example.com", auth: OTHER.auth }],
+      docker_config: {
+        auths: { "harbor.example.com": { auth: third.auth }, "10.0.0.5:5000": { auth: third.auth } },
+      },
+    };
+    expect(decoded(config).images.map((image) => image.credential)).toEqual([ROBOT, OTHER, third]);
+  });
+
+  test("are all known to the redaction, used or not", () => {
+    const config = {
+      images: [{ name: "nginx:1", auth: ROBOT.auth }],
+      registries: [{ host: "unused.example.com", auth: OTHER.auth }],
+      docker_config: { auths: { "never.example.com": { username: "u", password: "pw" } } },
+    };
+    expect(decoded(config).credentials).toEqual([ROBOT, OTHER, credential("u", "pw")]);
+  });
+
+  const PAIR = "needs username and password together";
+  test.each([
+    [{ auth: "robot:hunter2" }, "images[0].auth: must be base64 of user:password"],
+    [{ auth: "aGVsbG8=" }, "images[0].auth: must be base64 of user:password"],
+    [{ auth: 7 }, "images[0].auth: must be base64 of user:password"],
+    [{ username: "robot" }, `images[0]: ${PAIR}`],
+    [{ password: "hunter2" }, `images[0]: ${PAIR}`],
+    [{ username: "ro:bot", password: "x" }, "images[0].username: must not contain a colon"],
+    [
+      { auth: ROBOT.auth, username: "a", password: "b" },
+      "images[0]: has both auth and username: give one of them",
+    ],
+  ])("of an image that are unusable are told: %j", (properties, problem) => {
+    expect(problemsOf({ images: [{ name: A, ...properties }] })).toEqual([problem]);
+  });
+
+  const UNUSABLE =
+    "has an entry without usable credentials (auth as base64 of user:password, or username and password)";
+  test.each([
+    ["no JSON", "{auths", "docker_config: is not the JSON of a docker config.json"],
+    ["a list", [], "docker_config: must be a JSON object"],
+    ["the JSON of a text", '"hunter2"', "docker_config: must be a JSON object"],
+    ["auths as a list", { auths: [] }, `docker_config.auths: ${UNUSABLE}`],
+    ["an entry that is a list", { auths: { "a.b": [] } }, `docker_config.auths.a.b: ${UNUSABLE}`],
+    ["auths as text", { auths: "hunter2" }, `docker_config.auths: ${UNUSABLE}`],
+    ["an entry without credentials", { auths: { "a.b": {} } }, `docker_config.auths.a.b: ${UNUSABLE}`],
+    [
+      "an entry with a bad auth",
+      { auths: { "a.b": { auth: "hunter2" } } },
+      `docker_config.auths.a.b: ${UNUSABLE}`,
+    ],
+    ["an entry of text", { auths: { "a.b": "hunter2" } }, `docker_config.auths.a.b: ${UNUSABLE}`],
+    [
+      "an auth that is a number",
+      { auths: { "a.b": { auth: 7 } } },
+      `docker_config.auths.a.b.auth: ${UNUSABLE}`,
+    ],
+  ])("of a docker_config with %s are told", (_what, docker_config, problem) => {
+    expect(problemsOf({ images: [], docker_config })).toEqual([problem]);
+  });
+
+  test.each([
+    [
+      { host: "harbor" },
+      "registries[0].host: must be a registry host such as harbor.example.com or 10.0.0.5:5000",
+    ],
+    [
+      { host: "harbor.example.com" },
+      "registries[0]: has no credentials: give auth, or username and password",
+    ],
+    [{ host: "harbor.example.com", username: "u" }, `registries[0]: ${PAIR}`],
+  ])("of a registry that are unusable are told: %j", (registry, problem) => {
+    expect(problemsOf({ images: [], registries: [registry] })).toContain(problem);
+  });
+});
+
+describe("a wrong value is told with its path and what would be right:", () => {
+  test.each([
+    ["concurrency", 0, "must be a whole number from 1 to 64"],
+    ["concurrency", 65, "must be a whole number from 1 to 64"],
+    ["concurrency", "many", 'must be "auto" or a whole number from 1 to 64'],
+    ["stall_timeout", "0s", "must be longer than zero"],
+    ["stall_timeout", 60, 'must be a duration such as "500ms", "60s" or "1h30m", at most 24 days'],
+    ["deadline", "25d", 'must be a duration such as "500ms", "60s" or "1h30m", at most 24 days'],
+    ["deadline", "600h", 'must be a duration such as "500ms", "60s" or "1h30m", at most 24 days'],
+    ["image_timeout", "", 'must be a duration such as "500ms", "60s" or "1h30m", at most 24 days'],
+    ["start_jitter", "-1s", 'must be a duration such as "500ms", "60s" or "1h30m", at most 24 days'],
+    ["on_failure", "ignore", "must be fail or warn"],
+    ["pin", "true", "must be true or false"],
+    ["log_level", "verbose", "must be one of fatal, error, warn, info, debug, trace"],
+    ["images", "nginx", "must be a list"],
+    ["images", {}, "must be a list"],
+    ["registries", {}, "must be a list"],
+    ["allow_credentials_in_argv", 1, "must be true or false"],
+    ["retry", 5, "must be a set of properties"],
+    ["disk", "15", "must be a set of properties"],
+    ["containerd", [], "must be a set of properties"],
+  ])("%s: %j", (property, value, problem) => {
+    expect(problemsOf({ images: [], [property]: value }).join("\n")).toContain(`${property}: ${problem}`);
+  });
+
+  test.each([
+    ["containerd", "crictl", "bin/crictl", "must be an absolute path without control characters"],
+    ["containerd", "socket", "/x\ny", "must be an absolute path without control characters"],
+    [
+      "containerd",
+      "namespace",
+      "--help",
+      "must be a containerd namespace: letters and digits, with single . _ - between",
+    ],
+    ["containerd", "ready_timeout", "0s", "must be longer than zero"],
+    ["retry", "attempts", 0, "must be a whole number from 1 to 100"],
+    ["retry", "attempts", 1.5, "must be a whole number from 1 to 100"],
+    ["retry", "attempts", Number.NaN, "must be a whole number from 1 to 100"],
+    ["disk", "min_free_percent", 100, "must be a whole number from 0 to 99"],
+  ])("%s.%s: %j", (section, property, value, problem) => {
+    expect(problemsOf({ images: [], [section]: { [property]: value } })).toEqual([
+      `${section}.${property}: ${problem}`,
+    ]);
+  });
+
+  test.each([
+    ["name", 7, "must be text (quote it)"],
+    ["name", "Bad Name", "contains white space or a control character"],
+    ["retagAs", 7, "must be text (quote it)"],
+    ["retagAs", "A/B", "has upper case in its repository (a repository must be lower case)"],
+    ["pullPolicy", "Never", "must be Always or IfNotPresent"],
+    ["required", "no", "must be true or false"],
+    ["timeout", "0ms", "must be longer than zero"],
+  ])("images[0].%s: %j", (property, value, problem) => {
+    expect(problemsOf({ images: [{ name: A, [property]: value }] })).toEqual([
+      `images[0].${property}: ${problem}`,
+    ]);
+  });
+
+  test.each([["text"], [7], [null], [undefined], [true], [["a"]]])("the whole of it: %j", (value) => {
+    expect(problemsOf(value)).toEqual(["configuration: must be a set of properties"]);
+  });
+
+  test("a list that is missing", () => {
+    expect(problemsOf({})).toEqual(["images: is missing"]);
+  });
+});
+
+test("a key that is not known is named, so that a slip of the pen is found", () => {
+  expect(
+    problemsOf({
+      images: [{ name: A, retagas: "x" }],
+      retry: { max_attempts: 3 },
+      containerd: { Socket: "/x" },
+      "stall-timeout": "5s",
+    }),
+  ).toEqual([
+    "images[0].retagas: is not a property that this job knows",
+    "retry.max_attempts: is not a property that this job knows",
+    "containerd.Socket: is not a property that this job knows",
+    "stall-timeout: is not a property that this job knows",
+  ]);
+});
+
+test.each([
+  "hunter2",
+  "cm9ib3Q6aHVudGVyMg==",
+  "pa ss",
+  "x".repeat(40),
+  "__proto__",
+  "",
+  "$(touch pwned)",
+  "S3cret",
+])("a key that could be a value gone astray is not repeated: %j", (key) => {
+  const value: unknown = JSON.parse(`{"images": [], ${JSON.stringify(key)}: 1}`);
+  expect(problemsOf(value)).toEqual(["(unprintable key): is not a property that this job knows"]);
+});
+
+test("every problem is told in one go, those of single values and those between entries", () => {
+  const problems = problemsOf({
+    images: [
+      { name: "Bad Name" },
+      { name: A, retagAs: ["x:1", "y y"], auth: "zzz" },
+      { name: "p:1", retagAs: "t:1" },
+      { name: "q:1", retagAs: "t:1" },
+      { retagAs: "z:1" },
+      "nginx",
+    ],
+    registries: [{ host: "!" }],
+    deadline: "soon",
+    wat: 1,
+  });
+  expect(problems.map((problem) => problem.split(":")[0])).toEqual(
+    expect.arrayContaining([
+      "images[0].name",
+      "images[1].retagAs[1]",
+      "images[1].auth",
+      "images[3].retagAs",
+      "images[4].name",
+      "images[5]",
+      "registries[0].host",
+      "deadline",
+      "wat",
+    ]),
+  );
+  expect(new Set(problems).size).toBe(problems.length);
+});
+
+test("a configuration of a thousand images is read in no time", () => {
+  const images = Array.from({ length: 1_000 }, (_, n) => ({
+    name: `harbor.example.com/team/app-${n}:1`,
+    retagAs: [`a.b/app-${n}:1`, `a.b/app-${n}:2`],
+    auth: ROBOT.auth,
+  }));
+  const start = performance.now();
+  expect(decoded({ images }).images).toHaveLength(1_000);
+  expect(performance.now() - start).toBeLessThan(5_000);
+});

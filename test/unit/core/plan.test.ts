@@ -1,0 +1,159 @@
+import { describe, expect, test } from "vitest";
+import {
+  decideTag,
+  longestFirst,
+  namesOf,
+  narrow,
+  nodeState,
+  planImport,
+  type NodeState,
+  type Plan,
+  type WantedImage,
+} from "../../../src/core/plan.ts";
+import { digestOf, present, reference, wanted } from "../samples.ts";
+
+const A = "harbor.example.com/a:1";
+const B = "harbor.example.com/b:1";
+const EMPTY = nodeState([], [], []);
+const node = (
+  images: Record<string, readonly string[]>,
+  pinned: readonly string[] = [],
+  ours: readonly string[] = [],
+): NodeState =>
+  nodeState(
+    Object.entries(images).map(([id, names]) => present(id, names)),
+    pinned,
+    ours,
+  );
+const only = (image: WantedImage, state: NodeState, pinning = true) => {
+  const [planned] = planImport([image], state, pinning).images;
+  if (planned === undefined) throw new Error("nothing was planned");
+  return planned;
+};
+
+describe("an image is pulled", () => {
+  test("when it is not on the node", () => {
+    expect(only(wanted(A), EMPTY).decision).toEqual({ pull: true, why: "not on this node" });
+  });
+
+  test("also when another tag of it is there", () => {
+    expect(only(wanted(A), node({ id: ["harbor.example.com/a:2"] })).decision.pull).toBe(true);
+  });
+
+  test.each([
+    ["IfNotPresent", false],
+    ["Always", true],
+    ["implicit-Always", true],
+  ] as const)("under %s when it is present: %s", (pullPolicy, pull) => {
+    const { decision } = only(wanted(A, { pullPolicy }), node({ id: [A] }));
+    expect(decision.pull).toBe(pull);
+    expect(decision.why).toContain("present");
+  });
+
+  test("never again by digest, which cannot change", () => {
+    const name = `harbor.example.com/a@${digestOf("a")}`;
+    expect(only(wanted(name), node({ id: [name] })).decision).toEqual({
+      pull: false,
+      why: "present, by its digest",
+    });
+  });
+});
+
+describe("a further name", () => {
+  const target = reference(B);
+  test.each([
+    ["is created where it is missing", "one", { one: [A] }, "create"],
+    ["is kept where it names this image", "one", { one: [A, B] }, "keep"],
+    ["is moved where it names another image", "one", { one: [A], two: [B] }, "move"],
+    ["is created for an image that is not here yet", undefined, {}, "create"],
+    ["may have to be moved to an image that is not here yet", undefined, { two: [B] }, "move"],
+  ] as const)("%s", (_what, id, images, action) => {
+    expect(decideTag(target, id, node(images)).action).toBe(action);
+  });
+});
+
+describe("pins are set", () => {
+  const image = wanted(A, { targets: [reference(B)] });
+
+  test("on every name that lacks one", () => {
+    expect(only(image, node({ id: [A, B] })).pins).toEqual([A, B]);
+    expect(only(image, node({ id: [A, B] }, [B])).pins).toEqual([A]);
+    expect(only(image, node({ id: [A, B] }, [A, B])).pins).toEqual([]);
+  });
+
+  test("anew on a name whose pull or tag drops it", () => {
+    const always = { ...image, pullPolicy: "Always" } as const;
+    expect(only(always, node({ id: [A, B] }, [A, B])).pins).toEqual([A]);
+    expect(only(image, node({ one: [A], two: [B] }, [A, B])).pins).toEqual([B]);
+  });
+
+  test("not where the operator does not want it, or the runtime ignores it", () => {
+    expect(only({ ...image, pin: false }, node({ id: [A] })).pins).toEqual([]);
+    expect(only(image, node({ id: [A] }), false).pins).toEqual([]);
+  });
+});
+
+describe("names are unpinned", () => {
+  const pinnedByUs = node({ id: [A, B] }, [A, B], [A, B]);
+
+  test("that an earlier run pinned and nobody wants any more, in a stable order", () => {
+    expect(planImport([wanted(A)], pinnedByUs, true).unpin).toEqual([B]);
+    expect(planImport([], pinnedByUs, true).unpin).toEqual([A, B]);
+  });
+
+  test("that are wanted, but no longer pinned", () => {
+    expect(planImport([wanted(A, { pin: false })], pinnedByUs, true).unpin).toEqual([A, B]);
+  });
+
+  test("but not those of further names", () => {
+    expect(planImport([wanted(A, { targets: [reference(B)] })], pinnedByUs, true).unpin).toEqual([]);
+  });
+
+  test("but not those that somebody else pinned", () => {
+    expect(planImport([], node({ id: [A, B] }, [A, B], [B]), true).unpin).toEqual([B]);
+  });
+
+  test("but not by a runtime that ignores pins", () => {
+    expect(planImport([], pinnedByUs, false).unpin).toEqual([]);
+  });
+});
+
+describe("a narrowed plan", () => {
+  const plan = planImport([wanted(A), wanted(B)], node({ id: ["c.d/e:1"] }, [], ["c.d/e:1"]), true);
+  const sources = ({ images }: Plan): string[] => images.map(({ image }) => image.source.name);
+
+  test("holds the chosen images, and unpins nothing", () => {
+    const narrowed = narrow(plan, new Set([B]));
+    expect(sources(narrowed)).toEqual([B]);
+    expect(narrowed.unpin).toEqual([]);
+  });
+
+  test("is the whole plan when nothing was chosen", () => {
+    expect(narrow(plan, new Set())).toBe(plan);
+  });
+});
+
+test("the biggest known image starts first, after those of unknown size, which keep the list's order", () => {
+  const names = ["a.b/small:1", "a.b/new:1", "a.b/big:1", "a.b/newer:1", "a.b/small2:1"];
+  const { images } = planImport(
+    names.map((name) => wanted(name)),
+    EMPTY,
+    true,
+  );
+  const sizes = new Map([
+    ["a.b/small:1", 1],
+    ["a.b/big:1", 100],
+    ["a.b/small2:1", 1],
+  ]);
+  expect(longestFirst(images, sizes).map(({ image }) => image.source.path)).toEqual([
+    "new",
+    "newer",
+    "big",
+    "small",
+    "small2",
+  ]);
+});
+
+test("an image's names are its source and then the further ones", () => {
+  expect(namesOf(wanted(A, { targets: [reference(B)] }))).toEqual([A, B]);
+});

@@ -1,0 +1,95 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { FAILURE_CLASSES } from "../../../src/core/failure.ts";
+import { backOff, nextAttempt, type Situation } from "../../../src/core/retry.ts";
+
+const policy = { attempts: 5, minDelay: 1_000, maxDelay: 30_000 };
+const situation = (overrides: Partial<Situation> = {}): Situation => ({
+  last: false,
+  resumed: false,
+  round: 1,
+  registryWait: 0,
+  timeLeft: 60_000,
+  random: 0.5,
+  ...overrides,
+});
+
+describe("after a failed attempt", () => {
+  test.each(["auth", "not-found", "tls", "reference", "disk", "cancelled", "timeout"] as const)(
+    "%s is final",
+    (failure) => {
+      expect(nextAttempt(failure, policy, situation())).toEqual({ kind: "stop" });
+    },
+  );
+
+  test.each(["transfer", "stall"] as const)("%s goes on from the partial layer at once", (failure) => {
+    expect(nextAttempt(failure, policy, situation())).toEqual({ kind: "at-once" });
+  });
+
+  test.each(["transfer", "stall"] as const)("%s backs off when it already went on once", (failure) => {
+    expect(nextAttempt(failure, policy, situation({ resumed: true }))).toEqual({
+      kind: "later",
+      delay: 1_000,
+    });
+  });
+
+  test.each(["server", "unknown"] as const)("%s backs off, longer each round", (failure) => {
+    const delays = [1, 2, 3].map((round) => nextAttempt(failure, policy, situation({ round })));
+    expect(delays).toEqual([1_000, 2_000, 4_000].map((delay) => ({ kind: "later", delay })));
+  });
+
+  test.each(["network", "rate-limit"] as const)("%s waits for its registry to open again", (failure) => {
+    expect(nextAttempt(failure, policy, situation({ registryWait: 7_000 }))).toEqual({
+      kind: "later",
+      delay: 7_000,
+    });
+  });
+
+  test("the registry's wait counts for the others too, when it is the longer one", () => {
+    expect(nextAttempt("server", policy, situation({ registryWait: 7_000 }))).toEqual({
+      kind: "later",
+      delay: 7_000,
+    });
+  });
+
+  test("runtime waits for containerd and not for a clock", () => {
+    expect(nextAttempt("runtime", policy, situation())).toEqual({ kind: "after-runtime" });
+  });
+
+  test.each(FAILURE_CLASSES)("%s stops when it was the last attempt", (failure) => {
+    expect(nextAttempt(failure, policy, situation({ last: true }))).toEqual({ kind: "stop" });
+  });
+
+  test("a wait that outlasts the image's own timeout is not begun", () => {
+    expect(nextAttempt("server", policy, situation({ timeLeft: 1_000 }))).toEqual({ kind: "stop" });
+    expect(nextAttempt("server", policy, situation({ timeLeft: 1_001 }))).toEqual({
+      kind: "later",
+      delay: 1_000,
+    });
+  });
+});
+
+describe("the back-off", () => {
+  test("never exceeds max_delay, and has full jitter", () => {
+    const round = fc.integer({ min: 1, max: 2_000 });
+    const unit = fc.double({ min: 0, max: 1, noNaN: true });
+    fc.assert(
+      fc.property(fc.constantFrom(...FAILURE_CLASSES), round, unit, (failure, n, random) => {
+        const delay = backOff(policy, failure, n, random);
+        expect(delay).toBeGreaterThanOrEqual(0);
+        expect(delay).toBeLessThanOrEqual(policy.maxDelay);
+      }),
+    );
+    expect(backOff(policy, "server", 10, 0)).toBe(0);
+    expect(backOff(policy, "server", 10, 1)).toBe(30_000);
+  });
+
+  test("leaves a registry that limits its rate alone for a while, even with the smallest jitter", () => {
+    expect(backOff(policy, "rate-limit", 1, 0)).toBe(5_000);
+    expect(backOff({ ...policy, maxDelay: 3_000 }, "rate-limit", 1, 0)).toBe(3_000);
+  });
+
+  test("may be zero where the operator says so", () => {
+    expect(backOff({ attempts: 5, minDelay: 0, maxDelay: 0 }, "server", 3, 1)).toBe(0);
+  });
+});

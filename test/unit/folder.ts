@@ -1,0 +1,26 @@
+// A temporary folder for the tests of one file, and what to write into it.
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll } from "vitest";
+
+export interface Folder {
+  readonly path: string;
+  /** @returns the path of the new file */
+  readonly write: (name: string, text: string, mode?: number) => string;
+}
+
+/** Removed after the file's last test. */
+export function temporaryFolder(): Folder {
+  const folder = mkdtempSync(path.join(tmpdir(), "import-images-unit-"));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  return {
+    path: folder,
+    write: (name, text, mode = 0o644) => {
+      const file = path.join(folder, name);
+      writeFileSync(file, text);
+      chmodSync(file, mode);
+      return file;
+    },
+  };
+}

@@ -1,0 +1,83 @@
+import { describe, expect, test } from "vitest";
+import type { RunEvent } from "../../../src/core/run-state.ts";
+import { linesSink } from "../../../src/report/lines.ts";
+import { runLog } from "../../../src/report/run-log.ts";
+import { failure } from "../samples.ts";
+import { after } from "./states.ts";
+
+const A = "a.b/c:1";
+const started: RunEvent = { type: "run-started", images: [{ name: A, names: [A], required: true }] };
+
+/** The lines that these events lead to, without their times. */
+function shown(...events: readonly RunEvent[]): string[] {
+  let text = "";
+  using lines = linesSink({ write: (more) => void (text += more), columns: undefined });
+  const log = runLog(after(), [lines.sink]);
+  for (const event of events) log.emit(event);
+  return text
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => {
+      expect(line).toMatch(/^\d\d:\d\d:\d\dZ /u);
+      return line.slice("00:00:00Z ".length);
+    });
+}
+
+describe("a transition is a line:", () => {
+  const broken = failure("transfer", "unexpected\nEOF");
+  test.each<[string, RunEvent, string]>([
+    ["a wait", { type: "waiting", phase: "waiting-for-runtime", why: "no answer" }, "waiting: no answer"],
+    [
+      "a runtime",
+      { type: "runtime-ready", containerd: "1.7.35", concurrency: 4 },
+      "containerd 1.7.35, 4 images at once",
+    ],
+    ["a pull", { type: "attempt-started", image: A, attempt: 1 }, `pulling ${A}`],
+    ["another attempt", { type: "attempt-started", image: A, attempt: 2 }, `pulling ${A} (attempt 2)`],
+    [
+      "a retry at once",
+      { type: "attempt-failed", image: A, attempt: 1, failure: broken, retryIn: 0 },
+      `attempt 1 of ${A} failed (transfer), next at once: unexpected EOF`,
+    ],
+    [
+      "a retry later",
+      { type: "attempt-failed", image: A, attempt: 2, failure: broken, retryIn: 4_200 },
+      `attempt 2 of ${A} failed (transfer), next in 4.2s: unexpected EOF`,
+    ],
+    ["a tag", { type: "tagged", image: A, target: "x.y/z:1", moved: false }, `tagged x.y/z:1 -> ${A}`],
+    [
+      "a moved tag",
+      { type: "tagged", image: A, target: "x.y/z:1", moved: true },
+      `moved tag x.y/z:1 -> ${A}`,
+    ],
+    ["an unpinned name", { type: "unpinned", name: A }, `unpinned ${A}`],
+    [
+      "a failure",
+      { type: "image-failed", image: A, step: "pull", failure: broken },
+      `FAILED ${A} in pull (transfer): unexpected EOF`,
+    ],
+    ["a warning", { type: "warning", message: "two\nlines" }, "warning: two lines"],
+  ])("%s", (_what, event, line) => {
+    expect(shown(started, event)).toEqual([line]);
+  });
+
+  test("a pulled image, with its time", () => {
+    const lines = shown(
+      started,
+      { type: "attempt-started", image: A, attempt: 1 },
+      { type: "pulled", image: A, attempt: 1, id: "x" },
+    );
+    expect(lines.at(-1)).toMatch(/^pulled a\.b\/c:1 in \d+ms$/u);
+  });
+});
+
+test.each<RunEvent>([
+  started,
+  { type: "progress", image: A, progress: { received: 1, layersDone: 0 } },
+  { type: "pinned", image: A, name: A },
+  { type: "verifying" },
+  { type: "run-ended", exitCode: 0 },
+  { type: "attempt-failed", image: A, attempt: 1, failure: failure("auth") },
+])("nothing is said of %j, which is told elsewhere", (event) => {
+  expect(shown(event)).toEqual([]);
+});

@@ -1,0 +1,143 @@
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { describe, expect, test } from "vitest";
+import type { LogLevel } from "../../../src/config/config.ts";
+import { planImport, nodeState } from "../../../src/core/plan.ts";
+import type { RunEvent } from "../../../src/core/run-state.ts";
+import type { Edge } from "../../../src/edge.ts";
+import { openRunLog } from "../../../src/report/logger.ts";
+import { runLog } from "../../../src/report/run-log.ts";
+import { temporaryFolder } from "../folder.ts";
+import { failure, wanted } from "../samples.ts";
+import { after } from "./states.ts";
+
+const folder = temporaryFolder();
+let count = 0;
+
+/** An edge whose log is in a directory of its own. */
+function edge(log = path.join(folder.path, `log-${(count += 1)}`)) {
+  const said: string[] = [];
+  const output = { write: (text: string) => void said.push(text), columns: undefined };
+  const made: Edge = {
+    stdout: output,
+    stderr: output,
+    paths: { config: "", log, state: "" },
+    pid: 77,
+    cpus: 2,
+    signal: new AbortController().signal,
+    stoppedBy: () => undefined,
+  };
+  const lines = (): Record<string, unknown>[] =>
+    readFileSync(path.join(log, "import-images.log"), "utf8")
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  return { made, said, lines };
+}
+function logged(events: readonly RunEvent[], level: LogLevel = "trace", target = edge()) {
+  using file = openRunLog(target.made, level, "run-1");
+  const log = runLog(after(), [file.sink]);
+  for (const event of events) log.emit(event);
+  return target.lines();
+}
+
+const A = "a.b/c:1";
+const HOSTILE = 'line\nbreak "quote" \\ \u0000 \u001b[2J ü';
+const EVENTS: readonly RunEvent[] = [
+  { type: "run-started", images: [{ name: A, names: [A], required: true }] },
+  { type: "waiting", phase: "waiting-for-runtime", why: HOSTILE },
+  { type: "runtime-ready", containerd: "1.7.35", concurrency: 4 },
+  { type: "planned", plan: planImport([wanted(A)], nodeState([], [], ["x.y/z:1"]), true) },
+  { type: "attempt-started", image: A, attempt: 1 },
+  { type: "progress", image: A, progress: { received: 5, total: 10, layersDone: 0, layers: 2 } },
+  { type: "attempt-failed", image: A, attempt: 1, failure: failure("transfer", HOSTILE), retryIn: 0 },
+  { type: "pulled", image: A, attempt: 2, id: "sha256:1" },
+  { type: "tagged", image: A, target: "x.y/z:1", moved: true },
+  { type: "pinned", image: A, name: A },
+  { type: "unpinned", name: "x.y/z:1" },
+  { type: "image-done", image: A, phase: "pulled", verified: { id: "sha256:1", size: 5, pinned: true } },
+  { type: "image-failed", image: A, step: "verify", failure: failure("unknown", "gone") },
+  { type: "warning", message: HOSTILE },
+  { type: "verifying" },
+  { type: "run-ended", exitCode: 1, stopped: "stopped by SIGTERM" },
+];
+
+describe("the log", () => {
+  test("has one line of JSON for each event, with time, level, run and a message that never varies", () => {
+    const lines = logged(EVENTS);
+    expect(lines).toHaveLength(EVENTS.length + 1);
+    for (const line of lines) {
+      expect(line).toMatchObject({
+        time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/u),
+        level: expect.stringMatching(/^(?:debug|info|warn|error|fatal)$/u),
+        run: "run-1",
+        msg: expect.stringMatching(/^[a-z ]+$/u),
+      });
+    }
+    expect(lines.slice(1).map((line) => line["event"])).toEqual(EVENTS.map((event) => event.type));
+  });
+
+  test("begins with who writes it", () => {
+    expect(logged([])).toEqual([expect.objectContaining({ event: "started", pid: 77, msg: "started" })]);
+  });
+
+  test("holds what an event says in fields", () => {
+    const byEvent = new Map(logged(EVENTS).map((line) => [line["event"], line]));
+    expect(byEvent.get("attempt-failed")).toMatchObject({
+      level: "warn",
+      image: A,
+      attempt: 1,
+      class: "transfer",
+      error: HOSTILE,
+      retryIn: 0,
+    });
+    expect(byEvent.get("planned")).toMatchObject({ pull: [A], present: 0, unpin: ["x.y/z:1"] });
+    expect(byEvent.get("progress")).toMatchObject({ level: "debug", image: A, received: 5, total: 10 });
+    expect(byEvent.get("image-done")).toMatchObject({
+      phase: "pulled",
+      id: "sha256:1",
+      size: 5,
+      pinned: true,
+    });
+    expect(byEvent.get("image-failed")).toMatchObject({ level: "error", step: "verify", error: "gone" });
+    expect(byEvent.get("run-ended")).toMatchObject({ exitCode: 1, stopped: "stopped by SIGTERM" });
+  });
+
+  test("leaves out what is below its level", () => {
+    expect(logged(EVENTS, "error").map((line) => line["event"])).toEqual(["image-failed"]);
+    expect(logged(EVENTS, "info").map((line) => line["event"])).not.toContain("progress");
+  });
+
+  test("is appended to by the next run", () => {
+    const target = edge();
+    logged([{ type: "verifying" }], "trace", target);
+    expect(logged([{ type: "verifying" }], "trace", target)).toHaveLength(4);
+  });
+
+  test("that cannot be written is told on stderr, and fails nothing", () => {
+    const target = edge(path.join(folder.write("file", ""), "below"));
+    using file = openRunLog(target.made, "info", "run-1");
+    file.sink({ type: "verifying" }, after());
+    expect(target.said).toEqual([expect.stringMatching(/^warning: no log file in \S+: ENOTDIR/u)]);
+  });
+});
+
+describe("the events of a run", () => {
+  test("go to every sink, with the state that they led to", () => {
+    const seen: string[] = [];
+    const log = runLog(after(), [(event, state) => void seen.push(`${event.type} ${state.phase}`)]);
+    log.emit({ type: "verifying" });
+    log.emit({ type: "run-ended", exitCode: 0 });
+    expect(seen).toEqual(["verifying verifying", "run-ended ended"]);
+    expect(log.state().exitCode).toBe(0);
+  });
+
+  test("go to a later sink from then on", () => {
+    const seen: string[] = [];
+    const log = runLog(after(), []);
+    log.emit({ type: "verifying" });
+    log.watch((event) => void seen.push(event.type));
+    log.emit({ type: "run-ended", exitCode: 0 });
+    expect(seen).toEqual(["run-ended"]);
+  });
+});

@@ -1,0 +1,128 @@
+import { describe, expect, test } from "vitest";
+import type { ImageState, StepFailure } from "../../../src/core/run-state.ts";
+import { oneLine, reason, shortDigest, shortName, summary } from "../../../src/report/summary.ts";
+import { digestOf } from "../samples.ts";
+import { ended, image } from "./states.ts";
+
+const why: StepFailure = {
+  class: "network",
+  message: "connection\nrefused",
+  step: "pull",
+  next: "check the route",
+};
+const failed = (name: string, overrides: Partial<ImageState> = {}): ImageState =>
+  image(name, { phase: "failed", attempts: 3, failure: why, ...overrides });
+
+describe("the summary", () => {
+  test("begins with what failed, why, and what to do next", () => {
+    const lines = summary(ended([image("a.b/ok:1"), failed("a.b/bad:1")])).split("\n");
+    expect(lines.slice(0, 3)).toEqual([
+      "FAILED a.b/bad:1 in pull: network, after 3 attempts",
+      "  why:  connection refused",
+      "  next: check the route",
+    ]);
+  });
+
+  test("says of an image that it was not required, and counts one attempt as one", () => {
+    const text = summary(ended([failed("a.b/bad:1", { required: false, attempts: 1 })]));
+    expect(text).toContain("FAILED a.b/bad:1 in pull: network, after 1 attempt (not required)");
+  });
+
+  test("shows what is in place, what this run brought before what was there, further names below", () => {
+    const verified = { id: digestOf("a"), size: 12_300_000, pinned: true };
+    const images = [
+      image("a.b/old:1", { ...verified, digest: digestOf("b") }),
+      image("a.b/new:1", {
+        ...verified,
+        names: ["a.b/new:1", "x.y/new:1"],
+        phase: "pulled",
+        pinned: false,
+        startedAt: 0,
+        endedAt: 4_200,
+      }),
+    ];
+    expect(summary(ended(images)).split("\n")).toEqual([
+      "RESULT   DIGEST        PINNED    SIZE  TIME  IMAGE",
+      "pulled   aaaaaaaaaaaa  no      12.3MB  4.2s  a.b/new:1",
+      "                                             = x.y/new:1",
+      "present  bbbbbbbbbbbb  yes     12.3MB        a.b/old:1",
+      "2 images: 1 pulled, 1 present in 1m00s",
+    ]);
+  });
+
+  test("ends with one line that counts everything", () => {
+    const images = [
+      image("a.b/p:1"),
+      image("a.b/q:1", { phase: "pulled" }),
+      image("a.b/i:1", { phase: "imported" }),
+      image("a.b/k:1", { phase: "kept" }),
+      image("a.b/w:1", { phase: "retrying" }),
+      failed("a.b/f:1"),
+    ];
+    const text = summary(ended(images, { unpinned: ["x.y/z:1", "x.y/z:2"] }));
+    expect(text.split("\n").at(-1)).toBe(
+      "6 images: 1 pulled, 1 imported, 1 present, 1 kept, 1 failed, 1 not finished, 2 unpinned in 1m00s",
+    );
+  });
+
+  test("of no images is that one line", () => {
+    expect(summary(ended([]))).toBe("0 images: 0 pulled, 0 present in 1m00s");
+  });
+
+  test("of a thousand images stays under 64 KiB, and says how many are left out", () => {
+    const images = Array.from({ length: 1_000 }, (_, n) => {
+      const name = `harbor.some-longer-name.example.com/project/team/application-${n}:2025.01.02-build.${n}`;
+      const names = [name, name.replace("harbor", "docker")];
+      return n < 20
+        ? failed(name, { failure: { ...why, message: "x".repeat(600) } })
+        : image(name, { names, phase: n % 2 === 0 ? "pulled" : "present", id: digestOf("a"), size: n * 1e6 });
+    });
+    const text = summary(ended(images));
+    expect(Buffer.byteLength(text)).toBeLessThan(64 * 1_024);
+    expect(text).toContain("… and 880 more in place");
+    expect(text.match(/^FAILED/gmu)).toHaveLength(20);
+  });
+});
+
+describe("the reason", () => {
+  test("is none when nothing failed", () => {
+    expect(reason(ended([image("a.b/ok:1")]))).toBeUndefined();
+  });
+
+  test("is one line: what failed, where, why, and what to do next", () => {
+    expect(reason(ended([failed("a.b/bad:1")]))).toBe(
+      "a.b/bad:1 failed in pull (network): connection refused — next: check the route",
+    );
+  });
+
+  test("is of a required image first, and names the others", () => {
+    const images = [failed("a.b/loose:1", { required: false }), failed("a.b/bad:1"), failed("a.b/worse:1")];
+    expect(reason(ended(images))).toMatch(
+      /^a\.b\/bad:1 failed .* — next: .*; also failed: a\.b\/loose:1 \(network\), a\.b\/worse:1 \(network\)$/u,
+    );
+  });
+
+  test("of a thousand failures is still a line that can be read", () => {
+    const images = Array.from({ length: 1_000 }, (_, n) => failed(`a.b/bad-${n}:1`));
+    const line = reason(ended(images)) ?? "";
+    expect(line).not.toContain("\n");
+    expect(line).toContain("and 989 more");
+    expect(line.length).toBeLessThan(1_000);
+  });
+
+  test("of a run that ended before its work was done is why", () => {
+    const stopped = "stopped by SIGTERM: run again";
+    expect(reason(ended([failed("a.b/bad:1")], { stopped }))).toBe(stopped);
+  });
+});
+
+test("white space of any kind becomes a single blank", () => {
+  expect(oneLine(" a\r\n\tb \u2028 c\n")).toBe("a b c");
+});
+
+test("digests are cut to what tells them apart", () => {
+  expect(shortDigest(digestOf("a"))).toBe("aaaaaaaaaaaa");
+  expect(shortDigest(undefined)).toBe("");
+  expect(shortName(`a.b/c@${digestOf("a")}`)).toBe("a.b/c@sha256:aaaaaaaaaaaa…");
+  expect(shortName("a.b/c:1")).toBe("a.b/c:1");
+});

@@ -1,0 +1,161 @@
+import { existsSync } from "node:fs";
+import path from "node:path";
+import process from "node:process";
+import { Readable } from "node:stream";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { redactor } from "../../../src/core/redact.ts";
+import {
+  CommandError,
+  commandRunner,
+  isExecutable,
+  type CommandOptions,
+} from "../../../src/runtime/command.ts";
+import { temporaryFolder } from "../folder.ts";
+import { credential } from "../samples.ts";
+
+const folder = temporaryFolder();
+const PATIENT = { timeout: 20_000 };
+const script = (name: string, ...lines: readonly string[]): string =>
+  folder.write(name, ["#!/bin/sh", ...lines, ""].join("\n"), 0o755);
+
+const run = commandRunner(redactor([credential("robot", "hunter2")]), new AbortController().signal);
+/** The error of a tool that does not succeed. */
+async function errorOf(
+  tool: string,
+  args: readonly string[] = [],
+  options: CommandOptions = PATIENT,
+): Promise<CommandError> {
+  const error: unknown = await run(tool, args, options).then(
+    () => "succeeded",
+    (thrown: unknown) => thrown,
+  );
+  if (!(error instanceof CommandError)) throw error;
+  return error;
+}
+
+describe("a tool gets", () => {
+  test("its arguments as they are, whatever is in them: there is no shell", async () => {
+    const args = ["", "a b", "$(touch pwned)", "`id`", "'", '"', "\\", "*", "ü🗝️", "--x=y;z", "line\nbreak"];
+    const tool = script("args", 'for a in "$@"; do printf "%s\\0" "$a"; done');
+    expect((await run(tool, args, PATIENT)).split("\0").slice(0, -1)).toEqual(args);
+    expect(existsSync("pwned")).toBe(false);
+  });
+
+  test("PATH and nothing else of our environment", async () => {
+    process.env["HTTPS_PROXY"] = "http://proxy.example.com";
+    onTestFinished(() => void delete process.env["HTTPS_PROXY"]);
+    expect(await run("/usr/bin/env", [], PATIENT)).toBe("PATH=/usr/sbin:/usr/bin:/sbin:/bin");
+  });
+
+  test("what it is given beside that", async () => {
+    const text = await run("/usr/bin/env", [], { ...PATIENT, env: { CRICTL_AUTH: "abc=" } });
+    expect(text.split("\n").toSorted()).toEqual(["CRICTL_AUTH=abc=", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]);
+  });
+
+  test("a closed stdin, unless something is fed to it", async () => {
+    expect(await run("/bin/cat", [], PATIENT)).toBe("");
+    expect(await run("/bin/cat", [], { ...PATIENT, input: Readable.from(["fed"]) })).toBe("fed");
+  });
+});
+
+describe("a tool that fails", () => {
+  test("says its last words", async () => {
+    const error = await errorOf(script("says", 'echo "first" >&2; echo "ctr: not found" >&2; exit 3'));
+    expect(error).toMatchObject({
+      message: "first\nctr: not found",
+      exitCode: 3,
+      timedOut: false,
+      cancelled: false,
+    });
+  });
+
+  test("without a word says how it ended", async () => {
+    expect((await errorOf(script("silent", "exit 7"))).message).toBe("silent exited with 7 and said nothing");
+    expect((await errorOf(script("killed", "kill -9 $$"))).message).toMatch(
+      /^killed (?:was ended by SIGKILL|exited with 137)/u,
+    );
+  });
+
+  test("and says very much is cut short, from the front", async () => {
+    const error = await errorOf(script("loud", "yes 0123456789 | head -c 3000000 >&2; echo END >&2; exit 1"));
+    expect(error.message.length).toBeLessThanOrEqual(2_000);
+    expect(error.message.endsWith("END")).toBe(true);
+  });
+
+  test.each([
+    ["does not exist", "/nowhere/tool"],
+    ["is no program", folder.write("plain", "x", 0o644)],
+  ])("because it %s names itself", async (_why, tool) => {
+    expect((await errorOf(tool)).message).toContain(path.basename(tool));
+  });
+
+  test("holds no secret in any property, however it is printed", async () => {
+    const auth = credential("robot", "hunter2").auth;
+    const tool = script(
+      "leak",
+      `echo "auth $CRICTL_AUTH decoded robot:hunter2 pw hunter2 args $*" >&2; exit 1`,
+    );
+    const error = await errorOf(tool, ["--auth", auth], { ...PATIENT, env: { CRICTL_AUTH: auth } });
+    const everything = [
+      error.message,
+      String(error.stack),
+      JSON.stringify(error),
+      ...Object.values(error).map(String),
+    ].join("\n");
+    expect(everything).not.toContain(auth);
+    expect(everything).not.toContain("hunter2");
+    expect(error.message).toContain("[redacted]");
+    expect(Object.keys(error).toSorted()).toEqual(["cancelled", "exitCode", "name", "timedOut"]);
+  });
+
+  test("holds none where its words were cut", async () => {
+    const tool = script(
+      "cut",
+      'i=0; while [ $i -lt 400 ]; do printf "robot:hunter2 " >&2; i=$((i+1)); done; exit 1',
+    );
+    expect((await errorOf(tool)).message).not.toMatch(/hunter|unter2/u);
+  });
+});
+
+describe("a tool that hangs", () => {
+  test("is ended after its time, and says so", async () => {
+    const start = performance.now();
+    const error = await errorOf(script("hang", 'echo "still trying" >&2', "exec sleep 60"), [], {
+      timeout: 300,
+    });
+    expect(error).toMatchObject({ timedOut: true, message: "hang did not answer in time: still trying" });
+    expect(performance.now() - start).toBeLessThan(15_000);
+  });
+
+  test("and ignores TERM is killed three seconds later", async () => {
+    const start = performance.now();
+    const error = await errorOf(script("deaf", "trap '' TERM", "exec sleep 60"), [], { timeout: 300 });
+    expect(error.timedOut).toBe(true);
+    expect(performance.now() - start).toBeGreaterThan(3_000);
+    expect(performance.now() - start).toBeLessThan(15_000);
+  }, 20_000);
+
+  test("is ended by its caller's signal", async () => {
+    const stop = new AbortController();
+    const waiting = errorOf(script("waits", "exec sleep 60"), [], { ...PATIENT, signal: stop.signal });
+    stop.abort();
+    expect(await waiting).toMatchObject({ cancelled: true, timedOut: false });
+  });
+
+  test("is ended with the lifetime of all tools", async () => {
+    const life = new AbortController();
+    const mortal = commandRunner((text) => text, life.signal);
+    const waiting = mortal(script("lives", "exec sleep 60"), [], PATIENT);
+    life.abort();
+    await expect(waiting).rejects.toMatchObject({ cancelled: true });
+    await expect(mortal("/bin/true", [], PATIENT)).rejects.toBeInstanceOf(CommandError);
+  });
+});
+
+test.each([
+  ["/bin/sh", true],
+  ["/nowhere", false],
+  [folder.write("text", "x", 0o644), false],
+])("isExecutable(%s) is %s", (file, expected) => {
+  expect(isExecutable(file)).toBe(expected);
+});
