@@ -219,11 +219,14 @@ describe("a secret in the wrong place", () => {
 });
 
 describe("a right configuration", () => {
-  it.for(readdirSync(EXAMPLES))("passes: example %s", async (name) => {
-    const { exitCode, stdout } = await check(path.join(EXAMPLES, name));
-    expect(stdout).toMatch(/: no problem found \(\d+ images?\)\n$/u);
-    expect(exitCode).toBe(0);
-  });
+  it.for(readdirSync(EXAMPLES).filter((file) => file.endsWith(".yml")))(
+    "passes: example %s",
+    async (name) => {
+      const { exitCode, stdout } = await check(path.join(EXAMPLES, name));
+      expect(stdout).toMatch(/: no problem found \(\d+ images?\)\n$/u);
+      expect(exitCode).toBe(0);
+    },
+  );
 
   it.for([
     ["the whole list", "images: ((list))"],
