@@ -55,7 +55,7 @@ function parseYaml(path: string, text: string): unknown {
 }
 
 /** Beyond any real list, and far below what an alias bomb needs. */
-const MOST_ALIASES = 10_000;
+export const MOST_ALIASES = 10_000;
 
 /** An alias bomb or an alias without its anchor comes out only here. */
 function toValue(path: string, convert: () => unknown): unknown {

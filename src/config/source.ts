@@ -11,7 +11,7 @@ import {
   type Document,
   type YAMLMap,
 } from "yaml";
-import { syntaxProblem } from "./load.ts";
+import { MOST_ALIASES, syntaxProblem } from "./load.ts";
 import type { PathKey } from "./issue.ts";
 
 /** BOSH reads YAML 1.1, where `no` is false, 1.20 is 1.2 and 1:30 is 90; the agent reads 1.2, of which JSON is a part. */
@@ -62,9 +62,6 @@ export function aliasSpots(document: Document.Parsed): Spot[] {
   });
   return spots;
 }
-
-/** Beyond any real manifest, and far below what an alias bomb needs. */
-const MOST_ALIASES = 10_000;
 
 /** Undefined for an alias bomb. Documents with syntax or alias spots must not come here. */
 export function toValue(document: Document.Parsed): { readonly value: unknown } | undefined {

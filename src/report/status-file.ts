@@ -1,8 +1,8 @@
 // status.json: the run's state, written so that a reader never sees half of it and a crash leaves the last true one.
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import * as v from "valibot";
+import { writeAtomically } from "../atomic-file.ts";
 import type { Progress, RunState } from "../core/run-state.ts";
 import { totals } from "../core/run-state.ts";
 import { downloads } from "./downloads.ts";
@@ -80,14 +80,6 @@ export function statusFile(directory: string, onProblem: (why: string) => void):
     flush: write,
     [Symbol.dispose]: write,
   };
-}
-
-/** The directory is not synced: after a power failure an older state is as true as any. */
-function writeAtomically(file: string, text: string): void {
-  mkdirSync(path.dirname(file), { recursive: true });
-  const temporary = `${file}.new`;
-  writeFileSync(temporary, text, { mode: 0o640 });
-  renameSync(temporary, file);
 }
 
 const iso = (ms: number | undefined): string | undefined =>

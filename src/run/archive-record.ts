@@ -1,8 +1,8 @@
 // What was imported from which archive file: archives.json in the state directory. Losing it costs an import, no more.
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import * as v from "valibot";
+import { writeAtomically } from "../atomic-file.ts";
 import type { NodeState } from "../core/plan.ts";
 
 export interface RecordedArchive {
@@ -62,9 +62,7 @@ async function load(file: string): Promise<Recorded> {
 
 function save(file: string, recorded: Recorded): void {
   try {
-    mkdirSync(path.dirname(file), { recursive: true });
-    writeFileSync(`${file}.new`, JSON.stringify(recorded, null, 1), { mode: 0o640 });
-    renameSync(`${file}.new`, file);
+    writeAtomically(file, JSON.stringify(recorded, null, 1));
   } catch {
     // The next run imports again.
   }

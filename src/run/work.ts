@@ -116,7 +116,8 @@ async function fail(
   failure: Failure,
 ): Promise<void> {
   const full = failure.class === "disk" && !stop.signal.aborted;
-  const message = full ? `${failure.message} (${await disk.describe()})` : failure.message;
+  const room = full ? await disk.describe() : "";
+  const message = full ? `${failure.message} (${room})` : failure.message;
   emit({ type: "image-failed", image: image.source.name, step, failure: { class: failure.class, message } });
-  if (full) stop.diskFull(await disk.describe());
+  if (full) stop.diskFull(room);
 }
