@@ -1,6 +1,6 @@
 // The result of a run for node_exporter's textfile collector: https://prometheus.io/docs/instrumenting/exposition_formats/
 import { chmodSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import type { ImageState, Phase, RunState } from "../core/run-state.ts";
+import { type ImageState, IN_PLACE, type RunState } from "../core/run-state.ts";
 
 /** Of one image, or of the run. */
 interface Sample {
@@ -121,7 +121,6 @@ function stateSamples({ name, phase }: ImageState): Sample[] {
   return STATES.map((state) => ({ labels: { image: name, state }, value: Number(state === now) }));
 }
 
-const IN_PLACE = new Set<Phase>(["present", "pulled", "kept"]);
 const LAST_SUCCESS = "import_images_image_last_success_timestamp_seconds";
 const RUN_SUCCESS = "import_images_run_last_success_timestamp_seconds";
 

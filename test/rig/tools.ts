@@ -13,6 +13,7 @@ export interface ToolPaths {
   registry: string;
   bosh: string;
   boshAgent: string;
+  nodeExporter: string;
 }
 
 // As in scripts/tools, which fills this folder.
@@ -31,6 +32,7 @@ export function toolPaths(line: ContainerdLine): ToolPaths {
     registry: path.join(cache, "registry", "registry"),
     bosh: path.join(cache, "bosh-cli", "bosh"),
     boshAgent: path.join(cache, "bosh-agent", "bosh-agent"),
+    nodeExporter: path.join(cache, "node-exporter", "node_exporter"),
   };
 }
 
