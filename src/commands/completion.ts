@@ -16,6 +16,9 @@ const ONLY: Option = { name: "only", about: "narrow to this image; may be repeat
 const JSON_OUTPUT: Option = { name: "json", about: "machine-readable output" };
 const HELP: Option = { name: "help", about: "show help" };
 
+/** Also without a command, which is run. */
+const RUN_OPTIONS: readonly Option[] = [CONFIG, ONLY, JSON_OUTPUT, HELP];
+
 interface CommandShape extends Described {
   readonly name: CommandName | "help";
   readonly options: readonly Option[];
@@ -26,8 +29,8 @@ interface CommandShape extends Described {
 const SHELLS: readonly Shell[] = ["bash", "zsh", "fish"];
 
 const COMMANDS: readonly CommandShape[] = [
-  { name: "run", about: "pull, tag, pin and verify", options: [CONFIG, ONLY, JSON_OUTPUT, HELP], words: [] },
-  { name: "plan", about: "show what run would do", options: [CONFIG, ONLY, JSON_OUTPUT, HELP], words: [] },
+  { name: "run", about: "pull, tag, pin and verify", options: RUN_OPTIONS, words: [] },
+  { name: "plan", about: "show what run would do", options: RUN_OPTIONS, words: [] },
   {
     name: "status",
     about: "show the last run and what is true now",
@@ -57,33 +60,40 @@ const names = (items: readonly Described[]): string => items.map(({ name }) => n
 const flags = (options: readonly Option[]): string => options.map(({ name }) => `--${name}`).join(" ");
 
 function bashScript(): string {
-  const cases = COMMANDS.map(({ name, options, words }) => {
-    const list = [flags(options), ...(words === "FILE" ? [] : words)].join(" ").trim();
-    return `    ${name}) words='${list}' files=${words === "FILE" ? 1 : 0} ;;`;
-  });
+  const cases = COMMANDS.map(({ name, options, words }) =>
+    words === "FILE"
+      ? `    ${name}) options='${flags(options)}' files=1 ;;`
+      : `    ${name}) options='${flags(options)}' words='${words.join(" ")}' ;;`,
+  );
   return `# bash completion for import-images: source it, or put it into /etc/bash_completion.d
 _import_images() {
-  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} command= words files=0 i
-  COMPREPLY=()
-  for ((i = 1; i < COMP_CWORD; i++)); do
-    case \${COMP_WORDS[i]} in
-      --config | --only) ((i++)) ;;
-      -*) ;;
-      *) command=\${COMP_WORDS[i]}; break ;;
+  local current=$2 previous= command= options= words= files=0 count=0 line word
+  # Split anew, because for bash = and : end a word. The x is for a last word that is empty as yet.
+  read -a line <<<"\${COMP_LINE:0:COMP_POINT}x"
+  for word in "\${line[@]:1:\${#line[@]}-2}"; do
+    case $previous in
+      --config | --only) previous= ; continue ;;
     esac
+    previous=$word
+    [[ $word == -* ]] && continue
+    command=\${command:-$word}
+    ((++count))
   done
-  case $previous in
-    --config) mapfile -t COMPREPLY < <(compgen -f -- "$current"); compopt -o filenames 2>/dev/null; return ;;
-    --only) return ;;
-  esac
   case $command in
-    '') words='${names(COMMANDS)} ${flags([CONFIG, ONLY, JSON_OUTPUT, HELP])} --version' ;;
+    '') options='${flags(RUN_OPTIONS)} --version' words='${names(COMMANDS)}' ;;
 ${cases.join("\n")}
   esac
-  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
-  if ((files)) && [[ $current != -* ]]; then
+  ((count > 1)) && words= files=0
+  case "$previous \${line[-1]}" in
+    --config\\ * | *\\ --config=*) words= files=1 ;;
+    --only\\ * | *\\ --only=*) return ;;
+    *\\ -*) words=$options files=0 ;;
+  esac
+  if ((files)); then
     mapfile -t COMPREPLY < <(compgen -f -- "$current")
     compopt -o filenames 2>/dev/null
+  else
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
   fi
 }
 complete -F _import_images import-images
@@ -93,7 +103,7 @@ complete -F _import_images import-images
 const zshValue = ({ value }: Option): string =>
   value === undefined ? "" : value === "FILE" ? ":file:_files" : ":image:";
 const zshOption = (option: Option): string =>
-  `'${option.name === "only" ? "*" : ""}--${option.name}[${option.about}]${zshValue(option)}'`;
+  `'${option.name === "only" ? "*" : ""}--${option.name}${option.value === undefined ? "" : "="}[${option.about}]${zshValue(option)}'`;
 
 function zshScript(): string {
   const cases = COMMANDS.map(({ name, options, words }) => {
@@ -106,7 +116,7 @@ function zshScript(): string {
 _import_images() {
   local context state state_descr line
   typeset -A opt_args
-  _arguments -C ${[CONFIG, ONLY, JSON_OUTPUT, HELP].map(zshOption).join(" ")} '--version[version and commit]' \\
+  _arguments -C -A '-*' ${RUN_OPTIONS.map(zshOption).join(" ")} '--version[version and commit]' \\
     '1:command:->command' '*::argument:->argument'
   case $state in
   command)
@@ -126,23 +136,46 @@ if [ "$funcstack[1]" = _import-images ]; then _import_images "$@"; else compdef 
 
 const fishLine = (rest: string): string => `complete -c import-images ${rest}`;
 
+const FISH_VALUES = { FILE: " -r -F", NAME: " -x" } as const;
+
+function fishOption(command: string, { name, about, value }: Option): string {
+  const [short, takes] = [name === "help" ? " -s h" : "", value === undefined ? "" : FISH_VALUES[value]];
+  return fishLine(`-n '__import_images_at "${command}"' -l ${name}${short} -d '${about}'${takes}`);
+}
+
 function fishScript(): string {
-  const all = names(COMMANDS);
-  const option = (command: string, { name, about, value }: Option): string =>
-    fishLine(
-      `-n '__fish_seen_subcommand_from ${command}' -l ${name}${name === "help" ? " -s h" : ""} -d '${about}'${value === undefined ? "" : value === "FILE" ? " -r -F" : " -x"}`,
-    );
-  return `${[
-    "# fish completion for import-images: put it into ~/.config/fish/completions/import-images.fish",
-    fishLine("-f"),
-    fishLine(`-n 'not __fish_seen_subcommand_from ${all}' -l version -d 'version and commit'`),
-    ...COMMANDS.flatMap(({ name, about, options, words }) => [
-      fishLine(`-n 'not __fish_seen_subcommand_from ${all}' -a ${name} -d '${about}'`),
-      ...options.map((item) => option(name, item)),
-      ...(words === "FILE" ? [fishLine(`-n '__fish_seen_subcommand_from ${name}' -F`)] : []),
-      ...(words !== "FILE" && words.length > 0
-        ? [fishLine(`-n '__fish_seen_subcommand_from ${name}' -a '${words.join(" ")}'`)]
-        : []),
-    ]),
-  ].join("\n")}\n`;
+  const lines = COMMANDS.flatMap(({ name, about, options, words }) => [
+    fishLine(`-n '__import_images_at "" 0' -a ${name} -d '${about}'`),
+    ...options.map((option) => fishOption(name, option)),
+    ...(words.length === 0
+      ? []
+      : [
+          fishLine(
+            `-n '__import_images_at ${name} 1' ${words === "FILE" ? "-F" : `-a '${words.join(" ")}'`}`,
+          ),
+        ]),
+  ]);
+  return `# fish completion for import-images: put it into ~/.config/fish/completions/import-images.fish
+# Whether the command, "" for none, and the number of words that are no options are these.
+function __import_images_at
+  set -l words
+  set -l previous
+  for word in (commandline -opc)[2..-1]
+    if contains -- "$previous" --config --only
+      set previous
+      continue
+    end
+    set previous $word
+    string match -q -- '-*' $word; or set -a words $word
+  end
+  test "$words[1]" = "$argv[1]"; or return
+  test (count $argv) = 1; or test (count $words) = $argv[2]
+end
+${[
+  fishLine("-f"),
+  ...RUN_OPTIONS.map((option) => fishOption("", option)),
+  fishOption("", { name: "version", about: "version and commit" }),
+  ...lines,
+].join("\n")}
+`;
 }

@@ -14,6 +14,8 @@ export interface ToolPaths {
   bosh: string;
   boshAgent: string;
   nodeExporter: string;
+  zsh: string;
+  fish: string;
 }
 
 // As in scripts/tools, which fills this folder.
@@ -33,6 +35,9 @@ export function toolPaths(line: ContainerdLine): ToolPaths {
     bosh: path.join(cache, "bosh-cli", "bosh"),
     boshAgent: path.join(cache, "bosh-agent", "bosh-agent"),
     nodeExporter: path.join(cache, "node-exporter", "node_exporter"),
+    // Debian's, whatever the line.
+    zsh: "/usr/bin/zsh",
+    fish: "/usr/bin/fish",
   };
 }
 

@@ -4,11 +4,12 @@ import { COMMANDS, parseCommand } from "../../src/cli.ts";
 import { completionScript } from "../../src/commands/completion.ts";
 import { TOPICS } from "../../src/help.ts";
 
-/** What bash offers for a command line whose last word is being written. */
+/** What bash offers for a command line whose last word is being written; test/real/completion.test.ts has the keys. */
 function offered(...words: readonly string[]): string[] {
+  const line = ["import-images", ...words].join(" ");
   const script = `${completionScript("bash")}
-COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _import_images; printf '%s\\n' "\${COMPREPLY[@]}"`;
-  const output = execFileSync("bash", ["-c", script, "bash", "import-images", ...words], {
+COMP_LINE=$1 COMP_POINT=\${#1}; _import_images import-images "$2"; printf '%s\\n' "\${COMPREPLY[@]}"`;
+  const output = execFileSync("bash", ["-c", script, "bash", line, words.at(-1) ?? ""], {
     encoding: "utf8",
     cwd: import.meta.dirname,
   });
@@ -27,7 +28,7 @@ describe("bash completion", () => {
     [["--config", "plan", "st"], ["status"]],
     [
       ["completion", ""],
-      ["--help", "bash", "zsh", "fish"],
+      ["bash", "zsh", "fish"],
     ],
     [["check", "completion.t"], ["completion.test.ts"]],
     [["run", "--config", "completion.t"], ["completion.test.ts"]],
