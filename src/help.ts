@@ -19,7 +19,7 @@ Options
   --only NAME    narrow run or plan to this image of the list; may be repeated
   --json         machine-readable output on stdout
   --version      version and commit
-  -h, --help     this help
+  -h, --help     this help; after a command, more about that
 
 Exit codes
   0  everything required is in place      4    another run holds the lock
@@ -29,6 +29,11 @@ Exit codes
 
 Logs: /var/vcap/sys/log/import-images/import-images.log (JSON lines)
 State: /var/vcap/data/import-images/status.json
+
+Examples
+  import-images status
+  import-images check runtime-config.yml
+  import-images help run
 `;
 
 export const TOPICS: Readonly<Record<CommandName, string>> = {
@@ -63,9 +68,12 @@ Files
   /var/vcap/data/import-images/status.json            the state, written at each transition
   metrics_file, if set                                the result, in Prometheus' text format
 
+Environment
+  IMPORT_IMAGES_LOG_DIR, IMPORT_IMAGES_STATE_DIR      other directories for the first two
+
 Exit codes
-  0 in place, 1 a required image failed, 2 configuration, 3 containerd not ready, 4 locked,
-  128+n stopped by signal n. on_failure: warn makes 1 a 0.
+  0 in place, 1 a required image failed, 2 configuration, 3 containerd not ready or lost,
+  4 another run holds the lock, 70 a bug, 128+n stopped by signal n. on_failure: warn makes 1 a 0.
 
 Examples
   import-images run
@@ -80,11 +88,12 @@ Asks containerd what is there, and no registry. Changes nothing.
 Options
   --config FILE  the configuration, JSON or YAML
                  (default: /var/vcap/jobs/import-images/config/config.json)
-  --only NAME    show only this image of the list; may be repeated
+  --only NAME    show only this image of the list; one of its further names will do;
+                 may be repeated
   --json         print the plan as JSON
 
 Exit codes
-  0 shown, 2 configuration, 3 containerd not ready.
+  0 shown, whatever there is to do; 2 configuration, 3 containerd not ready.
 
 Examples
   import-images plan
@@ -100,6 +109,10 @@ Options
   --config FILE  the configuration, JSON or YAML
                  (default: /var/vcap/jobs/import-images/config/config.json)
   --json         print the run's state and what is true now as JSON
+
+Files
+  /var/vcap/data/import-images/status.json            the last run (in IMPORT_IMAGES_STATE_DIR, if
+                                                      the environment has it)
 
 Exit codes
   0 everything required is in place, 1 it is not, 2 configuration, 3 containerd not ready.
@@ -129,14 +142,18 @@ Exit codes
 
 Examples
   import-images check runtime-config.yml
-  bosh config --type runtime --name import_images_runtime | import-images check -
+  bosh runtime-config --name import_images_runtime | import-images check -
 `,
   completion: `import-images completion bash|zsh|fish
 
-Prints a script that completes commands and options.
+Prints a script with which the shell completes commands, options, and the files that they take.
+
+Exit codes
+  0 printed, 2 no such shell.
 
 Examples
-  source <(import-images completion bash)
+  source <(import-images completion bash)                    for this shell; in ~/.bashrc for all
+  import-images completion bash > /etc/bash_completion.d/import-images
   import-images completion zsh > ~/.zfunc/_import-images     with ~/.zfunc in $fpath
   import-images completion fish > ~/.config/fish/completions/import-images.fish
 `,
