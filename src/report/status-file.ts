@@ -9,11 +9,15 @@ import { downloads } from "./downloads.ts";
 
 /** At most one write in this many milliseconds: a thousand images change state several thousand times. */
 const PACE = 200;
+/** And at most this share of the time goes into writing, however long the list and slow the disk. */
+const SHARE = 0.02;
 
 /** What an earlier run left, as far as it can be read. */
 export interface EarlierStatus {
   /** Compressed bytes by source name. */
   readonly sizes: ReadonlyMap<string, number>;
+  /** Whether it came to its end with nothing to complain of. */
+  readonly clean: boolean;
   /** Who wrote it, for a message. */
   readonly holder: string;
   readonly status: StatusJson;
@@ -28,6 +32,7 @@ const statusSchema = v.looseObject({
   exitCode: v.optional(v.number()),
   stopped: v.optional(v.string()),
   totals: v.looseObject({ unfinished: v.number() }),
+  warnings: v.array(v.string()),
   images: v.array(v.looseObject({ name: v.string(), size: v.optional(v.number()) })),
 });
 type StatusJson = v.InferOutput<typeof statusSchema>;
@@ -43,7 +48,8 @@ export async function readStatus(directory: string): Promise<EarlierStatus | und
       size === undefined ? [] : [[name, size] as const],
     );
     const holder = `run ${status.run}, pid ${status.pid}, since ${status.startedAt}`;
-    return { sizes: new Map(sizes), holder, status };
+    const clean = status.exitCode === 0 && status.warnings.length === 0;
+    return { sizes: new Map(sizes), clean, holder, status };
   } catch {
     return undefined;
   }
@@ -60,12 +66,15 @@ export function statusFile(directory: string, onProblem: (why: string) => void):
   let pending: RunState | undefined;
   let timer: NodeJS.Timeout | undefined;
   let broken = false;
+  let pace = PACE;
   const write = (): void => {
     clearTimeout(timer);
     timer = undefined;
     if (pending === undefined || broken) return;
+    const start = performance.now();
     try {
       writeAtomically(path.join(directory, "status.json"), `${JSON.stringify(toJson(pending), null, 1)}\n`);
+      pace = Math.max(PACE, (performance.now() - start) / SHARE);
     } catch (error) {
       broken = true;
       onProblem(`status.json cannot be written: ${error instanceof Error ? error.message : String(error)}`);
@@ -75,7 +84,7 @@ export function statusFile(directory: string, onProblem: (why: string) => void):
   return {
     update: (state) => {
       pending = state;
-      timer ??= setTimeout(write, PACE);
+      timer ??= setTimeout(write, pace);
     },
     flush: write,
     [Symbol.dispose]: write,
