@@ -31,7 +31,7 @@ export async function boundOf(
   const network =
     bench.perConnection === undefined
       ? await fetchAll(registry, wanted)
-      : throttledSeconds(wanted, bench.perConnection, nodeWideLimit(line));
+      : throttledSeconds(wanted, bench.perConnection, limitsOf(line, bench));
   const unpacking = await slowestUnpack(line, stage, registry, wanted);
   const chain = unpacking + (requestsInARow * (bench.latencyMs ?? 0)) / 1000;
   return bench.rerun === true
@@ -39,20 +39,26 @@ export async function boundOf(
     : { seconds: Math.max(network, chain), network, chain };
 }
 
+interface Limits {
+  /** Connections for one image alone, and for all of them. */
+  image: number;
+  all: number;
+}
+
 // containerd's limit of 3 downloads is one for each image up to 2.0, and one for the node from 2.1.
-function nodeWideLimit(line: ContainerdLine): boolean {
-  return line === "2";
+function limitsOf(line: ContainerdLine, { images, nodeDownloads = connections }: BenchCase): Limits {
+  if (line === "2") return { image: nodeDownloads, all: nodeDownloads };
+  return { image: connections, all: connections * images.length };
 }
 
 function throttledSeconds(
   images: readonly Pick<StagedImage, "pushed">[],
   rate: number,
-  nodeWide: boolean,
+  limits: Limits,
 ): number {
   const layers = images.map(({ pushed }) => pushed.layers);
   const unique = uniqueLayers(layers);
-  const limit = connections * (nodeWide ? 1 : images.length);
-  const whole = sizeOf(unique) / (limit * rate);
+  const whole = sizeOf(unique) / (limits.all * rate);
   const largestLayer = Math.max(...unique.map((layer) => layer.size)) / rate;
   // Layers that others bring as well are left out: they may come over the others' connections.
   const seen = Map.groupBy(
@@ -60,7 +66,7 @@ function throttledSeconds(
     (layer) => layer.digest,
   );
   const alone = layers.map((list) => list.filter((layer) => seen.get(layer.digest)?.length === 1));
-  return Math.max(whole, largestLayer, ...alone.map((list) => sizeOf(list) / (connections * rate)));
+  return Math.max(whole, largestLayer, ...alone.map((list) => sizeOf(list) / (limits.image * rate)));
 }
 
 function uniqueLayers(layers: readonly Descriptor[][]): Descriptor[] {

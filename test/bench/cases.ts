@@ -21,6 +21,10 @@ export interface BenchCase {
   registries?: number;
   /** The registry with this number answers nobody. */
   dead?: number;
+  /** What the operator set for the downloads of the whole node, where those are limited. */
+  nodeDownloads?: number;
+  /** An earlier run has left a status.json, from which the agent knows how big the images are. */
+  sizesKnown?: boolean;
   /** Everything is there already: the run that is measured is the second one. */
   rerun?: boolean;
   /** Give each image a second name. Not where the bash release would only fail: its `ctr image tag` cannot be repeated. */
@@ -61,6 +65,19 @@ export const cases: readonly BenchCase[] = [
     perConnection: 10 * MB,
   },
   {
+    name: "cold-4-lifted",
+    shows: "the same, with max_concurrent_downloads = 12 where that is a limit of the node",
+    images: images(4, "lifted", (index) => bigLayers(6, 10 * MB, `lifted.${index}`)),
+    perConnection: 10 * MB,
+    nodeDownloads: 12,
+  },
+  {
+    name: "cold-4-slow",
+    shows: "4 images of 6 layers of 20 MB, 5 MB/s for each connection",
+    images: images(4, "slow", (index) => bigLayers(6, 20 * MB, `slow.${index}`)),
+    perConnection: 5 * MB,
+  },
+  {
     name: "big-last",
     shows: "12 images of 2 MB, then one of 3 layers of 25 MB, 10 MB/s for each connection",
     images: [
@@ -68,6 +85,7 @@ export const cases: readonly BenchCase[] = [
       { name: "big:v1", spec: { layers: bigLayers(3, 25 * MB, "big") } },
     ],
     perConnection: 10 * MB,
+    sizesKnown: true,
   },
   {
     name: "shared-base",
@@ -85,13 +103,13 @@ export const cases: readonly BenchCase[] = [
       [0, 1, 2].map((layer) => ({ files: 3000, fileBytes: 2000, seed: `unpack.${index}.${layer}` })),
     ),
   },
-  {
-    name: "present-100",
-    shows: "a rerun with 100 images that are all there",
-    images: tiny(100, "present"),
+  ...[100, 1000].map((count) => ({
+    name: `present-${count}`,
+    shows: `a rerun with ${count} images that are all there`,
+    images: tiny(count, `present${count}`),
     rerun: true,
     retag: false,
-  },
+  })),
   ...[1, 10, 100, 1000].map((count) => ({
     name: `count-${count}`,
     shows: `${count} tiny image${count === 1 ? "" : "s"}, no throttle`,

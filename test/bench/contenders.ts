@@ -12,6 +12,8 @@ export interface Runtime {
 
 export interface Contender {
   name: string;
+  /** Starts with the status.json of an earlier run; only in cases where that matters. */
+  remembers?: boolean;
   command(runtime: Runtime, images: readonly StagedImage[], folder: string): Promise<Command>;
 }
 
@@ -62,9 +64,10 @@ function xargs(parallel: number): Contender {
   };
 }
 
-function agent(executable: string): Contender {
+function agent(executable: string, remembers: boolean): Contender {
   return {
-    name: "import-images",
+    name: remembers ? "import-images, sizes known" : "import-images",
+    remembers,
     command: async (runtime, images, folder) => {
       const config = path.join(folder, "config.json");
       const listed = images.map(({ reference: name, retagAs }) => ({ name, ...(retagAs && { retagAs }) }));
@@ -80,5 +83,5 @@ function agent(executable: string): Contender {
 }
 
 export function contenders(executable: string, parallel: number): readonly Contender[] {
-  return [bash, xargs(parallel), agent(executable)];
+  return [bash, xargs(parallel), agent(executable, false), agent(executable, true)];
 }

@@ -1,14 +1,14 @@
 import { loadavg } from "node:os";
 import path from "node:path";
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
-import { type Containerd, startContainerd } from "../rig/containerd.ts";
+import { type Containerd, type ContainerdOptions, startContainerd } from "../rig/containerd.ts";
 import type { Registry } from "../rig/registry.ts";
 import type { ContainerdLine } from "../rig/tools.ts";
 import { type Bound, boundOf } from "./bound.ts";
 import type { BenchCase } from "./cases.ts";
 import type { Contender, Runtime } from "./contenders.ts";
-import { measure, type Measured } from "./measure.ts";
+import { cpuSecondsOf, measure, type Measured } from "./measure.ts";
 import { countingRuntime } from "./spawns.ts";
 import { setStage, type Stage, type Traffic } from "./stage.ts";
 import { rotated } from "./statistics.ts";
@@ -17,6 +17,8 @@ export interface Sample extends Measured, Traffic {
   /** Names that can be pulled and are there in the end, of how many. */
   present: number;
   wanted: number;
+  /** User and system time of containerd meanwhile. */
+  containerdCpuSeconds: number;
   /** Of the machine, just before. */
   load: number;
 }
@@ -51,23 +53,21 @@ export async function contest(
 ): Promise<Contest> {
   await using stage = await setStage(registry, bench);
   const bound = await boundOf(line, bench, stage, registry);
-  const entries = contenders.map((contender) => ({
-    contender: contender.name,
-    samples: [] as Sample[],
-    starts: 0,
-  }));
-  const entryOf = new Map(contenders.map((contender, index) => [contender, entries[index]]));
+  const field = contenders.filter(({ remembers }) => remembers !== true || bench.sizesKnown === true);
+  const entrants = field.map((contender) => entrant(stage, bench, line, contender));
+  await using _nodes = disposal(entrants);
   let containerd = "";
-  const tick = (text: string): boolean => process.stderr.write(`${bench.name} ${line}: ${text}\n`);
   // The first round counts, and warms the page cache; it is not timed.
   for (let run = 0; run <= runs; run++) {
-    for (const contender of rotated(contenders, run)) {
-      const { sample, starts, version } = await once(stage, bench, line, contender, run === 0);
-      tick(`${run === 0 ? "count" : `run ${run}`} ${contender.name} ${sample.seconds.toFixed(2)} s`);
+    for (const { entry, once } of rotated(entrants, run)) {
+      const { sample, starts, version } = await once(run === 0);
+      const round = run === 0 ? "count" : `run ${run}`;
+      process.stderr.write(
+        `${bench.name} ${line}: ${round} ${entry.contender} ${sample.seconds.toFixed(2)} s\n`,
+      );
       containerd = version;
-      const entry = entryOf.get(contender);
-      if (run === 0 && entry) entry.starts = starts;
-      else entry?.samples.push(sample);
+      if (run === 0) entry.starts = starts;
+      else entry.samples.push(sample);
     }
   }
   return {
@@ -77,32 +77,81 @@ export async function contest(
     containerd,
     images: stage.images.length,
     bound,
-    entries,
+    entries: entrants.map(({ entry }) => entry),
   };
 }
 
-/** One run from an empty image store, which a containerd of its own is sure to have. */
-async function once(
+interface Once {
+  sample: Sample;
+  starts: number;
+  version: string;
+}
+
+interface Entrant extends AsyncDisposable {
+  entry: Entry;
+  once(counting: boolean): Promise<Once>;
+}
+
+/** Every run is on a containerd of its own, with an empty image store; reruns are on one that the first run has filled. */
+function entrant(stage: Stage, bench: BenchCase, line: ContainerdLine, contender: Contender): Entrant {
+  const entry: Entry = { contender: contender.name, samples: [], starts: 0 };
+  let filled: Containerd | undefined;
+  let remembered: string | undefined;
+  const fill = async (): Promise<Containerd> => {
+    filled = await startContainerd(line, optionsOf(bench));
+    await stage.reset();
+    const folder = await folderOf(filled);
+    await measure(await contender.command(runtimeOf(filled), stage.images, folder), folder);
+    return filled;
+  };
+  const cold = async (counting: boolean): Promise<Once> => {
+    await using containerd = await startContainerd(line, optionsOf(bench));
+    const status = path.join(await folderOf(containerd), "status.json");
+    if (remembered !== undefined) await writeFile(status, remembered);
+    const result = await timed(containerd, stage, contender, counting);
+    if (contender.remembers === true) remembered ??= await readFile(status, "utf8");
+    return result;
+  };
+  return {
+    entry,
+    once: async (counting) =>
+      bench.rerun === true ? timed(filled ?? (await fill()), stage, contender, counting) : cold(counting),
+    [Symbol.asyncDispose]: async () => filled?.stop(),
+  };
+}
+
+const optionsOf = ({ nodeDownloads }: BenchCase): ContainerdOptions =>
+  nodeDownloads === undefined ? {} : { maxConcurrentDownloads: nodeDownloads };
+
+function disposal(entrants: readonly Entrant[]): AsyncDisposableStack {
+  const stack = new AsyncDisposableStack();
+  for (const each of entrants) stack.use(each);
+  return stack;
+}
+
+async function folderOf({ folder }: Containerd): Promise<string> {
+  const bench = path.join(folder, "bench");
+  await mkdir(bench, { recursive: true });
+  return bench;
+}
+
+async function timed(
+  containerd: Containerd,
   stage: Stage,
-  bench: BenchCase,
-  line: ContainerdLine,
   contender: Contender,
   counting: boolean,
-): Promise<{ sample: Sample; starts: number; version: string }> {
-  await using containerd = await startContainerd(line);
-  const folder = path.join(containerd.folder, "bench");
-  await mkdir(folder);
+): Promise<Once> {
+  const folder = await folderOf(containerd);
   const plain = runtimeOf(containerd);
-  if (bench.rerun === true) {
-    await stage.reset();
-    await measure(await contender.command(plain, stage.images, folder), folder);
-  }
   const counter = await countingRuntime(plain, folder);
   const command = await contender.command(counting ? counter.runtime : plain, stage.images, folder);
   await stage.reset();
   const load = loadavg()[0] ?? 0;
+  const before = cpuSecondsOf(containerd.pid());
   const measured = await measure(command, folder);
-  const sample = { ...measured, ...(await presence(containerd, stage)), ...(await stage.traffic()), load };
+  const containerdCpuSeconds = cpuSecondsOf(containerd.pid()) - before;
+  const seen = { ...(await presence(containerd, stage)), ...(await stage.traffic()) };
+  const sample = { ...measured, ...seen, containerdCpuSeconds, load };
   return { sample, starts: await counter.starts(), version: containerd.version };
 }
 

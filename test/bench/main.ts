@@ -1,4 +1,3 @@
-// npm run bench -- [--case NAME]… [--line LINE]… [--runs N] [--parallel N] [--only CONTENDER]… [--json FILE]
 // Measures the built executable against the bash release and xargs, on real containerd and a real registry.
 import { accessSync, constants } from "node:fs";
 import { writeFile } from "node:fs/promises";
@@ -14,8 +13,11 @@ import { type Contest, contest } from "./contest.ts";
 import { startup } from "./startup.ts";
 import { table } from "./table.ts";
 
+const usage =
+  "npm run bench -- [--case NAME]... [--line LINE]... [--runs N] [--parallel N] [--only CONTENDER]... [--json FILE]";
 const { values } = parseArgs({
   options: {
+    help: { type: "boolean", short: "h" },
     case: { type: "string", multiple: true },
     line: { type: "string", multiple: true, default: ["1.7", "2"] },
     runs: { type: "string", default: "5" },
@@ -26,6 +28,10 @@ const { values } = parseArgs({
   },
 });
 
+if (values.help === true) {
+  process.stdout.write(`${usage}\nCases: ${cases.map((known) => known.name).join(", ")}\n`);
+  process.exit();
+}
 const dist = path.resolve(import.meta.dirname, "..", "..", "dist");
 const executable = path.resolve(values.executable ?? path.join(dist, "import-images"));
 const chosen = casesNamed(values.case ?? cases.map((known) => known.name));

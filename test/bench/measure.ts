@@ -51,12 +51,17 @@ function lastLine(text: string): string {
   return text.trim().split("\n").at(-1) ?? "";
 }
 
+/** User and system time of a process so far. */
+export function cpuSecondsOf(pid: number | string): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
+  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+}
+
 function sampleChildOf(parent: number, own: { ownCpuSeconds: number; ownPeakMB: number }): void {
   try {
     const pid = readFileSync(`/proc/${parent}/task/${parent}/children`, "utf8").trim();
-    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
     const peak = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-    own.ownCpuSeconds = (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+    own.ownCpuSeconds = cpuSecondsOf(pid);
     if (peak !== undefined) own.ownPeakMB = Number(peak) / 1024;
   } catch {
     // It has ended, or not yet begun.

@@ -11,7 +11,7 @@ const columns = [
   "names there",
   "requests",
   "starts/image",
-  "CPU own + tools",
+  "CPU own + tools + containerd",
   "peak RSS",
 ];
 
@@ -55,7 +55,7 @@ function row({ bound, images, entries }: Contest, { contender, samples, starts }
     `${present.min}/${samples[0]?.wanted ?? 0}`,
     of((sample) => sample.requests).median.toFixed(0),
     (starts / images).toFixed(2),
-    `${own.toFixed(2)} + ${tools.toFixed(2)} s`,
+    `${own.toFixed(2)} + ${tools.toFixed(2)} + ${of((sample) => sample.containerdCpuSeconds).median.toFixed(2)} s`,
     `${of((sample) => sample.ownPeakMB).max.toFixed(0)} MB`,
   ];
 }
