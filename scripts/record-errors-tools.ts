@@ -42,7 +42,7 @@ export function toolsOf({ crictlPath, ctrPath, socket }: Containerd): Tools {
           ...(auth !== undefined && { credential: { auth, password: "" } }),
         }),
       ),
-    tag: (source, target) => saidBy(runtime.tag(source, target)),
+    tag: (source, target) => saidBy(runtime.tag(source, [target], { local: false })),
     run: (file, args) => saidBy(run(file, args, { timeout: 0 })),
   };
 }

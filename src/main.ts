@@ -1,7 +1,6 @@
 // The edge: argv, environment, signals, streams and the exit code. Nothing else touches `process`.
 import { availableParallelism } from "node:os";
 import process from "node:process";
-import { text as readAll } from "node:stream/consumers";
 import { parseCommand, type Command } from "./cli.ts";
 import type { Edge, Output } from "./edge.ts";
 import { EXIT, ExitError, signalExit } from "./exit.ts";
@@ -26,7 +25,9 @@ async function dispatch(command: Command, edge: Edge): Promise<number> {
       return EXIT.ok;
     }
     case "check":
-      return (await import("./commands/check.ts")).checkCommand(command, edge, () => readAll(process.stdin));
+      return (await import("./commands/check.ts")).checkCommand(command, edge, async () =>
+        (await import("node:stream/consumers")).text(process.stdin),
+      );
     case "run":
       return (await import("./commands/run.ts")).runCommand(command, edge);
     case "plan":

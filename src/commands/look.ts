@@ -4,7 +4,7 @@ import type { Config } from "../config/config.ts";
 import type { NodeState } from "../core/plan.ts";
 import { redactor } from "../core/redact.ts";
 import { requireTools, waitUntilReady } from "../run/ready.ts";
-import { lookAtNode } from "../run/verify.ts";
+import { lookAtNode } from "../run/look.ts";
 import { commandRunner } from "../runtime/command.ts";
 import { containerdRuntime } from "../runtime/containerd.ts";
 

@@ -1,6 +1,6 @@
 // `plan`: what a run would do, and why.
 import { loadConfig } from "../config/load.ts";
-import { narrow, planImport, type Plan, type PlannedImage } from "../core/plan.ts";
+import { narrow, planImport, type Plan, type PlannedImage, type PullDecision } from "../core/plan.ts";
 import { canPin } from "../core/runtime-version.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT } from "../exit.ts";
@@ -40,8 +40,11 @@ function planText({ images, unpin }: Plan): string {
 
 const VERBS = { keep: "keep", create: "tag", move: "move" } as const;
 
+const verb = ({ pull, sameAs }: PullDecision): string =>
+  pull ? "pull " : sameAs === undefined ? "keep " : "tag  ";
+
 const imageLines = ({ image, decision, tags, pins }: PlannedImage): string[] => [
-  `${decision.pull ? "pull " : "keep "}  ${image.source.name}: ${decision.why}`,
+  `${verb(decision)}  ${image.source.name}: ${decision.why}`,
   ...tags.map(({ target, action, why }) => `  ${VERBS[action].padEnd(5)}${target.name}: ${why}`),
   ...pins.map((name) => `  pin  ${name}`),
 ];

@@ -1,5 +1,4 @@
 // `run`: takes the lock, wires the run to log, state file and lines, and turns its end into an exit code.
-import { randomUUID } from "node:crypto";
 import { getPriority, setPriority } from "node:os";
 import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
@@ -11,7 +10,7 @@ import { watchSink } from "../report/live.ts";
 import { openRunLog } from "../report/logger.ts";
 import { writeMetrics } from "../report/metrics.ts";
 import { runLog, type RunLog } from "../report/run-log.ts";
-import { readStatus, statusFile, toJson } from "../report/status-file.ts";
+import { readStatus, statusFile, toJson, type EarlierStatus } from "../report/status-file.ts";
 import { reason, summary } from "../report/summary.ts";
 import { archiveRecord } from "../run/archive-record.ts";
 import { importImages } from "../run/import-images.ts";
@@ -47,7 +46,7 @@ export async function runCommand(args: RunArguments, edge: Edge): Promise<number
   const config = await loadConfig(args.config ?? edge.paths.config);
   const only = narrowed(config, args.only);
   lowerPriority();
-  const runId = randomUUID();
+  const runId = identify(edge.pid);
   using file = openRunLog(edge, config.logLevel, runId);
   using watching = args.json ? undefined : await watchSink(edge.stdout);
   using stop = stopper(edge.signal, config.deadline);
@@ -62,6 +61,9 @@ export async function runCommand(args: RunArguments, edge: Edge): Promise<number
   return ending.exitCode;
 }
 
+/** One on a node and for good; loading node:crypto for a random one takes a tenth of the start. */
+const identify = (pid: number): string => `${Date.now().toString(36)}-${pid.toString(36)}`;
+
 /** BOSH starts hooks above everything else on the node; nobody here is in such a hurry. */
 function lowerPriority(): void {
   const polite = 5;
@@ -75,9 +77,7 @@ async function underLock(run: Run): Promise<Ending> {
   const earlier = await readStatus(edge.paths.state);
   using status = statusFile(edge.paths.state, (why) => edge.stderr.write(`warning: ${why}\n`));
   log.watch((_event, state) => status.update(state));
-  const ending = await perform(run, earlier?.sizes ?? new Map()).catch((error: unknown) =>
-    interrupted(run, error),
-  );
+  const ending = await perform(run, earlier).catch((error: unknown) => interrupted(run, error));
   log.emit({ type: "run-ended", ...ending });
   writeRunMetrics(run);
   return ending;
@@ -101,7 +101,7 @@ function lock({ config, edge, stop, log }: Run): Promise<Disposable> {
   );
 }
 
-async function perform(run: Run, sizes: ReadonlyMap<string, number>): Promise<Ending> {
+async function perform(run: Run, earlier: EarlierStatus | undefined): Promise<Ending> {
   const { config, only, edge, stop, log } = run;
   const chosen = config.images.filter((image) => only.size === 0 || only.has(image.source.name));
   const listed = chosen.map((image) => ({
@@ -124,7 +124,8 @@ async function perform(run: Run, sizes: ReadonlyMap<string, number>): Promise<En
     emit: log.emit,
     stop,
     record: archiveRecord(edge.paths.state),
-    sizes,
+    swept: earlier?.clean ?? false,
+    sizes: earlier?.sizes ?? new Map(),
     lookEvery: edge.stdout.columns === undefined ? LOOK_EVERY.unwatched : LOOK_EVERY.watched,
     cpus: edge.cpus,
     now: Date.now,

@@ -1,6 +1,5 @@
-// Reads a configuration file, JSON or YAML. Parser messages may quote the text, so only our own words and the place go out.
+// Reads a configuration file, JSON or YAML.
 import { readFile } from "node:fs/promises";
-import { LineCounter, parseDocument, type YAMLError } from "yaml";
 import { EXIT, ExitError } from "../exit.ts";
 import type { Config } from "./config.ts";
 import { decodeConfig } from "./decode.ts";
@@ -8,7 +7,7 @@ import type { Issue } from "./issue.ts";
 
 /** @throws ExitError (usage) with every problem of the file */
 export async function loadConfig(path: string): Promise<Config> {
-  const decoded = decodeConfig(parseText(path, await readText(path)));
+  const decoded = decodeConfig(await parseText(path, await readText(path)));
   if (decoded.ok) return decoded.config;
   throw new ExitError(EXIT.usage, configMessage(path, decoded.issues));
 }
@@ -35,54 +34,12 @@ export async function readText(path: string): Promise<string> {
   return text;
 }
 
-function parseText(path: string, text: string): unknown {
-  // JSON.parse is many times faster than a YAML parser, and BOSH renders JSON.
+/** BOSH renders JSON: a YAML parser, which takes longer to load than the whole of such a file to read, is not needed then. */
+async function parseText(path: string, text: string): Promise<unknown> {
   try {
     return JSON.parse(text);
   } catch {
+    const { parseYaml } = await import("./yaml-text.ts");
     return parseYaml(path, text);
   }
-}
-
-function parseYaml(path: string, text: string): unknown {
-  const lines = new LineCounter();
-  // "silent" would also be silent about a second document, and ignore it.
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: "error" });
-  const [error] = document.errors;
-  if (error === undefined) return toValue(path, () => document.toJS({ maxAliasCount: MOST_ALIASES }));
-  const { line, col } = lines.linePos(error.pos[0]);
-  throw new ExitError(EXIT.usage, `${path}:${line}:${col}: ${syntaxProblem(error, text)}`);
-}
-
-/** Beyond any real list, and far below what an alias bomb needs. */
-export const MOST_ALIASES = 10_000;
-
-/** An alias bomb or an alias without its anchor comes out only here. */
-function toValue(path: string, convert: () => unknown): unknown {
-  try {
-    const value = convert();
-    // An alias that contains itself makes a value without an end, which nothing here could walk.
-    JSON.stringify(value);
-    return value;
-  } catch {
-    throw new ExitError(EXIT.usage, `${path}: is not usable YAML (an alias is unknown or used too often)`);
-  }
-}
-
-const SYNTAX: Readonly<Record<string, string>> = {
-  BAD_INDENT: "the indentation is wrong",
-  BAD_SCALAR_START: "a value that begins with @ or ` must be quoted",
-  BLOCK_AS_IMPLICIT_KEY: "a nested block stands where a simple value should (check the indentation above)",
-  DUPLICATE_KEY: "a property is given twice",
-  MULTIPLE_DOCS: "a second document begins here, and a configuration is one alone",
-  MISSING_CHAR: "a closing bracket, quote or comma is missing",
-  TAB_AS_INDENT: "tabs cannot be used for indentation",
-  UNEXPECTED_TOKEN: "there is something that does not belong here",
-};
-
-/** What is wrong, without the parser's excerpt. */
-export function syntaxProblem(error: YAMLError, text: string): string {
-  const atEnd = error.pos[0] >= text.trimEnd().length;
-  const what = SYNTAX[error.code] ?? `the syntax is wrong (${error.code})`;
-  return `is not valid JSON or YAML: ${atEnd ? "the text ends too early" : what}`;
 }

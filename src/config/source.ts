@@ -11,7 +11,7 @@ import {
   type Document,
   type YAMLMap,
 } from "yaml";
-import { MOST_ALIASES, syntaxProblem } from "./load.ts";
+import { MOST_ALIASES, syntaxProblem } from "./yaml-text.ts";
 import type { PathKey } from "./issue.ts";
 
 /** BOSH reads YAML 1.1, where `no` is false, 1.20 is 1.2 and 1:30 is 90; the agent reads 1.2, of which JSON is a part. */

@@ -40,6 +40,8 @@ export interface NodeState {
 
 export interface PullDecision {
   readonly pull: boolean;
+  /** Instead of a pull: the name of an image with the same digest, which is here or is pulled by this plan. */
+  readonly sameAs?: string;
   readonly why: string;
 }
 
@@ -82,7 +84,8 @@ export const namesOf = (image: WantedImage): string[] =>
  * @param pinning false where the runtime ignores pins: then nothing is pinned, and nothing unpinned
  */
 export function planImport(wanted: readonly WantedImage[], node: NodeState, pinning: boolean): Plan {
-  const images = wanted.map((image) => planImage(image, node, pinning));
+  const decisions = pullOnce(wanted, node);
+  const images = wanted.map((image, index) => planImage(image, decisions[index]!, node, pinning));
   const keep = new Set(wanted.filter((image) => image.pin).flatMap(namesOf));
   const unpin = pinning ? [...node.ours].filter((name) => !keep.has(name)).toSorted() : [];
   return { images, unpin };
@@ -94,14 +97,30 @@ export function narrow(plan: Plan, only: ReadonlySet<string>): Plan {
   return { images: plan.images.filter(({ image }) => only.has(image.source.name)), unpin: [] };
 }
 
-function planImage(image: WantedImage, node: NodeState, pinning: boolean): PlannedImage {
-  const decision = decidePull(image, node);
+function planImage(
+  image: WantedImage,
+  decision: PullDecision,
+  node: NodeState,
+  pinning: boolean,
+): PlannedImage {
   const present = node.byName.get(image.source.name);
   const tags = image.targets.map((target) => decideTag(target, present?.id, node));
   const changed = new Set(tags.filter((tag) => tag.action !== "keep").map((tag) => tag.target.name));
-  if (decision.pull) changed.add(image.source.name);
+  if (decision.pull || decision.sameAs !== undefined) changed.add(image.source.name);
   const pins = namesOf(image).filter((name) => changed.has(name) || !node.pinned.has(name));
   return { image, decision, tags, pins: image.pin && pinning ? pins : [] };
+}
+
+/** A digest that has several names is pulled under one of them; the others are tags. */
+function pullOnce(wanted: readonly WantedImage[], node: NodeState): PullDecision[] {
+  const nameOf = new Map([...node.byName.keys()].map((name) => [name.slice(name.indexOf("@") + 1), name]));
+  return wanted.map((image) => {
+    const decision = decidePull(image, node);
+    const { digest, name } = image.source;
+    if (!decision.pull || digest === undefined || image.pullPolicy === "Always") return decision;
+    const sameAs = nameOf.getOrInsert(digest, name);
+    return sameAs === name ? decision : { pull: false, sameAs, why: `has the digest of ${sameAs}` };
+  });
 }
 
 function decidePull(image: WantedImage, node: NodeState): PullDecision {
@@ -132,16 +151,29 @@ export function decideTag(target: Reference, id: string | undefined, node: NodeS
   return { target, action: "keep", why: "points to this image" };
 }
 
+/** Compressed bytes that an image will probably have; undefined when nothing is known of it. */
+export type SizeOf = (image: WantedImage) => number | undefined;
+
 /**
- * Longest first by a size known from an earlier run, so that the biggest image does not start last and run alone.
- * Unknown ones keep the list's order, before the known: any of them may be the biggest.
- * @param sizes compressed bytes by source name
+ * By an earlier run's size of the same name, or else by another image of its repository: the next version of an image
+ * has about the size of the last one.
+ * @param earlier compressed bytes by source name
  */
-export function longestFirst(
-  images: readonly PlannedImage[],
-  sizes: ReadonlyMap<string, number>,
-): PlannedImage[] {
-  const size = (planned: PlannedImage): number =>
-    sizes.get(planned.image.source.name) ?? Number.POSITIVE_INFINITY;
+export function probableSizes(earlier: ReadonlyMap<string, number>, node: NodeState): SizeOf {
+  const here = [...node.byName].map(([name, { size }]) => [repositoryOf(name), size] as const);
+  const before = [...earlier].map(([name, size]) => [repositoryOf(name), size] as const);
+  const byRepository = new Map([...here, ...before]);
+  return ({ source }) => earlier.get(source.name) ?? byRepository.get(`${source.domain}/${source.path}`);
+}
+
+/** Of a normalised name. */
+const repositoryOf = (name: string): string => name.replace(/@.*$|:[^:/@]+$/u, "");
+
+/**
+ * Longest first, so that the biggest image does not start last and run alone. Unknown ones keep the list's order, before
+ * the known: any of them may be the biggest.
+ */
+export function longestFirst(images: readonly PlannedImage[], sizeOf: SizeOf): PlannedImage[] {
+  const size = ({ image }: PlannedImage): number => sizeOf(image) ?? Number.POSITIVE_INFINITY;
   return images.toSorted((a, b) => (size(a) === size(b) ? 0 : size(b) - size(a)));
 }

@@ -11,8 +11,11 @@ export const hasNodeWideDownloadLimit = (containerd: SemVer): boolean => gte(con
 export const canPin = (containerd: SemVer): boolean =>
   satisfies(containerd, ">=1.6.25 <1.7.0 || >=1.7.10", { includePrerelease: true });
 
-/** From 2.0 on ctr imports through the transfer service unless told otherwise, which does not print the names. */
-export const importsThroughTransfer = (containerd: SemVer): boolean => gte(containerd, "2.0.0");
+/**
+ * From 2.0 on ctr imports and tags through the transfer service unless told otherwise: it does not print the names that it
+ * imports, and gives a name that it tags no labels.
+ */
+export const usesTransferService = (containerd: SemVer): boolean => gte(containerd, "2.0.0");
 
 /** `CRICTL_AUTH`. A crictl that does not tell its version is a private build, and taken to be recent. */
 export const takesCredentialsFromEnvironment = (crictl: SemVer | undefined): boolean =>

@@ -6,18 +6,18 @@ import type { WantedArchive } from "../config/config.ts";
 import { namesOf, type NodeState, type WantedImage } from "../core/plan.ts";
 import { parseReference } from "../core/reference.ts";
 import type { Failure } from "../core/failure.ts";
-import { importsThroughTransfer } from "../core/runtime-version.ts";
+import { usesTransferService } from "../core/runtime-version.ts";
 import type { Emit } from "../core/run-state.ts";
 import { CommandError } from "../runtime/command.ts";
 import type { ImageRuntime } from "../runtime/image-runtime.ts";
 import type { ArchiveRecord, RecordedArchive } from "./archive-record.ts";
 import { Interruption } from "./interruption.ts";
 import { commandFailure } from "./tool-failure.ts";
-import { lookAtNode } from "./verify.ts";
+import { lookAtNode, type NodeView } from "./look.ts";
 
 export interface ArchiveOptions {
   readonly archives: readonly WantedArchive[];
-  readonly runtime: Pick<ImageRuntime, "importArchive" | "images" | "pins">;
+  readonly runtime: Pick<ImageRuntime, "importArchive" | keyof NodeView>;
   readonly record: ArchiveRecord;
   readonly emit: Emit;
   readonly signal: AbortSignal;
@@ -72,7 +72,7 @@ async function bring(
     const names = await runtime.importArchive(archive.path, {
       signal,
       timeout: archive.timeout,
-      local: importsThroughTransfer(containerd),
+      local: usesTransferService(containerd),
     });
     record.imported(archive.path, file, names);
     emit({ type: "archive-done", image, names, imported: true });

@@ -7,9 +7,17 @@ import { Interruption } from "./interruption.ts";
 /** The kubelet's default imageGCHighThresholdPercent: above it, it deletes images that no pod uses and nobody pinned. */
 const KUBELET_LINE = 85;
 
+/**
+ * Milliseconds after the first pull began, where the answer refuses none: by then a download waits for the network, and a
+ * call of crictl takes the CPU from nobody.
+ */
+const UNHURRIED = 1_000;
+
 export interface DiskGuard {
   /** Before a pull. @throws Interruption (disk) below `disk.min_free_percent` */
   readonly admit: () => Promise<void>;
+  /** After the pulls, if there were any: warns of a disk that they filled beyond the kubelet's line. */
+  readonly review: () => Promise<void>;
   /** For a message: `1.2GB of 40GB free on /var/vcap/store/containerd`. */
   readonly describe: () => Promise<string>;
 }
@@ -33,17 +41,23 @@ export function diskGuard(
     const full = `${usage.text}: above ${KUBELET_LINE}% in use`;
     emit({ type: "warning", message: `${full} the kubelet deletes images that are neither used nor pinned` });
   };
-  const check = async (): Promise<void> => {
+  const warnIfFull = async (): Promise<Usage | undefined> => {
     const usage = await look();
-    if (usage === undefined) return;
-    warnOnce(usage);
-    if (usage.freePercent < minFreePercent) throw tooLittle(usage, minFreePercent);
+    if (usage !== undefined) warnOnce(usage);
+    return usage;
   };
+  let early: NodeJS.Timeout | undefined;
   return {
     admit: async () => {
-      const checked = check();
-      // Without a limit there is nothing to refuse, and the pull does not wait for the answer.
-      if (minFreePercent > 0) await checked;
+      early ??= setTimeout(warnIfFull, UNHURRIED).unref();
+      if (minFreePercent === 0) return;
+      const usage = await warnIfFull();
+      if (usage !== undefined && usage.freePercent < minFreePercent) throw tooLittle(usage, minFreePercent);
+    },
+    review: async () => {
+      if (early === undefined) return;
+      clearTimeout(early);
+      await warnIfFull();
     },
     describe: async () => (await look())?.text ?? "free space unknown",
   };

@@ -5,42 +5,64 @@ import type { ContentStore } from "../runtime/image-runtime.ts";
 export interface Holds {
   /** Holds a manifest or index for an owner; doing it twice is nothing. */
   hold(owner: string, digest: string): Promise<void>;
-  /** Lets go of all that is held for an owner. */
-  release(owner: string): Promise<void>;
-  releaseAll(): Promise<void>;
-  /** Lets go of what a killed run left: such a label has no expiry. @returns how many there were */
-  sweep(): Promise<number>;
+  /** Begins to let go of all that is held for an owner. */
+  release(owner: string): void;
+  /** Lets go of everything, also of what a killed run left: such a label has no expiry. @returns how many stay held */
+  releaseAll(): Promise<number>;
 }
 
-/** Nothing here fails a run: a hold that cannot be set costs bytes, one that cannot be released is swept later. */
-export function holds(content: Pick<ContentStore, "hold" | "release" | "held">): Holds {
+/**
+ * Nothing here fails a run: a hold that cannot be set costs bytes, one that cannot be released is for the next run. What
+ * a killed run held is kept to the end, because this run's pulls can go on from it.
+ * @param swept whether an earlier run has surely left nothing
+ */
+export function holds(
+  content: Pick<ContentStore, "hold" | "release" | "held">,
+  { swept }: { readonly swept: boolean },
+): Holds {
   /** By owner and digest; the promise is of the call that sets the label, so that a release comes after it. */
-  const held = new Map<string, Map<string, Promise<void>>>();
-  const letGo = (digests: Iterable<string>): Promise<unknown> =>
-    Promise.allSettled([...digests].map((digest) => content.release(digest)));
+  const held = new Map<string, Map<string, Promise<boolean>>>();
+  const left = swept ? Promise.resolve([]) : content.held().catch(() => []);
+  let releasing = Promise.resolve(0);
 
-  const release = async (owner: string): Promise<void> => {
+  const letGo = async (digests: readonly string[]): Promise<number> => {
+    const results = await Promise.allSettled(digests.map((digest) => content.release(digest)));
+    return results.filter(({ status }) => status === "rejected").length;
+  };
+  const letGoOf = async (digests: ReadonlyMap<string, Promise<boolean>>): Promise<number> => {
+    const set = await Promise.all(
+      [...digests].map(async ([digest, isSet]) => ((await isSet) ? [digest] : [])),
+    );
+    return letGo(set.flat());
+  };
+  const release = (owner: string): void => {
     const digests = held.get(owner);
     if (digests === undefined) return;
     held.delete(owner);
-    await Promise.all(digests.values());
-    await letGo(digests.keys());
+    releasing = sum(releasing, letGoOf(digests));
   };
 
   return {
     hold: async (owner, digest) => {
       const digests = held.getOrInsertComputed(owner, () => new Map());
-      // The blob may be gone already, with the attempt that fetched it.
-      await digests.getOrInsertComputed(digest, () => content.hold(digest).catch(() => {}));
+      const set = async (): Promise<boolean> => {
+        // One of the releases may be of the same digest.
+        await releasing;
+        // The blob may be gone already, with the attempt that fetched it.
+        return content.hold(digest).then(
+          () => true,
+          () => false,
+        );
+      };
+      await digests.getOrInsertComputed(digest, set);
     },
     release,
-    releaseAll: async () => {
-      await Promise.all([...held.keys()].map(release));
-    },
-    sweep: async () => {
-      const left = await content.held();
-      await letGo(left);
-      return left.length;
+    releaseAll: () => {
+      [...held.keys()].forEach(release);
+      return sum(releasing, left.then(letGo));
     },
   };
 }
+
+const sum = async (one: Promise<number>, other: Promise<number>): Promise<number> =>
+  (await one) + (await other);

@@ -1,8 +1,13 @@
 // The run itself: wait, look, plan, work, verify. Everything that happens goes out as an event; nothing is returned.
 import type { SemVer } from "semver";
 import type { Config } from "../config/config.ts";
-import { narrow, planImport, type NodeState, type Plan } from "../core/plan.ts";
-import { automaticConcurrency, canPin, hasNodeWideDownloadLimit } from "../core/runtime-version.ts";
+import { narrow, planImport, probableSizes, type NodeState, type Plan } from "../core/plan.ts";
+import {
+  automaticConcurrency,
+  canPin,
+  hasNodeWideDownloadLimit,
+  usesTransferService,
+} from "../core/runtime-version.ts";
 import type { Emit } from "../core/run-state.ts";
 import type { ContentStore, ImageRuntime } from "../runtime/image-runtime.ts";
 import type { ArchiveRecord } from "./archive-record.ts";
@@ -10,6 +15,7 @@ import { importArchives, withArchived } from "./archives.ts";
 import { formatBytes } from "../core/units.ts";
 import { diskGuard } from "./disk.ts";
 import { holds as holdsFor, type Holds } from "./holds.ts";
+import { lookAtNode } from "./look.ts";
 import { observer as observerFor, type Observer } from "./observer.ts";
 import { pause } from "./pause.ts";
 import { puller } from "./pull.ts";
@@ -17,7 +23,7 @@ import { requireTools, waitUntilReady } from "./ready.ts";
 import { registryHealth } from "./registry-health.ts";
 import type { Stopper } from "./stopper.ts";
 import { commandFailure } from "./tool-failure.ts";
-import { lookAtNode, settle } from "./verify.ts";
+import { settle } from "./verify.ts";
 import { workOff } from "./work.ts";
 
 export interface RunOptions {
@@ -29,6 +35,8 @@ export interface RunOptions {
   readonly stop: Stopper;
   /** What earlier runs imported from archives. */
   readonly record: ArchiveRecord;
+  /** Whether the earlier run has surely left nothing held. */
+  readonly swept: boolean;
   /** Compressed bytes by source name, from an earlier run. */
   readonly sizes: ReadonlyMap<string, number>;
   /** Milliseconds between two looks at the downloads. */
@@ -45,17 +53,16 @@ export async function importImages(options: RunOptions): Promise<void> {
   const { config, runtime, emit, stop } = options;
   requireTools(config.containerd);
   await pause(config.startJitter * options.random(), stop.signal);
-  const version = await ready(options, stop.signal);
+  const { version, before } = await firstLook(options);
   announce(options, version);
-  const holds = holdsFor(runtime);
-  const [before] = await Promise.all([lookAtNode(runtime), holds.sweep()]);
   const archives = { ...archiveOptions(options), containerd: version };
   const { node, images, imported } = await importArchives(archives, before);
-  const pinning = canPin(version);
+  const [pinning, local] = [canPin(version), usesTransferService(version)];
   const plan = narrow(planImport(withArchived(config.images, images), node, pinning), options.only);
   emit({ type: "planned", plan });
   noteLimit(options, version, plan);
 
+  const holds = holdsFor(runtime, options);
   const crew = gather(options, { version, holds, node });
   try {
     // Before the work: a tag gives its target the labels of its source, also a pin that is no longer wanted.
@@ -66,6 +73,7 @@ export async function importImages(options: RunOptions): Promise<void> {
       stop,
       node,
       pinning,
+      local,
       emit,
       runtime,
       plan,
@@ -73,12 +81,26 @@ export async function importImages(options: RunOptions): Promise<void> {
     });
     stop.throwIfLost();
     emit({ type: "verifying" });
-    await settle({ runtime, emit, pinning, expected, untouched: isUntouched(plan) ? node : undefined });
+    const untouched = isUntouched(plan) ? node : undefined;
+    await Promise.all([crew.disk.review(), settle({ runtime, emit, pinning, local, expected, untouched })]);
   } finally {
     crew.observer.stop();
-    await holds.releaseAll();
+    const left = await holds.releaseAll();
+    if (left > 0) emit({ type: "warning", message: stillHeld(left) });
   }
   stop.throwIfStopped();
+}
+
+/** containerd is nearly always up, so the node is looked at while it is asked for its version, and again if that failed. */
+async function firstLook(options: RunOptions): Promise<{ version: SemVer; before: NodeState }> {
+  const early = new AbortController();
+  const look = lookAtNode(options.runtime, early.signal).catch(() => undefined);
+  try {
+    const version = await ready(options, options.stop.signal);
+    return { version, before: (await look) ?? (await lookAtNode(options.runtime)) };
+  } finally {
+    early.abort();
+  }
 }
 
 async function ready({ config, runtime, emit }: RunOptions, signal: AbortSignal): Promise<SemVer> {
@@ -162,8 +184,12 @@ function gather(options: RunOptions, { version, holds, node }: Circumstances) {
     random,
   });
   // Order matters only where each image has its own downloads; behind a node-wide limit the list's order is the operator's.
-  return { observer, disk, pull, sizes: nodeWideLimit ? new Map<string, number>() : options.sizes };
+  const sizeOf = nodeWideLimit ? () => undefined : probableSizes(options.sizes, node);
+  return { observer, disk, pull, sizeOf };
 }
+
+const stillHeld = (count: number): string =>
+  `${count} manifests are still held against garbage collection; the next run lets go of them`;
 
 /** A name that stays pinned costs disk, and fails no run: it may be gone since it was looked at, or be done next time. */
 async function unpin({ runtime, emit }: RunOptions, name: string): Promise<void> {
@@ -181,5 +207,8 @@ const isUntouched = ({ images, unpin: names }: Plan): boolean =>
   names.length === 0 &&
   images.every(
     ({ decision, tags, pins }) =>
-      !decision.pull && pins.length === 0 && tags.every((tag) => tag.action === "keep"),
+      !decision.pull &&
+      decision.sameAs === undefined &&
+      pins.length === 0 &&
+      tags.every((tag) => tag.action === "keep"),
   );

@@ -39,7 +39,7 @@ export interface Observer {
   /** Watches one attempt, and aborts it when it stalls. @returns how to stop watching */
   readonly watch: (image: WantedImage, abort: AbortController) => () => void;
   /** The image needs no further attempt: what was held for it is released. @param id when it was pulled */
-  readonly done: (image: WantedImage, id?: string) => Promise<void>;
+  readonly done: (image: WantedImage, id?: string) => void;
   /** Compressed bytes of the image, once its manifest was seen. */
   readonly sizeOf: (image: WantedImage) => number | undefined;
   readonly stop: () => void;
@@ -48,8 +48,11 @@ export interface Observer {
 /** containerd's default for the whole node, from 2.1. With fewer of them, those that are queued included, none waits for another. */
 const DOWNLOADS = 3;
 
-/** Attempts shorter than this are never looked at: small images cost nothing. */
-const FIRST_LOOK = 1_000;
+/**
+ * Milliseconds. An attempt that is over before costs no look, no hold and no release, each of them calls of ctr that take
+ * CPU from unpacking; one that breaks before loses at most this much of a download.
+ */
+const FIRST_LOOK = 3_000;
 
 interface Attempt {
   readonly image: WantedImage;
@@ -70,7 +73,7 @@ export function observer(options: ObserverOptions): Observer {
   const keepLooking = async (): Promise<void> => {
     while (!stopped.signal.aborted) {
       await sleep(nextLook(attempts, options), undefined, { signal: stopped.signal }).catch(() => {});
-      const due = [...attempts].filter((attempt) => options.now() - attempt.since >= FIRST_LOOK);
+      const due = [...attempts].filter((attempt) => options.now() - attempt.since >= firstLook(options));
       if (due.length > 0 && !stopped.signal.aborted) await look(due);
     }
   };
@@ -84,11 +87,11 @@ export function observer(options: ObserverOptions): Observer {
       loop ??= keepLooking();
       return () => attempts.delete(attempt);
     },
-    done: async (image, id) => {
+    done: (image, id) => {
       if (id !== undefined) complete.add(id);
       const others = unfinished.get(ownerOf(image));
       others?.delete(image.source.name);
-      if (others?.size === 0) await options.holds.release(ownerOf(image));
+      if (others?.size === 0) options.holds.release(ownerOf(image));
     },
     sizeOf: (image) => [...attempts].find((attempt) => attempt.image === image)?.size,
     stop: () => stopped.abort(),
@@ -98,9 +101,13 @@ export function observer(options: ObserverOptions): Observer {
 /** Tags of one repository cannot be told apart while they are pulled, so they share what is held. */
 const ownerOf = (image: WantedImage): string => `${image.source.domain}/${image.source.path}`;
 
-function nextLook(attempts: ReadonlySet<Attempt>, { interval, now }: ObserverOptions): number {
-  const fresh = [...attempts].some((attempt) => now() - attempt.since < FIRST_LOOK);
-  return fresh || attempts.size === 0 ? Math.min(FIRST_LOOK, interval) : interval;
+const firstLook = ({ interval }: ObserverOptions): number => Math.min(FIRST_LOOK, interval);
+
+/** Milliseconds. */
+function nextLook(attempts: ReadonlySet<Attempt>, options: ObserverOptions): number {
+  const first = firstLook(options);
+  const fresh = [...attempts].map(({ since }) => since + first - options.now()).filter((wait) => wait > 0);
+  return Math.min(attempts.size === 0 ? first : options.interval, ...fresh);
 }
 
 /** One look at all attempts that are due. */

@@ -14,21 +14,28 @@ export interface Expected {
 
 type Verdict =
   | { readonly ok: true; readonly verified: Verified }
-  | { readonly ok: false; readonly problem: string };
+  | {
+      readonly ok: false;
+      readonly problem: string;
+      /** CRI may only not have heard of it yet. */
+      readonly mayPass: boolean;
+    };
 
 /** CRI learns of a tag or label through an event, some milliseconds later. */
 const LAG = 5_000;
 const POLL = 100;
 
-export const lookAtNode = async (runtime: Pick<ImageRuntime, "images" | "pins">): Promise<NodeState> => {
-  const [images, { pinned, ours }] = await Promise.all([runtime.images(), runtime.pins()]);
-  return nodeState(images, pinned, ours);
+/** Who pinned a name is nothing to prove. */
+const lookAgain = async (runtime: Pick<ImageRuntime, "images" | "pinned">): Promise<NodeState> => {
+  const [images, pinned] = await Promise.all([runtime.images(), runtime.pinned()]);
+  return nodeState(images, pinned, []);
 };
 
 export interface SettleOptions {
-  readonly runtime: Pick<ImageRuntime, "images" | "pins" | "tag" | "pin">;
+  readonly runtime: Pick<ImageRuntime, "images" | "pinned" | "tag" | "pin">;
   readonly emit: Emit;
   readonly pinning: boolean;
+  readonly local: boolean;
   readonly expected: readonly Expected[];
   /** The node as it was seen before, if nothing has changed it since. */
   readonly untouched: NodeState | undefined;
@@ -39,13 +46,13 @@ export interface SettleOptions {
  * and a pull drops the pin of its name.
  */
 export async function settle(options: SettleOptions): Promise<void> {
-  const { runtime, emit, pinning, expected } = options;
+  const { runtime, emit, pinning, local, expected } = options;
   const first = await verify(options, options.untouched);
   const wrong = expected.filter(({ image }) => first.get(image.source.name)?.ok !== true);
   if (wrong.length === 0) return tell(options, first);
-  const node = await lookAtNode(runtime);
+  const node = await lookAgain(runtime);
   for (const { image, id } of wrong) {
-    await finishImage({ runtime, node, pinning, emit }, image, id, false).catch(() => {});
+    await finishImage({ runtime, node, pinning, local, emit }, image, id, false).catch(() => {});
   }
   tell(options, await verify(options));
 }
@@ -53,7 +60,7 @@ export async function settle(options: SettleOptions): Promise<void> {
 function tell({ emit, expected }: SettleOptions, verdicts: ReadonlyMap<string, Verdict>): void {
   for (const { image, how } of expected) {
     const name = image.source.name;
-    const verdict = verdicts.get(name) ?? { ok: false, problem: "was not looked at" };
+    const verdict = verdicts.get(name) ?? { ok: false, problem: "was not looked at", mayPass: false };
     if (verdict.ok) emit({ type: "image-done", image: name, phase: how, verified: verdict.verified });
     else
       emit({
@@ -71,32 +78,32 @@ async function verify(
   node?: NodeState,
 ): Promise<Map<string, Verdict>> {
   const until = performance.now() + LAG;
-  for (let look = node ?? (await lookAtNode(runtime)); ; look = await lookAtNode(runtime)) {
+  for (let look = node ?? (await lookAgain(runtime)); ; look = await lookAgain(runtime)) {
     const verdicts = new Map(expected.map((entry) => [entry.image.source.name, judge(entry, look, pinning)]));
-    const done = [...verdicts.values()].every((verdict) => verdict.ok);
-    if (done || performance.now() >= until) return verdicts;
+    const waiting = [...verdicts.values()].some((verdict) => !verdict.ok && verdict.mayPass);
+    if (!waiting || performance.now() >= until) return verdicts;
     await sleep(POLL);
   }
 }
 
 function judge({ image, id }: Expected, node: NodeState, pinning: boolean): Verdict {
-  const problem = namesOf(image)
-    .map((name) => nameProblem(name, id, node) ?? (image.pin && pinning ? pinProblem(name, node) : undefined))
+  const names = namesOf(image);
+  const unlabelled = image.pin && pinning ? names.find((name) => !node.pinned.has(name)) : undefined;
+  if (unlabelled !== undefined) return { ok: false, problem: `${unlabelled} is not pinned`, mayPass: false };
+  const problem = names
+    .map((name) => criProblem(name, id, node, image.pin && pinning))
     .find((text) => text !== undefined);
   const present = node.byName.get(image.source.name);
-  if (problem !== undefined || present === undefined) return { ok: false, problem: problem ?? "is gone" };
+  if (problem !== undefined || present === undefined)
+    return { ok: false, problem: problem ?? "is gone", mayPass: true };
   return { ok: true, verified: verified(image, present) };
 }
 
-function nameProblem(name: string, id: string, node: NodeState): string | undefined {
+function criProblem(name: string, id: string, node: NodeState, pin: boolean): string | undefined {
   const present = node.byName.get(name);
   if (present === undefined) return `CRI does not list ${name}`;
-  return present.id === id ? undefined : `${name} points to ${present.id}, expected ${id}`;
-}
-
-function pinProblem(name: string, node: NodeState): string | undefined {
-  if (!node.pinned.has(name)) return `${name} is not pinned`;
-  return node.byName.get(name)?.pinned === true ? undefined : `CRI does not report ${name} as pinned`;
+  if (present.id !== id) return `${name} points to ${present.id}, expected ${id}`;
+  return pin && !present.pinned ? `CRI does not report ${name} as pinned` : undefined;
 }
 
 function verified(image: WantedImage, present: PresentImage): Verified {

@@ -6,6 +6,7 @@ import {
   type NodeState,
   type Plan,
   type PlannedImage,
+  type SizeOf,
   type WantedImage,
 } from "../core/plan.ts";
 import type { RetryPolicy } from "../core/retry.ts";
@@ -24,6 +25,7 @@ export interface WorkOptions {
   readonly plan: Plan;
   readonly node: NodeState;
   readonly pinning: boolean;
+  readonly local: boolean;
   readonly runtime: Pick<ImageRuntime, "tag" | "pin">;
   readonly pull: Pull;
   readonly retry: RetryPolicy;
@@ -32,8 +34,7 @@ export interface WorkOptions {
   readonly stop: Stopper;
   /** Names that came from archives in this run. */
   readonly imported: ReadonlySet<string>;
-  /** Compressed bytes by source name, where known. */
-  readonly sizes: ReadonlyMap<string, number>;
+  readonly sizeOf: SizeOf;
   readonly emit: Emit;
 }
 
@@ -45,15 +46,44 @@ const FRESHNESS_ATTEMPTS = 2;
 /** @returns the images that should now be right, to be verified */
 export async function workOff(options: WorkOptions): Promise<Expected[]> {
   const finishing = slots(FINISHING);
-  const ordered = longestFirst(options.plan.images, options.sizes);
+  const ordered = longestFirst(options.plan.images, options.sizeOf);
+  const obtained = new Map<string, Promise<Obtained | undefined>>();
+  // Those that share a digest last: they wait for the one that is pulled.
+  const inTurn = ordered.toSorted((a, b) => Number(isShared(a)) - Number(isShared(b)));
   const results = await Promise.all(
-    ordered.map(async (planned): Promise<Expected[]> => {
-      const outcome = await obtain(options, planned);
+    inTurn.map(async (planned): Promise<Expected[]> => {
+      const obtaining = share(options, planned, obtained).then(
+        (shared) => shared ?? obtain(options, planned),
+      );
+      obtained.set(planned.image.source.name, obtaining);
+      const outcome = await obtaining;
       if (outcome === undefined) return [];
       return finishing(() => finish(options, planned.image, outcome));
     }),
   );
   return results.flat();
+}
+
+const isShared = ({ decision }: PlannedImage): boolean => decision.sameAs !== undefined;
+
+/** Gives the image the name of one with the same digest; undefined where that is not to be or cannot be done. */
+async function share(
+  { node, runtime, emit }: WorkOptions,
+  { image, decision: { sameAs } }: PlannedImage,
+  obtained: ReadonlyMap<string, Promise<Obtained | undefined>>,
+): Promise<Obtained | undefined> {
+  if (sameAs === undefined) return undefined;
+  const id = node.byName.get(sameAs)?.id ?? (await obtained.get(sameAs))?.id;
+  const name = image.source.name;
+  if (id === undefined) return undefined;
+  try {
+    await runtime.tag(sameAs, [name], { local: false });
+  } catch {
+    // Whatever is wrong with the other name, a pull does not need it.
+    return undefined;
+  }
+  emit({ type: "tagged", image: name, target: name, moved: false });
+  return { id, how: "pulled" };
 }
 
 interface Obtained {
@@ -73,7 +103,7 @@ async function obtain(
   const optional = image.pullPolicy === "implicit-Always" && present !== undefined;
   const { attempts } = options.retry;
   const pulled = await options.pull(image, optional ? Math.min(attempts, FRESHNESS_ATTEMPTS) : attempts);
-  await options.observer.done(image, pulled.ok ? pulled.id : undefined);
+  options.observer.done(image, pulled.ok ? pulled.id : undefined);
   if (pulled.ok) return { id: pulled.id, how: "pulled" };
   if (optional && UNREACHABLE.has(pulled.failure.class))
     return keep(options, image, present.id, pulled.failure);

@@ -37,7 +37,7 @@ export function crictlClient(run: RunCommand, settings: CrictlSettings) {
   const ownVersion = once(async () => parseVersion(await call(["--version"])));
   return {
     version: async (signal: AbortSignal) => containerdVersion(await call(["version"], signal)),
-    images: async () => parseImages(await call(["images", "--output=json"])),
+    images: async (signal?: AbortSignal) => parseImages(await call(["images", "--output=json"], signal)),
     imageDirectory: async () => parseMountpoint(await call(["imagefsinfo", "--output=json"])),
     pull: async (name: string, options: PullOptions) => {
       const login = await loginFor(options.credential, settings, ownVersion);

@@ -1,6 +1,5 @@
 // ctr: tags, labels and the content store, which CRI has no calls for.
 import { sourceLabel } from "../core/manifest.ts";
-import { unpackedStream } from "./archive-stream.ts";
 import type { RunCommand } from "./command.ts";
 import type { Blob, ContentStore, ImageRuntime, Ingest, Repository } from "./image-runtime.ts";
 
@@ -33,22 +32,27 @@ const unpacked = (text: string): string[] =>
 export function ctrClient(run: RunCommand, settings: CtrSettings) {
   // Always both: ctr's default address is not TKGI's, its default namespace not the CRI's.
   const globalArgs = [`--address=${settings.socket}`, `--namespace=${settings.namespace}`];
-  const call = (...args: string[]): Promise<string> =>
-    run(settings.ctr, [...globalArgs, "--timeout=30s", ...args], { timeout: CALL_TIMEOUT });
+  const callWith = (signal: AbortSignal | undefined, args: readonly string[]): Promise<string> =>
+    run(settings.ctr, [...globalArgs, "--timeout=30s", ...args], {
+      timeout: CALL_TIMEOUT,
+      ...(signal === undefined ? {} : { signal }),
+    });
+  const call = (...args: string[]): Promise<string> => callWith(undefined, args);
   const done = async (...args: string[]): Promise<void> => void (await call(...args));
   // With --quiet ctr does not add up each image's size, which costs several reads an image.
-  const names = async (filter: string): Promise<string[]> =>
-    linesOf(await call("images", "list", "--quiet", filter));
+  const names = async (filter: string, signal?: AbortSignal): Promise<string[]> =>
+    linesOf(await callWith(signal, ["images", "list", "--quiet", filter]));
   return {
-    pins: async () => {
-      const [pinned, ours] = await Promise.all([names(labelled(PINNED)), names(labelled(OURS))]);
-      return { pinned, ours };
-    },
+    pinned: (signal?: AbortSignal) => names(labelled(PINNED), signal),
+    pinnedByUs: (signal?: AbortSignal) => names(labelled(OURS), signal),
     // --force: containerd 1.x refuses a name that exists; 2.x moves it in any case.
-    tag: (source, target) => done("images", "tag", "--force", source, target),
+    tag: (source, targets, { local }) =>
+      done("images", "tag", "--force", ...(local ? ["--local"] : []), source, ...targets),
     pin: (name) => done("images", "label", name, set(PINNED), set(OURS)),
     unpin: (name) => done("images", "label", name, unset(PINNED), unset(OURS)),
     importArchive: async (path, { local, ...options }) => {
+      // Loaded when there is an archive: node:zlib takes its time.
+      const { unpackedStream } = await import("./archive-stream.ts");
       const input = await unpackedStream(path);
       const args = ["images", "import", ...(local ? ["--local"] : []), input === undefined ? path : "-"];
       // No --timeout: ctr's is of the whole command, and an import takes as long as its archive is big.

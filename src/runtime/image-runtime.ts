@@ -17,16 +17,26 @@ export interface ImportOptions extends Omit<PullOptions, "credential"> {
   readonly local: boolean;
 }
 
+export interface TagOptions {
+  /**
+   * Not through the transfer service of containerd 2, which gives a name no labels: locally it gets those of its source,
+   * as containerd 1 does it. A name that exists is then deleted first, and missing for a moment.
+   */
+  readonly local: boolean;
+}
+
 export interface ImageRuntime {
   /** Version of containerd. Throws while it does not answer. */
   version(signal: AbortSignal): Promise<SemVer>;
-  images(): Promise<PresentImage[]>;
-  /** Names that carry the CRI's pin label, and those that this agent pinned. */
-  pins(): Promise<{ pinned: string[]; ours: string[] }>;
+  images(signal?: AbortSignal): Promise<PresentImage[]>;
+  /** Names that carry the CRI's pin label, whoever set it. */
+  pinned(signal?: AbortSignal): Promise<string[]>;
+  /** Names that this agent pinned. */
+  pinnedByUs(signal?: AbortSignal): Promise<string[]>;
   /** Pulls through CRI. @returns the image id that the name has now */
   pull(name: string, options: PullOptions): Promise<string>;
-  /** Gives the image of `source` a further name, whether that exists or not. */
-  tag(source: string, target: string): Promise<void>;
+  /** Gives the image of `source` further names, whether they exist or not. */
+  tag(source: string, targets: readonly string[], options: TagOptions): Promise<void>;
   /** Imports a docker or OCI archive, also gzip or zstd. @returns the names that it brought */
   importArchive(path: string, options: ImportOptions): Promise<string[]>;
   pin(name: string): Promise<void>;

@@ -352,6 +352,22 @@ describeEachLine("run", (line) => {
     if (node.pins) expect(await pinned(...names)).toEqual([true, true, true]);
   });
 
+  test("pulls a digest that has several names once, and asks no other registry for it", async () => {
+    const { digest, configDigest } = await push("once/app:1");
+    const nameIn = (repository: string): string => `${node.registry.host}/once/${repository}@${digest}`;
+    // Only the first is in the registry: a pull under one of the others would fail.
+    const names = [nameIn("app"), nameIn("mirror"), nameIn("another")];
+    newAgent();
+    expectOk(await agent.run({ images: names.slice(0, 2).map((name) => ({ name })) }));
+    expectOk(
+      await agent.run({ images: names.map((name) => ({ name, retagAs: `${name.split("@")[0]}:1` })) }),
+    );
+
+    expect(await ids()).toMatchObject(Object.fromEntries(names.map((name) => [name, configDigest])));
+    const all = [...names, ...names.map((name) => `${name.split("@")[0]}:1`)];
+    if (node.pins) expect(await pinned(...all)).toEqual(all.map(() => true));
+  });
+
   test("repairs the pin of an image that somebody else pulls while the run goes on", async () => {
     const image = await push("between/app:1");
     const other = await slow("between/slow:1", 1_500_000);

@@ -183,48 +183,45 @@ describeEachLine("the container runtime", (line) => {
     await runtime.pin(image.reference);
     await runtime.pin(image.reference);
 
-    expect(await runtime.pins()).toMatchObject({
-      pinned: expect.arrayContaining([image.reference]),
-      ours: expect.arrayContaining([image.reference]),
-    });
+    expect(await runtime.pinned()).toContain(image.reference);
+    expect(await runtime.pinnedByUs()).toContain(image.reference);
     // 1.6.20 is too old: the label is there, and CRI takes no notice.
     if (node.pins) await untilCri("reports the pin", (pinned) => pinned, image.reference);
     await runtime.unpin(image.reference);
-    const { pinned, ours } = await runtime.pins();
-    expect(pinned).not.toContain(image.reference);
-    expect(ours).not.toContain(image.reference);
+    expect(await runtime.pinned()).not.toContain(image.reference);
+    expect(await runtime.pinnedByUs()).not.toContain(image.reference);
     await untilCri("reports no pin", (isPinned) => !isPinned, image.reference);
   });
 
   test("tells a pin of somebody else's as not ours", async () => {
     const image = await pulled("contract/foreign-pin:1");
     await node.containerd.ctr("images", "label", image.reference, `${CRI_PIN}=pinned`);
-    const { pinned, ours } = await runtime.pins();
 
-    expect(pinned).toContain(image.reference);
-    expect(ours).not.toContain(image.reference);
+    expect(await runtime.pinned()).toContain(image.reference);
+    expect(await runtime.pinnedByUs()).not.toContain(image.reference);
   });
 
-  test("gives a further name, again, and moves it from another image", async () => {
+  test("gives further names in one call, again, and moves one from another image", async () => {
     const [image, other] = [await pulled("contract/tag:1"), await pulled("contract/tag-other:1")];
-    const target = "docker.io/library/contract-tag:1";
-    await runtime.tag(image.reference, target);
+    const [target, second] = ["docker.io/library/contract-tag:1", "docker.io/library/contract-tag:2"];
+    await runtime.tag(image.reference, [target, second], { local: false });
     await untilCri("lists the tag", (_, id) => id === image.configDigest, target);
-    await runtime.tag(image.reference, target);
+    await untilCri("lists the second tag", (_, id) => id === image.configDigest, second);
+    await runtime.tag(image.reference, [target], { local: false });
     await untilCri("lists the tag", (_, id) => id === image.configDigest, target);
-    await runtime.tag(other.reference, target);
+    await runtime.tag(other.reference, [target], { local: false });
     await untilCri("lists the moved tag", (_, id) => id === other.configDigest, target);
 
     const names = await namesOn(node.containerd);
     expect(names.get(image.reference)?.id).toBe(image.configDigest);
   });
 
-  test("loses the pin of a name that is tagged or pulled anew, which is why pins come last", async () => {
+  test("loses the pin of a name that is moved or pulled anew, which is why those are pinned last", async () => {
     const image = await pulled("contract/dropped:1");
     const target = "docker.io/library/contract-dropped:1";
-    await runtime.tag(image.reference, target);
+    await runtime.tag(image.reference, [target], { local: false });
     await runtime.pin(target);
-    await runtime.tag(image.reference, target);
+    await runtime.tag(image.reference, [target], { local: false });
     expect(await labelsOf(target)).not.toHaveProperty(OUR_PIN);
 
     await runtime.pin(image.reference);
@@ -232,13 +229,17 @@ describeEachLine("the container runtime", (line) => {
     expect(await labelsOf(image.reference)).not.toHaveProperty(OUR_PIN);
   });
 
-  test("gives a tag the pin of its source in 1.x, which is why what is not to be pinned is unpinned first", async () => {
+  test("gives a new name the pin of its source, through the transfer service of 2.x only when it is told to", async () => {
     const image = await pulled("contract/inherited:1");
-    const target = "docker.io/library/contract-inherited:1";
+    const name = (tag: string): string => `docker.io/library/contract-inherited:${tag}`;
     await runtime.pin(image.reference);
-    await runtime.tag(image.reference, target);
+    await runtime.tag(image.reference, [name("1"), name("2")], { local: line === "2" });
+    await runtime.tag(image.reference, [name("transfer")], { local: false });
 
-    expect((await runtime.pins()).ours.includes(target)).toBe(line !== "2");
+    const ours = await runtime.pinnedByUs();
+    expect(ours).toEqual(expect.arrayContaining([name("1"), name("2")]));
+    expect(ours.includes(name("transfer"))).toBe(line !== "2");
+    if (node.pins) await untilCri("reports the pin", (pinned) => pinned, name("2"));
   });
 
   test("shows the downloads, blobs and manifest of an image while it is pulled", async () => {

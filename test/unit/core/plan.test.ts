@@ -6,8 +6,10 @@ import {
   narrow,
   nodeState,
   planImport,
+  probableSizes,
   type NodeState,
   type Plan,
+  type PullPolicy,
   type WantedImage,
 } from "../../../src/core/plan.ts";
 import { digestOf, present, reference, wanted } from "../samples.ts";
@@ -56,6 +58,30 @@ describe("an image is pulled", () => {
       pull: false,
       why: "present, by its digest",
     });
+  });
+});
+
+describe("a digest with several names", () => {
+  const digest = digestOf("a");
+  const [first, second] = [`a.b/app@${digest}`, `mirror.b/app@${digest}`];
+  const decisions = (state: NodeState, pullPolicy: PullPolicy = "IfNotPresent") =>
+    planImport([wanted(first), wanted(second, { pullPolicy })], state, true).images;
+
+  test("is pulled once, and then tagged and pinned", () => {
+    const [one, other] = decisions(EMPTY);
+    expect(one?.decision.pull).toBe(true);
+    expect(other?.decision).toEqual({ pull: false, sameAs: first, why: `has the digest of ${first}` });
+    expect(other?.pins).toEqual([second]);
+  });
+
+  test("is not pulled at all where it is here under another name", () => {
+    const here = `c.d/app@${digest}`;
+    const planned = decisions(node({ id: [here] }));
+    expect(planned.map(({ decision }) => decision.sameAs)).toEqual([here, here]);
+  });
+
+  test("is pulled under each of them that the operator wants to be asked for", () => {
+    expect(decisions(EMPTY, "Always").map(({ decision }) => decision.pull)).toEqual([true, true]);
   });
 });
 
@@ -133,25 +159,29 @@ describe("a narrowed plan", () => {
   });
 });
 
-test("the biggest known image starts first, after those of unknown size, which keep the list's order", () => {
-  const names = ["a.b/small:1", "a.b/new:1", "a.b/big:1", "a.b/newer:1", "a.b/small2:1"];
-  const { images } = planImport(
-    names.map((name) => wanted(name)),
-    EMPTY,
-    true,
-  );
-  const sizes = new Map([
-    ["a.b/small:1", 1],
-    ["a.b/big:1", 100],
-    ["a.b/small2:1", 1],
-  ]);
-  expect(longestFirst(images, sizes).map(({ image }) => image.source.path)).toEqual([
-    "new",
-    "newer",
-    "big",
-    "small",
-    "small2",
-  ]);
+describe("the order of the pulls", () => {
+  const order = (names: readonly string[], sizes: Record<string, number>, state = EMPTY): string[] => {
+    const { images } = planImport(
+      names.map((name) => wanted(name)),
+      EMPTY,
+      true,
+    );
+    const sizeOf = probableSizes(new Map(Object.entries(sizes)), state);
+    return longestFirst(images, sizeOf).map(({ image }) => image.source.path);
+  };
+
+  test("begins with the biggest, after those of unknown size, which keep the list's order", () => {
+    const names = ["a.b/small:1", "a.b/new:1", "a.b/big:1", "a.b/newer:1", "a.b/small2:1"];
+    const sizes = { "a.b/small:1": 1, "a.b/big:1": 100, "a.b/small2:1": 1 };
+    expect(order(names, sizes)).toEqual(["new", "newer", "big", "small", "small2"]);
+  });
+
+  test("takes the size of another version, from an earlier run or from the node", () => {
+    const here = nodeState([present("id", ["a.b:5000/here:1"], { size: 50 })], [], []);
+    const sizes = { "a.b/big:1": 100, "a.b/small:1": 1 };
+    const names = ["a.b/small:2", "a.b:5000/here:2", `a.b/big@${digestOf("a")}`];
+    expect(order(names, sizes, here)).toEqual(["big", "here", "small"]);
+  });
 });
 
 test("an image's names are its source and then the further ones", () => {

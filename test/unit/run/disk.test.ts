@@ -54,11 +54,33 @@ test("the runtime is asked once for the place, however many pulls there are", as
   expect(asked).toBe(1);
 });
 
-test("a disk above the kubelet's line is warned of, once", async () => {
-  const { admit, events } = guard(NEXT_TO_NOTHING);
-  await admit();
-  await admit();
-  const { blocks, bavail } = await statfs(folder.path);
-  const isAbove = 100 - (100 * bavail) / blocks >= 85;
-  expect(events.map((event) => event.type)).toEqual(isAbove ? ["warning"] : []);
+describe("a disk above the kubelet's line", () => {
+  const expected = async (): Promise<string[]> => {
+    const { blocks, bavail } = await statfs(folder.path);
+    return 100 - (100 * bavail) / blocks >= 85 ? ["warning"] : [];
+  };
+
+  test("is warned of, once", async () => {
+    const { admit, review, events } = guard(NEXT_TO_NOTHING);
+    await admit();
+    await admit();
+    await review();
+    expect(events.map((event) => event.type)).toEqual(await expected());
+  });
+
+  test("is looked for after the pulls where nothing is refused, and not without any", async () => {
+    let asked = 0;
+    const find = async (): Promise<string> => {
+      asked += 1;
+      return folder.path;
+    };
+    await guard(0, find).review();
+    expect(asked).toBe(0);
+    const { admit, review, events } = guard(0, find);
+    await admit();
+    expect(asked).toBe(0);
+    await review();
+    expect(asked).toBe(1);
+    expect(events.map((event) => event.type)).toEqual(await expected());
+  });
 });

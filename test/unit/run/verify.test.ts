@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { nodeState, type PresentImage } from "../../../src/core/plan.ts";
 import type { RunEvent } from "../../../src/core/run-state.ts";
-import { lookAtNode, settle, type Expected, type SettleOptions } from "../../../src/run/verify.ts";
+import { lookAtNode } from "../../../src/run/look.ts";
+import { settle, type Expected, type SettleOptions } from "../../../src/run/verify.ts";
 import { digestOf, present, reference, wanted } from "../samples.ts";
 
 const A = "a.b/app:1";
@@ -35,13 +36,17 @@ function node(start: readonly PresentImage[], pins: readonly string[]) {
         pinned: image.pinned || image.names.some((name) => pinned.has(name)),
       }));
     },
-    pins: async () => ({ pinned: [...pinned], ours: [...pinned] }),
-    tag: async (source: string, target: string) => {
-      calls.push(`tag ${target}`);
-      pinned.delete(target);
+    pinned: async () => [...pinned],
+    pinnedByUs: async () => [...pinned],
+    tag: async (source: string, targets: readonly string[]) => {
+      calls.push(`tag ${targets.join(" ")}`);
+      for (const target of targets) pinned.delete(target);
       for (const image of byId.values()) {
-        const names = image.names.filter((name) => name !== target);
-        byId.set(image.id, { ...image, names: image.names.includes(source) ? [...names, target] : names });
+        const names = image.names.filter((name) => !targets.includes(name));
+        byId.set(image.id, {
+          ...image,
+          names: image.names.includes(source) ? [...names, ...targets] : names,
+        });
       }
     },
     pin: async (name: string) => {
@@ -60,6 +65,7 @@ async function settled(
     runtime,
     emit: (event) => void events.push(event),
     pinning: true,
+    local: false,
     expected: [expected()],
     untouched: undefined,
     ...overrides,
@@ -121,15 +127,22 @@ describe("an image that is not right", () => {
     async () => {
       const runtime = node([present(ID, [A]), present("sha256:other", [X])], []);
       expect(await settled(runtime)).toMatchObject([
+        { type: "pinned", name: A },
         { type: "tagged", moved: true },
-        { type: "pinned" },
-        { type: "pinned" },
+        { type: "pinned", name: X },
         { type: "image-done" },
       ]);
-      expect(runtime.calls).toEqual([`tag ${X}`, `pin ${A}`, `pin ${X}`]);
+      expect(runtime.calls).toEqual([`pin ${A}`, `tag ${X}`, `pin ${X}`]);
     },
     PATIENCE,
   );
+
+  test("is repaired at once where a pin is missing: that is nothing CRI has to hear of first", async () => {
+    const runtime = node([present(ID, [A, X])], [A]);
+    expect(await settled(runtime)).toMatchObject([{ type: "pinned", name: X }, { type: "image-done" }]);
+    // The look that finds it, the one that the repair goes by, and the proof.
+    expect(runtime.looks()).toBe(3);
+  });
 
   test.concurrent.each([
     ["whose name is gone", [present("sha256:other", ["q.r/s:1"])], `CRI does not list ${A}`],
@@ -159,7 +172,7 @@ describe("an image that is not right", () => {
     async () => {
       const other = expected({ image: wanted("q.r/s:1"), id: "sha256:other" });
       const runtime = node([present("sha256:other", ["q.r/s:1"])], ["q.r/s:1"]);
-      const broken = { ...runtime, tag: () => Promise.reject(new Error("not found")) };
+      const broken = { ...runtime, pin: () => Promise.reject(new Error("not found")) };
       const events = await settled(broken, { expected: [expected(), other] });
       expect(events.map((event) => event.type)).toEqual(["image-failed", "image-done"]);
     },

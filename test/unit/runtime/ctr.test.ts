@@ -27,8 +27,14 @@ describe("the arguments", () => {
   test.each([
     [
       "of a tag",
-      (client: ReturnType<typeof ctrClient>) => client.tag("a.b/c:1", "x.y/z:1"),
+      (client: ReturnType<typeof ctrClient>) => client.tag("a.b/c:1", ["x.y/z:1"], { local: false }),
       ["images", "tag", "--force", "a.b/c:1", "x.y/z:1"],
+    ],
+    [
+      "of several tags at once, with the labels of their source also in containerd 2",
+      (client: ReturnType<typeof ctrClient>) =>
+        client.tag("a.b/c:1", ["x.y/z:1", "x.y/z:2"], { local: true }),
+      ["images", "tag", "--force", "--local", "a.b/c:1", "x.y/z:1", "x.y/z:2"],
     ],
     [
       "of a pin, the runtime's label and ours",
@@ -77,7 +83,8 @@ describe("the arguments", () => {
 
   test("of both lists of pins, and the names in them", async () => {
     const { client, args } = ctr("a.b/c:1\nx.y/z:1\n");
-    expect(await client.pins()).toEqual({ pinned: ["a.b/c:1", "x.y/z:1"], ours: ["a.b/c:1", "x.y/z:1"] });
+    expect(await client.pinned()).toEqual(["a.b/c:1", "x.y/z:1"]);
+    expect(await client.pinnedByUs()).toEqual(["a.b/c:1", "x.y/z:1"]);
     expect(args()).toEqual([
       [...GLOBAL, "images", "list", "--quiet", 'labels."io.cri-containerd.pinned"==pinned'],
       [...GLOBAL, "images", "list", "--quiet", 'labels."io.import-images.pinned"==pinned'],
