@@ -52,7 +52,7 @@ export interface ImageState {
   readonly required: boolean;
   readonly phase: Phase;
   readonly attempts: number;
-  /** Epoch milliseconds of the first attempt and of the end. */
+  /** Epoch milliseconds of the first attempt, and of the last tag or pin or the failure. */
   readonly startedAt?: number;
   readonly endedAt?: number;
   readonly progress?: Progress;
@@ -249,9 +249,10 @@ function applyToImage(image: ImageState, event: ImageEvent, at: number): ImageSt
     case "pulled":
       return { ...image, phase: "finishing", attempts: event.attempt, id: event.id };
     case "placed":
-      return { ...image, phase: "placed" };
+      return { ...image, phase: "placed", endedAt: at };
     case "image-done":
-      return { ...image, ...event.verified, phase: event.phase, endedAt: at };
+      // All are read back together, which says nothing of the time that this one took.
+      return { ...image, ...event.verified, phase: event.phase, endedAt: image.endedAt ?? at };
     case "image-failed":
       return { ...image, phase: "failed", failure: stepFailure(event.step, event.failure), endedAt: at };
   }

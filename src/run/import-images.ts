@@ -91,13 +91,16 @@ export async function importImages(options: RunOptions): Promise<void> {
   stop.throwIfStopped();
 }
 
-/** containerd is nearly always up, so the node is looked at while it is asked for its version, and again if that failed. */
+/**
+ * containerd is nearly always up, so the node is looked at while it is asked for its version, and again if that failed.
+ * The question for the version comes first: of the four calls those of crictl take longest.
+ */
 async function firstLook(options: RunOptions): Promise<{ version: SemVer; before: NodeState }> {
   const early = new AbortController();
+  const readying = ready(options, options.stop.signal);
   const look = lookAtNode(options.runtime, early.signal).catch(() => undefined);
   try {
-    const version = await ready(options, options.stop.signal);
-    return { version, before: (await look) ?? (await lookAtNode(options.runtime)) };
+    return { version: await readying, before: (await look) ?? (await lookAtNode(options.runtime)) };
   } finally {
     early.abort();
   }

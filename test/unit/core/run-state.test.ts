@@ -107,6 +107,17 @@ describe("an image", () => {
     expect(imageOf(end)).toMatchObject({ ...VERIFIED, phase: "pulled", startedAt: 2, endedAt: 9 });
   });
 
+  test("has taken until it was named and pinned, however long the others kept the proof waiting", () => {
+    const state = after(started, first, { type: "pulled", image: A, attempt: 1, id: "sha256:1" });
+    const placed = applyEvent(state, { type: "placed", image: A }, 7);
+    const done = applyEvent(
+      placed,
+      { type: "image-done", image: A, phase: "pulled", verified: VERIFIED },
+      90,
+    );
+    expect(imageOf(done)).toMatchObject({ startedAt: 2, endedAt: 7 });
+  });
+
   test("that waits for its next attempt says when it comes, and not any more once it has begun", () => {
     const waits = after(started, first, {
       type: "attempt-failed",
