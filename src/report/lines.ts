@@ -8,11 +8,25 @@ import { oneLine } from "./summary.ts";
 
 /** Milliseconds between two lines of progress. */
 const PROGRESS_EVERY = 30_000;
+/**
+ * Characters of transitions. A thousand pulls would fill 200 KB, in which the summary drowns, of the 1 MiB that BOSH
+ * takes from an errand; the log has them all.
+ */
+const MOST_CHARACTERS = 16_384;
+/** Pulls that a line of progress tells of. */
+const MOST_PULLS = 4;
 
 /** Writes each transition with its time, and every half minute what goes on. */
 export function linesSink(output: Output): Disposable & { readonly sink: Sink } {
   let latest: RunState | undefined;
+  let room = MOST_CHARACTERS;
   const write = (text: string): void => output.write(stamped(text));
+  const transition = (text: string): void => {
+    if (room <= 0) return;
+    write(text);
+    room -= text.length;
+    if (room <= 0) write("this becomes too long: further steps are told in import-images.log alone");
+  };
   const timer = setInterval(() => {
     if (latest?.phase === "importing") write(progressLine(latest));
   }, PROGRESS_EVERY).unref();
@@ -20,7 +34,7 @@ export function linesSink(output: Output): Disposable & { readonly sink: Sink } 
     sink: (event, state) => {
       latest = state;
       const text = eventLine(event, state);
-      if (text !== undefined) write(text);
+      if (text !== undefined) transition(text);
     },
     [Symbol.dispose]: () => clearInterval(timer),
   };
@@ -81,13 +95,15 @@ function retryLine(
 const sinceStart = (image: ImageState | undefined): string =>
   image?.startedAt === undefined ? "" : ` in ${formatDuration(Date.now() - image.startedAt)}`;
 
-/** What goes on, for a log that nobody scrolls back in. */
+/** What goes on, for a log that nobody scrolls back in: what is being pulled before what waits. */
 function progressLine(state: RunState): string {
   const images = [...state.images.values()];
-  const pulling = images.filter(({ phase }) => phase === "pulling" || phase === "retrying");
+  const pulling = ["pulling", "retrying"].flatMap((wanted) => images.filter(({ phase }) => phase === wanted));
   const { unfinished } = totals(images);
   const done = images.length - unfinished;
-  return `${done} of ${images.length} images done; ${pulling.map(pullingText).join(", ") || "nothing is being pulled"}`;
+  const shown = pulling.slice(0, MOST_PULLS).map(pullingText);
+  const more = pulling.length > MOST_PULLS ? ` and ${pulling.length - MOST_PULLS} more` : "";
+  return `${done} of ${images.length} images done; ${shown.join(", ") || "nothing is being pulled"}${more}`;
 }
 
 function pullingText({ name, progress, phase }: ImageState): string {

@@ -4,11 +4,14 @@ import { IN_PLACE, totals } from "../core/run-state.ts";
 import { formatBytes, formatDuration } from "../core/units.ts";
 import { table, type Column } from "./table.ts";
 
-/** Rows of images that are in place; BOSH keeps an errand's output in memory and refuses more than 1 MiB. */
-const MOST_ROWS = 100;
-
-/** Failures that are told in full: with their reasons and next steps a thousand would fill half a megabyte. */
-const MOST_FAILURES = 50;
+/**
+ * Lines for images in place, and failures that are told with their reasons. BOSH keeps an errand's output in memory and
+ * refuses more than 1 MiB; and nobody finds three failures among a thousand rows.
+ */
+const MOST_LINES = 100;
+const MOST_FAILURES = 30;
+/** Names of one kind of failure in the line that says it all. */
+const MOST_NAMES = 5;
 
 /** The first digits, enough to tell images apart. */
 export const shortDigest = (digest: string | undefined): string =>
@@ -33,26 +36,73 @@ const COLUMNS: readonly Column<ImageState>[] = [
 /** Several lines for stdout. */
 export function summary(state: RunState): string {
   const images = [...state.images.values()];
-  const failed = images.filter((image) => image.phase === "failed");
-  const placed = images.filter(({ phase }) => IN_PLACE.has(phase));
-  const shown = placed.toSorted((a, b) => interest(a) - interest(b)).slice(0, MOST_ROWS);
-  const left = placed.length - shown.length;
   return [
-    ...failed.slice(0, MOST_FAILURES).flatMap(failureLines),
-    ...(failed.length <= MOST_FAILURES
-      ? []
-      : [`… and ${failed.length - MOST_FAILURES} more failed (import-images status --json lists all)`]),
-    ...(shown.length === 0 ? [] : placedLines(shown)),
-    ...(left === 0 ? [] : [`… and ${left} more in place (import-images status lists all)`]),
+    ...failureLines(images.filter(isFailed)),
+    ...placedLines(images.filter(({ phase }) => IN_PLACE.has(phase))),
     resultLine(state, totals(images)),
   ].join("\n");
 }
 
+const isFailed = ({ phase }: ImageState): boolean => phase === "failed";
+
+/** Required images first, and together what has the same next step, so that it is said once. */
+const byNextStep = (failed: readonly ImageState[]): readonly (readonly [string, readonly ImageState[]])[] => [
+  ...Map.groupBy(
+    failed.toSorted((a, b) => Number(b.required) - Number(a.required)),
+    ({ failure }) => failure?.next ?? "run again",
+  ),
+];
+
+/** When not all can be told, each kind of failure gets its share: the rare one may be the one that matters. */
+function failureLines(failed: readonly ImageState[]): string[] {
+  const groups = byNextStep(failed);
+  const most = failed.length <= MOST_FAILURES ? MOST_FAILURES : Math.ceil(MOST_FAILURES / groups.length);
+  return groups.flatMap(([next, images]) => [
+    ...images.slice(0, most).flatMap(failureOf),
+    ...moreLine(images.length - most, `failed likewise: ${images[0]?.failure?.class}`),
+    `  next${images.length === 1 ? "" : `, for these ${images.length}`}: ${next}`,
+    "",
+  ]);
+}
+
+function failureOf({ name, required, attempts, failure }: ImageState): string[] {
+  const tried = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
+  const where = failure === undefined ? "" : ` in ${failure.step}: ${failure.class}, after ${tried}`;
+  return [
+    `FAILED ${name}${where}${required ? "" : " (not required)"}`,
+    `  why:  ${failure === undefined ? "not finished" : whyOf(name, failure.message)}`,
+  ];
+}
+
+/** Without what the name before it has told. */
+const whyOf = (name: string, message: string): string =>
+  oneLine(message).replace(`failed to resolve reference "${name}": `, "");
+
+const moreLine = (count: number, what: string): string[] =>
+  count <= 0 ? [] : [`… and ${count} more ${what} (import-images status --json lists all)`];
+
+/** Each image in its row; of a list too long to be read through only what this run changed. */
+function placedLines(placed: readonly ImageState[]): string[] {
+  const changed = placed.filter(({ phase }) => phase !== "present");
+  const unchanged = placed.filter(({ phase }) => phase === "present");
+  const all = [...changed, ...unchanged];
+  const shown = lineCount(all) <= MOST_LINES ? all : withinLines(changed);
+  return [...(shown.length === 0 ? [] : rows(shown)), ...moreLine(all.length - shown.length, "in place")];
+}
+
+const lineCount = (images: readonly ImageState[]): number =>
+  images.reduce((sum, { names }) => sum + names.length, 0);
+
+function withinLines(images: readonly ImageState[]): ImageState[] {
+  let lines = 0;
+  return images.filter(({ names }) => (lines += names.length) <= MOST_LINES);
+}
+
 /** A row for each image, its further names below it. */
-function placedLines(images: readonly ImageState[]): string[] {
-  const [title = "", ...rows] = table(COLUMNS, images);
+function rows(images: readonly ImageState[]): string[] {
+  const [title = "", ...cells] = table(COLUMNS, images);
   const indent = " ".repeat(title.lastIndexOf("IMAGE"));
-  const named = rows.flatMap((row, index) => [
+  const named = cells.flatMap((row, index) => [
     row,
     ...furtherNames(images[index]).map((name) => `${indent}= ${name}`),
   ]);
@@ -61,19 +111,6 @@ function placedLines(images: readonly ImageState[]): string[] {
 
 const furtherNames = (image: ImageState | undefined): readonly string[] =>
   image?.names.slice(1).map(shortName) ?? [];
-
-/** What this run changed comes before what it found. */
-const interest = ({ phase }: ImageState): number => (phase === "present" ? 1 : 0);
-
-function failureLines({ name, required, attempts, failure }: ImageState): string[] {
-  const tried = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
-  const where = failure === undefined ? "" : ` in ${failure.step}: ${failure.class}, after ${tried}`;
-  return [
-    `FAILED ${name}${where}${required ? "" : " (not required)"}`,
-    `  why:  ${oneLine(failure?.message ?? "not finished")}`,
-    `  next: ${failure?.next ?? "run again"}`,
-  ];
-}
 
 function resultLine(state: RunState, count: Totals): string {
   const parts = [
@@ -96,17 +133,29 @@ function resultLine(state: RunState, count: Totals): string {
  */
 export function reason(state: RunState): string | undefined {
   if (state.stopped !== undefined) return state.stopped;
-  const failed = [...state.images.values()].filter(({ phase }) => phase === "failed");
-  const [first] = failed.toSorted((a, b) => Number(b.required) - Number(a.required));
-  if (first === undefined) return undefined;
-  const others = failed
-    .filter((image) => image !== first)
-    .map(({ name, failure }) => `${name} (${failure?.class})`);
-  const more = others.length === 0 ? "" : `; also failed: ${shortList(others)}`;
-  return `${first.name} failed in ${first.failure?.step} (${first.failure?.class}): ${oneLine(first.failure?.message ?? "")} — next: ${first.failure?.next}${more}`;
+  const failed = [...state.images.values()].filter(isFailed);
+  const kinds = byNextStep(failed).map(
+    ([next, images], index) => `${kindOf(images, index === 0)} — next: ${next}`,
+  );
+  if (kinds.length === 0) return undefined;
+  const count = failed.length === 1 ? "" : `${failed.length} of ${state.images.size} images failed: `;
+  return `${count}${kinds.join("; ")}`;
 }
 
-const shortList = (items: readonly string[]): string =>
-  items.length <= 10 ? items.join(", ") : `${items.slice(0, 10).join(", ")} and ${items.length - 10} more`;
+/** Only the first failure of all has its reason here; the others have theirs in the summary. */
+function kindOf(images: readonly ImageState[], withReason: boolean): string {
+  const [first, ...others] = images;
+  const where = `failed in ${first?.failure?.step} (${first?.failure?.class})`;
+  if (!withReason) return `${shortList(images)} ${where}`;
+  const likewise = others.length === 0 ? "" : `, likewise ${shortList(others)}`;
+  return `${first?.name} ${where}: ${whyOf(first?.name ?? "", first?.failure?.message ?? "")}${likewise}`;
+}
+
+function shortList(images: readonly ImageState[]): string {
+  const names = images.map(({ name }) => name);
+  return names.length <= MOST_NAMES
+    ? names.join(", ")
+    : `${names.slice(0, MOST_NAMES).join(", ")} and ${names.length - MOST_NAMES} more`;
+}
 
 export const oneLine = (text: string): string => text.replaceAll(/\s+/gu, " ").trim();

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { RunEvent } from "../../../src/core/run-state.ts";
 import { linesSink } from "../../../src/report/lines.ts";
 import { runLog } from "../../../src/report/run-log.ts";
@@ -80,4 +80,33 @@ test.each<RunEvent>([
   { type: "attempt-failed", image: A, attempt: 1, failure: failure("auth") },
 ])("nothing is said of %j, which is told elsewhere", (event) => {
   expect(shown(event)).toEqual([]);
+});
+
+test("a thousand images leave room for the summary, and say where the other lines are", () => {
+  const names = Array.from({ length: 1_000 }, (_, n) => `registry.example.com/team/image-${n}:1`);
+  const lines = shown(
+    { type: "run-started", images: names.map((name) => ({ name, names: [name], required: true })) },
+    ...names.map((name): RunEvent => ({ type: "attempt-started", image: name, attempt: 1 })),
+  );
+  expect(lines.join("\n").length).toBeLessThan(17_000);
+  expect(lines.at(-1)).toBe("this becomes too long: further steps are told in import-images.log alone");
+});
+
+test("half a minute later a line tells what goes on, the first of many downloads", () => {
+  vi.useFakeTimers();
+  let text = "";
+  using lines = linesSink({ write: (more) => void (text += more), columns: undefined });
+  const names = Array.from({ length: 10 }, (_, n) => `a.b/image-${n}:1`);
+  const log = runLog(after(), [lines.sink]);
+  log.emit({ type: "run-started", images: names.map((name) => ({ name, names: [name], required: true })) });
+  log.emit({ type: "runtime-ready", containerd: "1.7.35", concurrency: 10 });
+  const [waits = "", ...others] = names;
+  log.emit({ type: "attempt-started", image: waits, attempt: 1 });
+  log.emit({ type: "attempt-failed", image: waits, attempt: 1, failure: failure("server"), retryIn: 9_000 });
+  for (const name of others) log.emit({ type: "attempt-started", image: name, attempt: 1 });
+  vi.advanceTimersByTime(30_000);
+  vi.useRealTimers();
+  expect(text.trimEnd().split("\n").at(-1)).toMatch(
+    /0 of 10 images done; a\.b\/image-1:1 is being looked up, .*, a\.b\/image-4:1 is being looked up and 6 more$/u,
+  );
 });
