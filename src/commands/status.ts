@@ -5,21 +5,16 @@ import { namesOf, type NodeState, type WantedImage } from "../core/plan.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import { barLines } from "../report/bars.ts";
+import { namesTable, type NameRow } from "../report/names-table.ts";
 import { readStatus, type EarlierStatus } from "../report/status-file.ts";
 import { viewFromJson } from "../report/status-view.ts";
-import { shortDigest } from "../report/summary.ts";
-import { table } from "../report/table.ts";
 import { noRates } from "../report/transfer-rate.ts";
 import { look } from "./look.ts";
 import type { RunArguments } from "./run.ts";
 
-interface Row {
-  readonly name: string;
+interface Row extends NameRow {
   readonly source: string;
   readonly required: boolean;
-  readonly present: boolean;
-  readonly id?: string;
-  readonly pinned: boolean;
 }
 
 export async function statusCommand(args: RunArguments, edge: Edge): Promise<number> {
@@ -65,28 +60,19 @@ const text = (
     lastRun(earlier),
     ...(isGoingOn(earlier) ? bars(earlier.status, columns) : []),
     "",
-    ...table(
-      [
-        {
-          title: "PRESENT",
-          cell: (row: Row) => (row.present ? "yes" : row.id === undefined ? "no" : "other image"),
-        },
-        { title: "PINNED", cell: (row) => (row.pinned ? "yes" : "no") },
-        { title: "ID", cell: (row) => shortDigest(row.id) },
-        { title: "NAME", cell: (row) => row.name },
-      ],
-      rows,
-    ),
+    ...namesTable(rows),
   ].join("\n");
 
 /** As wide as `table` is where there is no terminal. */
 const WIDTH = 100;
+/** Images in work, with those that wait for a registry to come back: that may be all of them. */
+const MOST_BARS = 50;
 
 /** What the run's own terminal would show. */
 function bars(status: unknown, columns = WIDTH): string[] {
   const view = viewFromJson(status);
   if (view === undefined) return [];
-  return barLines(view, { columns, rows: Number.POSITIVE_INFINITY, now: Date.now(), rates: noRates });
+  return barLines(view, { columns, rows: MOST_BARS, now: Date.now(), rates: noRates });
 }
 
 const isGoingOn = (earlier: EarlierStatus | undefined): earlier is EarlierStatus =>

@@ -1,0 +1,45 @@
+// The names on the node as they are now: a table, and one line that counts them.
+import { shortDigest, shortName } from "./summary.ts";
+import { table, type Column } from "./table.ts";
+
+export interface NameRow {
+  readonly name: string;
+  /** Whether it is the image that it should be. */
+  readonly present: boolean;
+  /** Of the image that has this name. */
+  readonly id?: string;
+  readonly pinned: boolean;
+}
+
+/** Rows for a person; a list that is longer is cut down to what is not as it should be. */
+const MOST_ROWS = 100;
+
+const COLUMNS: readonly Column<NameRow>[] = [
+  {
+    title: "PRESENT",
+    cell: ({ present, id }) => (present ? "yes" : id === undefined ? "no" : "other image"),
+  },
+  { title: "PINNED", cell: ({ pinned }) => (pinned ? "yes" : "no") },
+  { title: "ID", cell: ({ id }) => shortDigest(id) },
+  { title: "NAME", cell: ({ name }) => shortName(name) },
+];
+
+/** Nothing for no rows: containerd could not be asked, and a count of 0 would be an answer. */
+export function namesTable(rows: readonly NameRow[]): string[] {
+  if (rows.length === 0) return [];
+  const missing = rows.filter(({ present }) => !present);
+  const ordered = [...missing, ...rows.filter(({ present }) => present)];
+  const shown = ordered.slice(
+    0,
+    rows.length <= MOST_ROWS ? rows.length : Math.min(missing.length, MOST_ROWS),
+  );
+  const left = rows.length - shown.length;
+  const pinned = rows.filter((row) => row.pinned).length;
+  return [
+    ...(shown.length === 0 ? [] : table(COLUMNS, shown)),
+    ...(left === 0
+      ? []
+      : [`… and ${left} more${shown.length < missing.length ? "" : ", all present"} (--json lists all)`]),
+    `${rows.length} names: ${rows.length - missing.length} present, ${missing.length} missing, ${pinned} pinned`,
+  ];
+}
