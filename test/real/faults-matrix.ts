@@ -1,9 +1,10 @@
 // What the agent is to make of every fault, and the table of what it made of it.
+import type { FailureClass } from "../../src/core/failure.ts";
 import type { ContainerdLine } from "../rig/tools.ts";
 import type { RegistryFault } from "./faults-catalogue.ts";
 
 /** The class; those in `retried` may end, and are then survived. */
-export const classes: Readonly<Record<RegistryFault, string>> = {
+export const classes: Readonly<Record<RegistryFault, FailureClass>> = {
   "missing-tag": "not-found",
   "missing-repository": "not-found",
   "wrong-platform": "not-found",
@@ -26,6 +27,7 @@ export const classes: Readonly<Record<RegistryFault, string>> = {
   "no-such-host": "network",
   "reset-at-once": "network",
   "eof-at-once": "network",
+  // All that is seen of a TLS alert in answer to plain text.
   "alert-for-http": "network",
   "layer-dropped": "transfer",
   "layer-reset": "transfer",
@@ -40,7 +42,7 @@ export const classes: Readonly<Record<RegistryFault, string>> = {
   "layer-stalled": "stall",
 };
 
-const retried = new Set(["server", "rate-limit", "network", "transfer", "stall"]);
+const retried = new Set<FailureClass>(["server", "rate-limit", "network", "transfer", "stall"]);
 /** Retried, but nothing that ends by itself. */
 const permanent = new Set<RegistryFault>(["no-such-host", "alert-for-http"]);
 
