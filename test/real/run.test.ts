@@ -138,7 +138,7 @@ describeEachLine("run", (line) => {
       expect(failures(agent.status())).toEqual({ [missing]: "not-found", [wrong]: "auth" });
       expect(lastLine(first.stderr)).toMatch(/^import-images: .*next: /);
       expect(lastLine(first.stderr)).toContain(`${missing} failed in pull (not-found)`);
-      expect(lastLine(first.stderr)).toContain(`${wrong} (auth)`);
+      expect(lastLine(first.stderr)).toContain(`${wrong} failed in pull (auth) — next: `);
       expect(first.stdout).toContain(`FAILED ${missing} in pull: not-found, after 1 attempt`);
       expect(first.stdout).toContain(`FAILED ${wrong} in pull: auth, after 1 attempt`);
       expect(lastLine(first.stdout)).toMatch(/^9 images: 7 pulled, 0 present, 2 failed/);
