@@ -9,8 +9,6 @@ import { downloads } from "./downloads.ts";
 
 /** At most one write in this many milliseconds: a thousand images change state several thousand times. */
 const PACE = 200;
-/** And at most this share of the time goes into writing, however long the list and slow the disk. */
-const SHARE = 0.02;
 
 /** What an earlier run left, as far as it can be read. */
 export interface EarlierStatus {
@@ -66,15 +64,12 @@ export function statusFile(directory: string, onProblem: (why: string) => void):
   let pending: RunState | undefined;
   let timer: NodeJS.Timeout | undefined;
   let broken = false;
-  let pace = PACE;
   const write = (): void => {
     clearTimeout(timer);
     timer = undefined;
     if (pending === undefined || broken) return;
-    const start = performance.now();
     try {
       writeAtomically(path.join(directory, "status.json"), `${JSON.stringify(toJson(pending), null, 1)}\n`);
-      pace = Math.max(PACE, (performance.now() - start) / SHARE);
     } catch (error) {
       broken = true;
       onProblem(`status.json cannot be written: ${error instanceof Error ? error.message : String(error)}`);
@@ -84,7 +79,7 @@ export function statusFile(directory: string, onProblem: (why: string) => void):
   return {
     update: (state) => {
       pending = state;
-      timer ??= setTimeout(write, pace);
+      timer ??= setTimeout(write, PACE);
     },
     flush: write,
     [Symbol.dispose]: write,

@@ -111,7 +111,8 @@ describeEachLine("faults of a registry", (line) => {
     expect(ended.exitCode).toBe(1);
     expect(ended.seconds).toBeLessThan(60);
     const failing = cases.filter(({ ends }) => !ends);
-    const told = failing.filter(({ target }) => ended.stdout.includes(`FAILED ${target.reference}`));
+    // The lines of single steps begin with their time.
+    const told = failing.filter(({ target }) => ended.stdout.includes(`\nFAILED ${target.reference} `));
     const counted = [...ended.stdout.matchAll(/^… and (?<count>\d+) more failed likewise/gmu)];
     const untold = counted.reduce((sum, { groups }) => sum + Number(groups?.["count"]), 0);
     expect(told.length + untold).toBe(failing.length);
