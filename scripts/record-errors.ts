@@ -3,9 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { registryFaults, silentTls, type Site, type Stage } from "../test/real/faults-catalogue.ts";
-import { startContainerd } from "../test/rig/containerd.ts";
-import { startRegistry } from "../test/rig/registry.ts";
+import { openSite, registryFaults, silentTls, type Stage } from "../test/real/faults-catalogue.ts";
 import { type ContainerdLine, containerdLines, missingTools } from "../test/rig/tools.ts";
 import { normalise } from "./record-errors-normalise.ts";
 import { runtimeFaults, type Subject } from "./record-errors-runtime.ts";
@@ -25,11 +23,8 @@ const stages: Readonly<Record<string, Stage>> = { ...registryFaults, "tls-silent
 
 async function record(line: ContainerdLine): Promise<void> {
   await using cleanup = new AsyncDisposableStack();
-  const registry = cleanup.use(await startRegistry());
-  const secured = cleanup.use(await startRegistry({ auth: { user: "puller", password: "right" } }));
-  const encrypted = cleanup.use(await startRegistry({ tls: true }));
-  const containerd = cleanup.use(await startContainerd(line));
-  const site: Site = { containerd, registry, secured, encrypted, cleanup };
+  const site = await openSite(line, cleanup);
+  const { containerd } = site;
   const subject = { containerd, tools: toolsOf(containerd), site };
   await Promise.all(
     Object.entries(stages)

@@ -1,22 +1,14 @@
 // A look at the node for commands that change nothing.
-import type { SemVer } from "semver";
 import type { Config } from "../config/config.ts";
-import type { NodeState } from "../core/plan.ts";
 import { redactor } from "../core/redact.ts";
 import { requireTools, waitUntilReady } from "../run/ready.ts";
-import { lookAtNode } from "../run/look.ts";
+import { lookWhenReady, type FirstLook } from "../run/look.ts";
 import { commandRunner } from "../runtime/command.ts";
 import { containerdRuntime } from "../runtime/containerd.ts";
 
-export interface Look {
-  readonly node: NodeState;
-  readonly containerd: SemVer;
-}
-
 /** @throws ExitError (runtime not ready) */
-export async function look(config: Config, signal: AbortSignal): Promise<Look> {
+export async function look(config: Config, signal: AbortSignal): Promise<FirstLook> {
   requireTools(config.containerd);
   const runtime = containerdRuntime(commandRunner(redactor(config.credentials), signal), config);
-  const containerd = await waitUntilReady(runtime, config.containerd, signal, () => {});
-  return { node: await lookAtNode(runtime), containerd };
+  return lookWhenReady(runtime, () => waitUntilReady(runtime, config.containerd, signal, () => {}));
 }

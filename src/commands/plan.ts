@@ -11,8 +11,8 @@ import type { RunArguments } from "./run.ts";
 export async function planCommand(args: RunArguments, edge: Edge): Promise<number> {
   const config = await loadConfig(args.config ?? edge.paths.config);
   const only = narrowed(config, args.only);
-  const { node, containerd } = await look(config, edge.signal);
-  const plan = narrow(planImport(config.images, node, canPin(containerd)), only);
+  const { node, version } = await look(config, edge.signal);
+  const plan = narrow(planImport(config.images, node, canPin(version)), only);
   edge.stdout.write(args.json ? `${JSON.stringify(planJson(plan), null, 2)}\n` : `${planText(plan)}\n`);
   return EXIT.ok;
 }

@@ -28,11 +28,10 @@ const COLUMNS: readonly Column<NameRow>[] = [
 export function namesTable(rows: readonly NameRow[]): string[] {
   if (rows.length === 0) return [];
   const missing = rows.filter(({ present }) => !present);
-  const ordered = [...missing, ...rows.filter(({ present }) => present)];
-  const shown = ordered.slice(
-    0,
-    rows.length <= MOST_ROWS ? rows.length : Math.min(missing.length, MOST_ROWS),
-  );
+  const shown =
+    rows.length <= MOST_ROWS
+      ? [...missing, ...rows.filter(({ present }) => present)]
+      : missing.slice(0, MOST_ROWS);
   const left = rows.length - shown.length;
   const pinned = rows.filter((row) => row.pinned).length;
   return [

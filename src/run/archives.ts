@@ -11,8 +11,7 @@ import type { Emit } from "../core/run-state.ts";
 import { CommandError } from "../runtime/command.ts";
 import type { ImageRuntime } from "../runtime/image-runtime.ts";
 import type { ArchiveRecord, RecordedArchive } from "./archive-record.ts";
-import { Interruption } from "./interruption.ts";
-import { commandFailure } from "./tool-failure.ts";
+import { commandFailure, interruption } from "./tool-failure.ts";
 import { lookAtNode, type NodeView } from "./look.ts";
 
 export interface ArchiveOptions {
@@ -117,9 +116,8 @@ const DAMAGED =
 const FOREIGN = /might be filtered out|no match for platform/iu;
 
 function archiveFailure(error: unknown, signal: AbortSignal): Failure {
-  if (signal.aborted && signal.reason instanceof Interruption) {
-    return { class: signal.reason.class, message: signal.reason.message };
-  }
+  const interrupted = interruption(error, signal);
+  if (interrupted !== undefined) return interrupted;
   if (isMissing(error)) {
     const next = "check the path, and that the package which carries the archive belongs to a job on this VM";
     return { class: "not-found", message: "the archive does not exist", next };

@@ -35,15 +35,12 @@ export function diskGuard(
     return directory === undefined ? undefined : measure(directory).catch(() => undefined);
   };
   let warned = false;
-  const warnOnce = (usage: Usage): void => {
-    if (warned || 100 - usage.freePercent < KUBELET_LINE) return;
+  const warnIfFull = async (): Promise<Usage | undefined> => {
+    const usage = await look();
+    if (usage === undefined || warned || 100 - usage.freePercent < KUBELET_LINE) return usage;
     warned = true;
     const full = `${usage.text}: above ${KUBELET_LINE}% in use`;
     emit({ type: "warning", message: `${full} the kubelet deletes images that are neither used nor pinned` });
-  };
-  const warnIfFull = async (): Promise<Usage | undefined> => {
-    const usage = await look();
-    if (usage !== undefined) warnOnce(usage);
     return usage;
   };
   let early: NodeJS.Timeout | undefined;

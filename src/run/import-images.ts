@@ -15,7 +15,7 @@ import { importArchives, withArchived } from "./archives.ts";
 import { formatBytes } from "../core/units.ts";
 import { diskGuard } from "./disk.ts";
 import { holds as holdsFor, type Holds } from "./holds.ts";
-import { lookAtNode } from "./look.ts";
+import { lookWhenReady } from "./look.ts";
 import { observer as observerFor, type Observer } from "./observer.ts";
 import { pause } from "./pause.ts";
 import { puller } from "./pull.ts";
@@ -53,7 +53,7 @@ export async function importImages(options: RunOptions): Promise<void> {
   const { config, runtime, emit, stop } = options;
   requireTools(config.containerd);
   await pause(config.startJitter * options.random(), stop.signal);
-  const { version, before } = await firstLook(options);
+  const { version, node: before } = await lookWhenReady(runtime, () => ready(options, stop.signal));
   announce(options, version);
   const archives = { ...archiveOptions(options), containerd: version };
   const { node, images, imported } = await importArchives(archives, before);
@@ -89,21 +89,6 @@ export async function importImages(options: RunOptions): Promise<void> {
     if (left > 0) emit({ type: "warning", message: stillHeld(left) });
   }
   stop.throwIfStopped();
-}
-
-/**
- * containerd is nearly always up, so the node is looked at while it is asked for its version, and again if that failed.
- * The question for the version comes first: of the four calls those of crictl take longest.
- */
-async function firstLook(options: RunOptions): Promise<{ version: SemVer; before: NodeState }> {
-  const early = new AbortController();
-  const readying = ready(options, options.stop.signal);
-  const look = lookAtNode(options.runtime, early.signal).catch(() => undefined);
-  try {
-    return { version: await readying, before: (await look) ?? (await lookAtNode(options.runtime)) };
-  } finally {
-    early.abort();
-  }
 }
 
 async function ready({ config, runtime, emit }: RunOptions, signal: AbortSignal): Promise<SemVer> {

@@ -6,8 +6,8 @@ import { Interruption } from "./interruption.ts";
 
 /** @param signal the one that could end the tool; its reason tells why it did */
 export function toFailure(error: unknown, signal: AbortSignal): Failure {
-  if (error instanceof Interruption) return plain(error);
-  if (signal.aborted && signal.reason instanceof Interruption) return plain(signal.reason);
+  const interrupted = interruption(error, signal);
+  if (interrupted !== undefined) return interrupted;
   if (error instanceof CredentialRefused) return { class: "auth", message: error.message };
   return commandFailure(error);
 }
@@ -18,4 +18,8 @@ export function commandFailure(error: unknown): Failure {
   return { class: error.timedOut ? "timeout" : classify(error.message), message: essence(error.message) };
 }
 
-const plain = ({ class: failureClass, message }: Interruption): Failure => ({ class: failureClass, message });
+/** Why it was ended by us; undefined when it was not. */
+export function interruption(error: unknown, signal: AbortSignal): Failure | undefined {
+  const by = error instanceof Interruption ? error : signal.reason;
+  return by instanceof Interruption ? { class: by.class, message: by.message } : undefined;
+}

@@ -6,7 +6,7 @@ import { type Folder, temporaryFolder } from "../rig/folder.ts";
 import { poll } from "../rig/poll.ts";
 import type { PushedImage } from "../rig/push.ts";
 import { describeEachLine } from "../rig/suite.ts";
-import { type Agent, agentFor } from "./support/agent.ts";
+import { type Agent, agentFor, agentWithoutContainerd } from "./support/agent.ts";
 import { namesOn, pushTo, startNode, type TestNode } from "./support/node.ts";
 import { imageOf, isStatus, type LogLine } from "./support/status.ts";
 
@@ -271,12 +271,7 @@ describe("the command line", () => {
   let agent: Agent;
   beforeEach(() => {
     folder = temporaryFolder();
-    agent = agentFor({
-      folder: folder.path,
-      crictlPath: "/nowhere",
-      ctrPath: "/nowhere",
-      socket: "/nowhere",
-    });
+    agent = agentWithoutContainerd(folder.path);
   });
   afterEach(() => folder[Symbol.dispose]());
 

@@ -1,10 +1,11 @@
 // Everything that a registry or the network may do to a pull, each with a host of its own so that faults of many images
 // can act at the same time. scripts/record-errors records what the tools print of it; faults.test.ts what the agent makes of it.
-import type { Containerd, HostOptions } from "../rig/containerd.ts";
+import { type Containerd, type HostOptions, startContainerd } from "../rig/containerd.ts";
 import { type FaultProxy, type FaultProxyOptions, startFaultProxy } from "../rig/fault-proxy.ts";
 import type { Rule } from "../rig/fault-rules.ts";
 import { deleteBlob, type PushedImage, pushImage, pushIndex } from "../rig/push.ts";
 import { type Endpoint, type Registry, startRegistry } from "../rig/registry.ts";
+import type { ContainerdLine } from "../rig/tools.ts";
 import { type Server, startRudeServer, startTokenServer } from "./faults-servers.ts";
 
 /** Where faults are set up. */
@@ -16,6 +17,20 @@ export interface Site {
   /** Speaks https only. */
   readonly encrypted: Registry;
   readonly cleanup: AsyncDisposableStack;
+}
+
+/** All of it, as parts of `cleanup`. */
+export async function openSite(
+  line: ContainerdLine,
+  cleanup: AsyncDisposableStack,
+): Promise<Site & { readonly containerd: Containerd }> {
+  return {
+    registry: cleanup.use(await startRegistry()),
+    secured: cleanup.use(await startRegistry({ auth: { user: "puller", password: "right" } })),
+    encrypted: cleanup.use(await startRegistry({ tls: true })),
+    containerd: cleanup.use(await startContainerd(line)),
+    cleanup,
+  };
 }
 
 export interface Target {

@@ -4,15 +4,13 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import process from "node:process";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { startContainerd } from "../rig/containerd.ts";
-import { startRegistry } from "../rig/registry.ts";
 import { describeEachLine } from "../rig/suite.ts";
 import type { ContainerdLine } from "../rig/tools.ts";
 import {
   encoded,
   type RegistryFault,
+  openSite,
   registryFaults,
-  type Site,
   type Target,
   wrongPassword,
 } from "./faults-catalogue.ts";
@@ -66,11 +64,8 @@ describeEachLine("faults of a registry", (line) => {
 
   beforeAll(async () => {
     await using cleanup = new AsyncDisposableStack();
-    const registry = cleanup.use(await startRegistry());
-    const secured = cleanup.use(await startRegistry({ auth: { user: "puller", password: "right" } }));
-    const encrypted = cleanup.use(await startRegistry({ tls: true }));
-    const containerd = cleanup.use(await startContainerd(line));
-    const site: Site = { containerd, registry, secured, encrypted, cleanup };
+    const site = await openSite(line, cleanup);
+    const { containerd } = site;
     cases = await Promise.all(
       plan.map(async (planned) => ({
         ...planned,

@@ -6,7 +6,7 @@ import { poll } from "../rig/poll.ts";
 import { type PushedImage, tagImage } from "../rig/push.ts";
 import { type Registry, startRegistry } from "../rig/registry.ts";
 import { describeEachLine } from "../rig/suite.ts";
-import { type Agent, agentFor, type Ended, type Running } from "./support/agent.ts";
+import { type Agent, agentFor, agentWithoutContainerd, type Ended, type Running } from "./support/agent.ts";
 import {
   authOf,
   clientsOf,
@@ -561,13 +561,7 @@ describe("a configuration that cannot be used", () => {
   let agent: Agent;
   beforeEach(() => {
     folder = temporaryFolder();
-    // No run gets as far as a containerd.
-    agent = agentFor({
-      folder: folder.path,
-      crictlPath: "/nowhere",
-      ctrPath: "/nowhere",
-      socket: "/nowhere",
-    });
+    agent = agentWithoutContainerd(folder.path);
   });
   afterEach(() => folder[Symbol.dispose]());
 

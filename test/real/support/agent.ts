@@ -49,6 +49,10 @@ export interface Agent {
 /** So short that a test of failures is over soon; the number of attempts stays a matter of each test. */
 const impatient = { retry: { attempts: 2, min_delay: "20ms", max_delay: "100ms" } };
 
+/** Where no run gets as far as a containerd. */
+export const agentWithoutContainerd = (folder: string): Agent =>
+  agentFor({ folder, crictlPath: "/nowhere", ctrPath: "/nowhere", socket: "/nowhere" });
+
 export function agentFor(
   containerd: Pick<Containerd, "folder" | "crictlPath" | "ctrPath" | "socket">,
 ): Agent {
