@@ -1,5 +1,9 @@
 // What a version of containerd or crictl can do. Facts read in their sources and measured; see README, "How it works".
-import { coerce, gte, satisfies, type SemVer } from "semver";
+import type { SemVer } from "semver";
+// One by one: its index loads all of it.
+import coerce from "semver/functions/coerce.js";
+import gte from "semver/functions/gte.js";
+import satisfies from "semver/functions/satisfies.js";
 
 /** Parses `v1.6.20~ds1`, `1.7.35`, `v2.4.2-dirty`; undefined for `unknown` and the like. */
 export const parseVersion = (text: string): SemVer | undefined => coerce(text) ?? undefined;
