@@ -4,7 +4,7 @@ import type { SemVer } from "semver";
 import type { Credential } from "../core/credentials.ts";
 import type { PresentImage } from "../core/plan.ts";
 import { parseVersion, takesCredentialsFromEnvironment } from "../core/runtime-version.ts";
-import type { RunCommand } from "./command.ts";
+import { BRIEF, type RunCommand } from "./command.ts";
 import type { ImageRuntime, PullOptions } from "./image-runtime.ts";
 
 export interface CrictlSettings {
@@ -32,6 +32,7 @@ export function crictlClient(run: RunCommand, settings: CrictlSettings) {
   const call = (args: readonly string[], signal?: AbortSignal): Promise<string> =>
     run(settings.crictl, [...globalArgs(settings.socket), ...args], {
       timeout: CALL_TIMEOUT,
+      env: BRIEF,
       ...(signal === undefined ? {} : { signal }),
     });
   const ownVersion = once(async () => parseVersion(await call(["--version"])));
@@ -39,11 +40,16 @@ export function crictlClient(run: RunCommand, settings: CrictlSettings) {
     version: async (signal: AbortSignal) => containerdVersion(await call(["version"], signal)),
     images: async (signal?: AbortSignal) => parseImages(await call(["images", "--output=json"], signal)),
     imageDirectory: async () => parseMountpoint(await call(["imagefsinfo", "--output=json"])),
+    prepareLogin: () => void ownVersion().catch(() => {}),
     pull: async (name: string, options: PullOptions) => {
       const login = await loginFor(options.credential, settings, ownVersion);
       const args = [...globalArgs(settings.socket), "pull", ...login.args, name];
       return pulledId(
-        await run(settings.crictl, args, { ...login, signal: options.signal, timeout: options.timeout }),
+        await run(settings.crictl, args, {
+          env: { ...BRIEF, ...login.env },
+          signal: options.signal,
+          timeout: options.timeout,
+        }),
       );
     },
   } satisfies Partial<ImageRuntime>;

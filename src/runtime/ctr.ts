@@ -1,6 +1,6 @@
 // ctr: tags, labels and the content store, which CRI has no calls for.
 import { sourceLabel } from "../core/manifest.ts";
-import type { RunCommand } from "./command.ts";
+import { BRIEF, type RunCommand } from "./command.ts";
 import type { Blob, ContentStore, ImageRuntime, Ingest, Repository } from "./image-runtime.ts";
 
 export interface CtrSettings {
@@ -35,6 +35,7 @@ export function ctrClient(run: RunCommand, settings: CtrSettings) {
   const callWith = (signal: AbortSignal | undefined, args: readonly string[]): Promise<string> =>
     run(settings.ctr, [...globalArgs, "--timeout=30s", ...args], {
       timeout: CALL_TIMEOUT,
+      env: BRIEF,
       ...(signal === undefined ? {} : { signal }),
     });
   const call = (...args: string[]): Promise<string> => callWith(undefined, args);

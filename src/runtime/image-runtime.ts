@@ -33,6 +33,8 @@ export interface ImageRuntime {
   pinned(signal?: AbortSignal): Promise<string[]>;
   /** Names that this agent pinned. */
   pinnedByUs(signal?: AbortSignal): Promise<string[]>;
+  /** Begins to find out how crictl takes credentials: the first pull with some would wait for it. */
+  prepareLogin(): void;
   /** Pulls through CRI. @returns the image id that the name has now */
   pull(name: string, options: PullOptions): Promise<string>;
   /** Gives the image of `source` further names, whether they exist or not. */

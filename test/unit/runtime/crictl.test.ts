@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { CommandError, type CommandOptions } from "../../../src/runtime/command.ts";
+import { BRIEF, CommandError, type CommandOptions } from "../../../src/runtime/command.ts";
 import { CredentialRefused, crictlClient, parseImages } from "../../../src/runtime/crictl.ts";
 import { credential } from "../samples.ts";
 
@@ -39,7 +39,11 @@ describe("every call", () => {
     const { calls, client } = crictl({ images: '{"images":[]}' });
     await client.images();
     expect(calls).toEqual([
-      { tool: "/x/crictl", args: [...GLOBAL, "images", "--output=json"], options: { timeout: 30_000 } },
+      {
+        tool: "/x/crictl",
+        args: [...GLOBAL, "images", "--output=json"],
+        options: { timeout: 30_000, env: BRIEF },
+      },
     ]);
   });
 });
@@ -65,7 +69,7 @@ describe("a pull", () => {
       {
         tool: "/x/crictl",
         args: [...GLOBAL, "pull", "a.b/c:1"],
-        options: expect.objectContaining({ signal, timeout: 99, env: {} }),
+        options: expect.objectContaining({ signal, timeout: 99, env: BRIEF }),
       },
     ]);
   });
@@ -76,7 +80,7 @@ describe("a pull", () => {
       const login = credential();
       const { calls, client } = crictl({ "--version": version, pull: PULLED });
       await client.pull("a.b/c:1", { signal, timeout: 99, credential: login });
-      expect(calls.at(-1)?.options.env).toEqual({ CRICTL_AUTH: login.auth });
+      expect(calls.at(-1)?.options.env).toEqual({ ...BRIEF, CRICTL_AUTH: login.auth });
       expect(JSON.stringify(calls.map(({ args }) => args))).not.toContain(login.auth);
     },
   );
@@ -109,7 +113,7 @@ describe("a pull", () => {
     await client.pull("a.b/c:1", { signal, timeout: 99, credential: login });
     expect(calls.at(-1)).toMatchObject({
       args: [...GLOBAL, "pull", "--auth", login.auth, "a.b/c:1"],
-      options: { env: {} },
+      options: { env: BRIEF },
     });
   });
 

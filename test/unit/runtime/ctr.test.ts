@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { text } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
-import type { CommandOptions } from "../../../src/runtime/command.ts";
+import { BRIEF, type CommandOptions } from "../../../src/runtime/command.ts";
 import { ctrClient, parseBlobs, parseIngests } from "../../../src/runtime/ctr.ts";
 import { temporaryFolder } from "../folder.ts";
 import { digestOf, reference } from "../samples.ts";
@@ -78,7 +78,7 @@ describe("the arguments", () => {
   ])("%s", async (_what, act, expected) => {
     const { client, calls } = ctr();
     await act(client);
-    expect(calls).toEqual([{ args: [...GLOBAL, ...expected], options: { timeout: 30_000 } }]);
+    expect(calls).toEqual([{ args: [...GLOBAL, ...expected], options: { timeout: 30_000, env: BRIEF } }]);
   });
 
   test("of both lists of pins, and the names in them", async () => {
@@ -177,6 +177,8 @@ describe("an archive", () => {
     expect(calls[0]?.args).toEqual([...GLOBAL.slice(0, 2), "images", "import", file]);
     expect(calls[0]?.options).toMatchObject({ timeout: 99 });
     expect(calls[0]?.options).not.toHaveProperty("input");
+    // It reads the archive, and may need the CPUs.
+    expect(calls[0]?.options).not.toHaveProperty("env");
   });
 
   test("is imported without the transfer service where that is asked for", async () => {
