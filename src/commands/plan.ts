@@ -1,10 +1,11 @@
 // `plan`: what a run would do, and why.
 import { loadConfig } from "../config/load.ts";
-import { narrow, planImport, type Plan, type PlannedImage, type PullDecision } from "../core/plan.ts";
+import { narrow, planImport, type Plan, type PlannedImage } from "../core/plan.ts";
 import { canPin } from "../core/runtime-version.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT } from "../exit.ts";
 import { look } from "./look.ts";
+import { decided } from "../report/lines.ts";
 import { narrowed } from "./narrowed.ts";
 import type { RunArguments } from "./run.ts";
 
@@ -21,7 +22,7 @@ const planJson = ({ images, unpin }: Plan) => ({
   images: images.map(({ image, decision, tags, pins }) => ({
     name: image.source.name,
     required: image.required,
-    pull: decision.pull,
+    pull: decision.action === "pull",
     why: decision.why,
     tags: tags.map(({ target, action, why }) => ({ name: target.name, action, why })),
     pin: pins,
@@ -30,21 +31,17 @@ const planJson = ({ images, unpin }: Plan) => ({
 });
 
 function planText({ images, unpin }: Plan): string {
-  const pulls = images.filter(({ decision }) => decision.pull).length;
   return [
     ...images.flatMap(imageLines),
     ...unpin.map((name) => `unpin  ${name}: pinned by an earlier run, no longer in the list`),
-    `${images.length} images: ${pulls} to pull, ${images.length - pulls} present; ${unpin.length} names to unpin`,
+    `${decided(images)}; ${unpin.length} names to unpin`,
   ].join("\n");
 }
 
-const VERBS = { keep: "keep", create: "tag", move: "move" } as const;
-
-const verb = ({ pull, sameAs }: PullDecision): string =>
-  pull ? "pull " : sameAs === undefined ? "keep " : "tag  ";
+const VERBS = { pull: "pull", share: "tag", keep: "keep", create: "tag", move: "move" } as const;
 
 const imageLines = ({ image, decision, tags, pins }: PlannedImage): string[] => [
-  `${verb(decision)}  ${image.source.name}: ${decision.why}`,
+  `${VERBS[decision.action].padEnd(5)}  ${image.source.name}: ${decision.why}`,
   ...tags.map(({ target, action, why }) => `  ${VERBS[action].padEnd(5)}${target.name}: ${why}`),
   ...pins.map((name) => `  pin  ${name}`),
 ];

@@ -29,21 +29,26 @@ export interface PresentImage {
   readonly pinned: boolean;
 }
 
-/** What is on the node: CRI's listing, and which names carry which of the two pin labels. */
+/** CRI's listing, by each name of each image. It decides what is pulled. */
+export type Listing = ReadonlyMap<string, PresentImage>;
+
+/** What is on the node: the listing, and which names carry which of the two pin labels. */
 export interface NodeState {
-  readonly byName: ReadonlyMap<string, PresentImage>;
+  readonly byName: Listing;
   /** Names that carry the CRI's own pin label, whoever set it. */
   readonly pinned: ReadonlySet<string>;
   /** Names that this agent pinned. */
   readonly ours: ReadonlySet<string>;
 }
 
-export interface PullDecision {
-  readonly pull: boolean;
-  /** Instead of a pull: the name of an image with the same digest, which is here or is pulled by this plan. */
-  readonly sameAs?: string;
-  readonly why: string;
-}
+export type PullDecision =
+  | { readonly action: "pull" | "keep"; readonly why: string }
+  | {
+      /** Instead of a pull: named as another image with the same digest is, which is here or is pulled by this plan. */
+      readonly action: "share";
+      readonly sameAs: string;
+      readonly why: string;
+    };
 
 export interface TagDecision {
   readonly target: Reference;
@@ -51,9 +56,13 @@ export interface TagDecision {
   readonly why: string;
 }
 
-export interface PlannedImage {
+/** The part of a plan that needs no labels: pulls wait for nothing else. */
+export interface PlannedPull {
   readonly image: WantedImage;
   readonly decision: PullDecision;
+}
+
+export interface PlannedImage extends PlannedPull {
   /** As far as it is known before the pull, which may bring another image under the source's name. */
   readonly tags: readonly TagDecision[];
   /** Names that will be pinned, because their labels lack it or a pull or tag drops it. */
@@ -66,74 +75,92 @@ export interface Plan {
   readonly unpin: readonly string[];
 }
 
-export function nodeState(
+export const listing = (images: readonly PresentImage[]): Listing =>
+  new Map(images.flatMap((image) => image.names.map((name) => [name, image] as const)));
+
+export const nodeState = (
   images: readonly PresentImage[],
   pinned: Iterable<string>,
   ours: Iterable<string>,
-): NodeState {
-  const byName = new Map(images.flatMap((image) => image.names.map((name) => [name, image] as const)));
-  return { byName, pinned: new Set(pinned), ours: new Set(ours) };
-}
+): NodeState => ({ byName: listing(images), pinned: new Set(pinned), ours: new Set(ours) });
 
 /** Source first, then the further names. */
 export const namesOf = (image: WantedImage): string[] =>
   [image.source, ...image.targets].map((reference) => reference.name);
 
+/** Decides what is pulled. A digest that has several names is pulled under one of them; the others are tags. */
+export function planPulls(wanted: readonly WantedImage[], present: Listing): PlannedPull[] {
+  const nameOf = new Map([...present.keys()].map((name) => [name.slice(name.indexOf("@") + 1), name]));
+  return wanted.map((image) => {
+    const decision = decidePull(image, present);
+    const { digest, name } = image.source;
+    const asked = decision.action === "keep" || image.pullPolicy === "Always";
+    if (digest === undefined || asked) return { image, decision };
+    const sameAs = nameOf.getOrInsert(digest, name);
+    if (sameAs === name) return { image, decision };
+    return { image, decision: { action: "share", sameAs, why: `has the digest of ${sameAs}` } };
+  });
+}
+
 /**
- * Decides everything from one look at the node.
+ * Decides the rest.
+ * @param pulls of all images that are wanted
  * @param pinning false where the runtime ignores pins: then nothing is pinned, and nothing unpinned
  */
-export function planImport(wanted: readonly WantedImage[], node: NodeState, pinning: boolean): Plan {
-  const decisions = pullOnce(wanted, node);
-  const images = wanted.map((image, index) => planImage(image, decisions[index]!, node, pinning));
-  const keep = new Set(wanted.filter((image) => image.pin).flatMap(namesOf));
+export function planNames(pulls: readonly PlannedPull[], node: NodeState, pinning: boolean): Plan {
+  const images = pulls.map((pull) => planImage(pull, node, pinning));
+  const pinned = pulls.filter(({ image }) => image.pin);
+  const keep = new Set(pinned.flatMap(({ image }) => namesOf(image)));
   const unpin = pinning ? [...node.ours].filter((name) => !keep.has(name)).toSorted() : [];
   return { images, unpin };
 }
 
+/** Decides everything from one look at the node. */
+export const planImport = (wanted: readonly WantedImage[], node: NodeState, pinning: boolean): Plan =>
+  planNames(planPulls(wanted, node.byName), node, pinning);
+
+/** The part for some sources only; all of it when none is named. */
+export const chosen = <Planned extends PlannedPull>(
+  images: readonly Planned[],
+  only: ReadonlySet<string>,
+): readonly Planned[] =>
+  only.size === 0 ? images : images.filter(({ image }) => only.has(image.source.name));
+
 /** The part of a plan for some sources only; then nothing is unpinned, because the rest of the list was not looked at. */
-export function narrow(plan: Plan, only: ReadonlySet<string>): Plan {
-  if (only.size === 0) return plan;
-  return { images: plan.images.filter(({ image }) => only.has(image.source.name)), unpin: [] };
+export const narrow = (plan: Plan, only: ReadonlySet<string>): Plan =>
+  only.size === 0 ? plan : { images: chosen(plan.images, only), unpin: [] };
+
+/** How many images there are of each decision. */
+export function countDecisions(
+  images: readonly PlannedPull[],
+): Readonly<Record<PullDecision["action"], number>> {
+  const count = (action: PullDecision["action"]): number =>
+    images.filter(({ decision }) => decision.action === action).length;
+  return { pull: count("pull"), share: count("share"), keep: count("keep") };
 }
 
-function planImage(
-  image: WantedImage,
-  decision: PullDecision,
-  node: NodeState,
-  pinning: boolean,
-): PlannedImage {
+function planImage({ image, decision }: PlannedPull, node: NodeState, pinning: boolean): PlannedImage {
   const present = node.byName.get(image.source.name);
   const tags = image.targets.map((target) => decideTag(target, present?.id, node));
   const changed = new Set(tags.filter((tag) => tag.action !== "keep").map((tag) => tag.target.name));
-  if (decision.pull || decision.sameAs !== undefined) changed.add(image.source.name);
+  if (decision.action !== "keep") changed.add(image.source.name);
   const pins = namesOf(image).filter((name) => changed.has(name) || !node.pinned.has(name));
   return { image, decision, tags, pins: image.pin && pinning ? pins : [] };
 }
 
-/** A digest that has several names is pulled under one of them; the others are tags. */
-function pullOnce(wanted: readonly WantedImage[], node: NodeState): PullDecision[] {
-  const nameOf = new Map([...node.byName.keys()].map((name) => [name.slice(name.indexOf("@") + 1), name]));
-  return wanted.map((image) => {
-    const decision = decidePull(image, node);
-    const { digest, name } = image.source;
-    if (!decision.pull || digest === undefined || image.pullPolicy === "Always") return decision;
-    const sameAs = nameOf.getOrInsert(digest, name);
-    return sameAs === name ? decision : { pull: false, sameAs, why: `has the digest of ${sameAs}` };
-  });
-}
-
-function decidePull(image: WantedImage, node: NodeState): PullDecision {
-  const present = node.byName.has(image.source.name);
-  if (!present) return { pull: true, why: "not on this node" };
+function decidePull(image: WantedImage, present: Listing): PullDecision {
+  if (!present.has(image.source.name)) return { action: "pull", why: "not on this node" };
   switch (image.pullPolicy) {
     case "IfNotPresent":
-      return { pull: false, why: image.source.digest === undefined ? "present" : "present, by its digest" };
+      return {
+        action: "keep",
+        why: image.source.digest === undefined ? "present" : "present, by its digest",
+      };
     case "Always":
-      return { pull: true, why: "present, but pullPolicy is Always" };
+      return { action: "pull", why: "present, but pullPolicy is Always" };
     case "implicit-Always":
       return {
-        pull: true,
+        action: "pull",
         why: "present, but :latest is looked up anew (set pullPolicy: IfNotPresent to keep it)",
       };
   }
@@ -159,8 +186,8 @@ export type SizeOf = (image: WantedImage) => number | undefined;
  * has about the size of the last one.
  * @param earlier compressed bytes by source name
  */
-export function probableSizes(earlier: ReadonlyMap<string, number>, node: NodeState): SizeOf {
-  const here = [...node.byName].map(([name, { size }]) => [repositoryOf(name), size] as const);
+export function probableSizes(earlier: ReadonlyMap<string, number>, present: Listing): SizeOf {
+  const here = [...present].map(([name, { size }]) => [repositoryOf(name), size] as const);
   const before = [...earlier].map(([name, size]) => [repositoryOf(name), size] as const);
   const byRepository = new Map([...here, ...before]);
   return ({ source }) => earlier.get(source.name) ?? byRepository.get(`${source.domain}/${source.path}`);
@@ -173,7 +200,7 @@ const repositoryOf = (name: string): string => name.replace(/@.*$|:[^:/@]+$/u, "
  * Longest first, so that the biggest image does not start last and run alone. Unknown ones keep the list's order, before
  * the known: any of them may be the biggest.
  */
-export function longestFirst(images: readonly PlannedImage[], sizeOf: SizeOf): PlannedImage[] {
-  const size = ({ image }: PlannedImage): number => sizeOf(image) ?? Number.POSITIVE_INFINITY;
+export function longestFirst(images: readonly PlannedPull[], sizeOf: SizeOf): PlannedPull[] {
+  const size = ({ image }: PlannedPull): number => sizeOf(image) ?? Number.POSITIVE_INFINITY;
   return images.toSorted((a, b) => (size(a) === size(b) ? 0 : size(b) - size(a)));
 }

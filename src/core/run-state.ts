@@ -1,7 +1,7 @@
 // A run as data: what happens is an event, and every view of it (status.json, table, bars, exit code) is made from
 // the state that the events add up to.
 import { nextStep, type Failure } from "./failure.ts";
-import type { Plan } from "./plan.ts";
+import type { PlannedPull } from "./plan.ts";
 
 export type Step = "import" | "pull" | "tag" | "pin" | "verify";
 
@@ -104,7 +104,7 @@ export type RunEvent =
       readonly why: string;
     }
   | { readonly type: "runtime-ready"; readonly containerd: string; readonly concurrency: number }
-  | { readonly type: "planned"; readonly plan: Plan }
+  | { readonly type: "planned"; readonly pulls: readonly PlannedPull[] }
   | { readonly type: "attempt-started"; readonly image: string; readonly attempt: number }
   | {
       readonly type: "attempt-failed";

@@ -1,4 +1,5 @@
 // The run as lines, for BOSH's logs and pipes: one at each transition, and one every half minute while pulls go on.
+import { countDecisions, type PlannedPull } from "../core/plan.ts";
 import type { ImageState, RunEvent, RunState } from "../core/run-state.ts";
 import { totals } from "../core/run-state.ts";
 import type { Output } from "../edge.ts";
@@ -50,10 +51,8 @@ export function eventLine(event: RunEvent, state: RunState): string | undefined 
       return `waiting: ${event.why}`;
     case "runtime-ready":
       return `containerd ${event.containerd}, ${event.concurrency} images at once`;
-    case "planned": {
-      const pulls = event.plan.images.filter(({ decision }) => decision.pull).length;
-      return `${event.plan.images.length} images: ${pulls} to pull, ${event.plan.images.length - pulls} present`;
-    }
+    case "planned":
+      return decided(event.pulls);
     case "attempt-started":
       return `${event.image.startsWith("/") ? "importing" : "pulling"} ${event.image}${event.attempt === 1 ? "" : ` (attempt ${event.attempt})`}`;
     case "attempt-failed":
@@ -82,6 +81,13 @@ export function eventLine(event: RunEvent, state: RunState): string | undefined 
     case "run-ended":
       return undefined;
   }
+}
+
+/** `5 images: 2 to pull, 1 to name like another, 2 present`. */
+export function decided(pulls: readonly PlannedPull[]): string {
+  const { pull, share, keep } = countDecisions(pulls);
+  const shared = share === 0 ? "" : `${share} to name like another, `;
+  return `${pulls.length} images: ${pull} to pull, ${shared}${keep} present`;
 }
 
 function retryLine(

@@ -2,6 +2,7 @@
 import path from "node:path";
 import { pino, type Level, type Logger } from "pino";
 import type { LogLevel } from "../config/config.ts";
+import type { PlannedPull, PullDecision } from "../core/plan.ts";
 import type { RunEvent, RunState } from "../core/run-state.ts";
 import type { Edge } from "../edge.ts";
 import { build } from "../version.ts";
@@ -88,7 +89,7 @@ function fieldsOf(event: RunEvent): object {
     case "run-started":
       return { images: event.images.length };
     case "planned":
-      return planFields(event.plan);
+      return planFields(event.pulls);
     case "attempt-failed":
     case "image-failed": {
       const { type: _, failure, ...rest } = event;
@@ -109,8 +110,8 @@ function fieldsOf(event: RunEvent): object {
   }
 }
 
-const planFields = ({ images, unpin }: Extract<RunEvent, { type: "planned" }>["plan"]) => ({
-  pull: images.filter(({ decision }) => decision.pull).map(({ image }) => image.source.name),
-  present: images.filter(({ decision }) => !decision.pull).length,
-  unpin,
-});
+function planFields(pulls: readonly PlannedPull[]): object {
+  const named = (action: PullDecision["action"]): string[] =>
+    pulls.filter(({ decision }) => decision.action === action).map(({ image }) => image.source.name);
+  return { pull: named("pull"), share: named("share"), present: named("keep").length };
+}

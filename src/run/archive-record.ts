@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import * as v from "valibot";
 import { writeAtomically } from "../atomic-file.ts";
-import type { NodeState } from "../core/plan.ts";
+import type { Listing } from "../core/plan.ts";
 
 export interface RecordedArchive {
   /** Bytes and modification time of the file that was imported. */
@@ -21,7 +21,7 @@ export interface ArchiveRecord {
     names: readonly string[],
   ) => void;
   /** Writes down what was imported, with the ids that the names have on the node. */
-  readonly confirm: (node: NodeState) => Promise<void>;
+  readonly confirm: (present: Listing) => Promise<void>;
 }
 
 const fileSchema = v.record(
@@ -39,12 +39,12 @@ export function archiveRecord(directory: string): ArchiveRecord {
       return entry === undefined ? undefined : { ...entry, names: new Map(Object.entries(entry.names)) };
     },
     imported: (archive, { size, mtimeMs }, names) => void fresh.set(archive, { size, mtimeMs, names }),
-    confirm: async (node) => {
+    confirm: async (present) => {
       const known = await load(file);
       for (const [archive, { names, ...facts }] of fresh) {
         known[archive] = {
           ...facts,
-          names: Object.fromEntries(names.map((name) => [name, node.byName.get(name)?.id ?? ""])),
+          names: Object.fromEntries(names.map((name) => [name, present.get(name)?.id ?? ""])),
         };
       }
       save(file, known);

@@ -3,7 +3,7 @@
 import { stat } from "node:fs/promises";
 import type { SemVer } from "semver";
 import type { WantedArchive } from "../config/config.ts";
-import { namesOf, type NodeState, type WantedImage } from "../core/plan.ts";
+import { listing, namesOf, type Listing, type WantedImage } from "../core/plan.ts";
 import { parseReference } from "../core/reference.ts";
 import type { Failure } from "../core/failure.ts";
 import { usesTransferService } from "../core/runtime-version.ts";
@@ -12,11 +12,10 @@ import { CommandError } from "../runtime/command.ts";
 import type { ImageRuntime } from "../runtime/image-runtime.ts";
 import type { ArchiveRecord, RecordedArchive } from "./archive-record.ts";
 import { commandFailure, interruption } from "./tool-failure.ts";
-import { lookAtNode, type NodeView } from "./look.ts";
 
 export interface ArchiveOptions {
   readonly archives: readonly WantedArchive[];
-  readonly runtime: Pick<ImageRuntime, "importArchive" | keyof NodeView>;
+  readonly runtime: Pick<ImageRuntime, "importArchive" | "images">;
   readonly record: ArchiveRecord;
   readonly emit: Emit;
   readonly signal: AbortSignal;
@@ -24,8 +23,8 @@ export interface ArchiveOptions {
 }
 
 export interface FromArchives {
-  /** The node after the imports. */
-  readonly node: NodeState;
+  /** After the imports. */
+  readonly present: Listing;
   /** What the archives hold, as images to be pinned and verified like any other. */
   readonly images: readonly WantedImage[];
   /** Names that this run imported. */
@@ -33,7 +32,7 @@ export interface FromArchives {
 }
 
 /** Imports what has to be, one archive after the other: they share the disk. One that fails stops no other. */
-export async function importArchives(options: ArchiveOptions, before: NodeState): Promise<FromArchives> {
+export async function importArchives(options: ArchiveOptions, before: Listing): Promise<FromArchives> {
   const images: WantedImage[] = [];
   const imported = new Set<string>();
   for (const archive of options.archives) {
@@ -42,10 +41,10 @@ export async function importArchives(options: ArchiveOptions, before: NodeState)
     images.push(...outcome.names.flatMap((name) => wanted(name, archive)));
     if (outcome.imported) outcome.names.forEach((name) => imported.add(name));
   }
-  if (imported.size === 0) return { node: before, images, imported };
-  const node = await lookAtNode(options.runtime);
-  await options.record.confirm(node);
-  return { node, images, imported };
+  if (imported.size === 0) return { present: before, images, imported };
+  const present = listing(await options.runtime.images());
+  await options.record.confirm(present);
+  return { present, images, imported };
 }
 
 interface Brought {
@@ -57,13 +56,13 @@ async function bring(
   { runtime, record, emit, signal, containerd }: ArchiveOptions,
   archive: WantedArchive,
   known: RecordedArchive | undefined,
-  node: NodeState,
+  present: Listing,
 ): Promise<Brought> {
   const image = archive.path;
   try {
     signal.throwIfAborted();
     const file = await stat(archive.path);
-    if (known !== undefined && isUnchanged(known, file, node)) {
+    if (known !== undefined && isUnchanged(known, file, present)) {
       emit({ type: "archive-done", image, names: [...known.names.keys()], imported: false });
       return { names: [...known.names.keys()], imported: false };
     }
@@ -79,7 +78,7 @@ async function bring(
   } catch (error) {
     emit({ type: "image-failed", image, step: "import", failure: archiveFailure(error, signal) });
     // What an earlier import brought is still wanted: a missing file must not unpin it.
-    const left = [...(known?.names.keys() ?? [])].filter((name) => node.byName.has(name));
+    const left = [...(known?.names.keys() ?? [])].filter((name) => present.has(name));
     return { names: left, imported: false };
   }
 }
@@ -89,11 +88,11 @@ interface FileFacts {
   readonly mtimeMs: number;
 }
 
-const isUnchanged = (known: RecordedArchive, file: FileFacts, node: NodeState): boolean =>
+const isUnchanged = (known: RecordedArchive, file: FileFacts, present: Listing): boolean =>
   known.size === file.size &&
   known.mtimeMs === file.mtimeMs &&
   known.names.size > 0 &&
-  [...known.names].every(([name, id]) => node.byName.get(name)?.id === id);
+  [...known.names].every(([name, id]) => present.get(name)?.id === id);
 
 function wanted(name: string, { required, pin, timeout }: WantedArchive): WantedImage[] {
   const parsed = parseReference(name);

@@ -3,15 +3,10 @@ import { statfs } from "node:fs/promises";
 import type { Emit } from "../core/run-state.ts";
 import { formatBytes } from "../core/units.ts";
 import { Interruption } from "./interruption.ts";
+import { UNHURRIED } from "./pause.ts";
 
 /** The kubelet's default imageGCHighThresholdPercent: above it, it deletes images that no pod uses and nobody pinned. */
 const KUBELET_LINE = 85;
-
-/**
- * Milliseconds after the first pull began, where the answer refuses none: by then a download waits for the network, and a
- * call of crictl takes the CPU from nobody.
- */
-const UNHURRIED = 1_000;
 
 export interface DiskGuard {
   /** Before a pull. @throws Interruption (disk) below `disk.min_free_percent` */

@@ -1,6 +1,7 @@
 // Keeps finished layers of an image that is not complete yet: containerd throws them away some 0.3 s after an attempt
 // failed. A label on the manifest roots it and, through its references, every layer.
 import type { ContentStore } from "../runtime/image-runtime.ts";
+import { UNHURRIED } from "./pause.ts";
 
 export interface Holds {
   /** Holds a manifest or index for an owner; doing it twice is nothing. */
@@ -22,7 +23,9 @@ export function holds(
 ): Holds {
   /** By owner and digest; the promise is of the call that sets the label, so that a release comes after it. */
   const held = new Map<string, Map<string, Promise<boolean>>>();
-  const left = swept ? Promise.resolve([]) : content.held().catch(() => []);
+  let left: Promise<readonly string[]> | undefined;
+  const lookForLeft = (): Promise<readonly string[]> => (left ??= content.held().catch(() => []));
+  const early = swept ? undefined : setTimeout(lookForLeft, UNHURRIED).unref();
   let releasing = Promise.resolve(0);
 
   const letGo = async (digests: readonly string[]): Promise<number> => {
@@ -58,8 +61,9 @@ export function holds(
     },
     release,
     releaseAll: () => {
+      clearTimeout(early);
       [...held.keys()].forEach(release);
-      return sum(releasing, left.then(letGo));
+      return swept ? releasing : sum(releasing, lookForLeft().then(letGo));
     },
   };
 }

@@ -1,7 +1,14 @@
 // The run itself: wait, look, plan, work, verify. Everything that happens goes out as an event; nothing is returned.
 import type { SemVer } from "semver";
 import type { Config } from "../config/config.ts";
-import { narrow, planImport, probableSizes, type NodeState, type Plan } from "../core/plan.ts";
+import {
+  chosen,
+  countDecisions,
+  planPulls,
+  probableSizes,
+  type Listing,
+  type PlannedPull,
+} from "../core/plan.ts";
 import {
   automaticConcurrency,
   canPin,
@@ -18,11 +25,11 @@ import { holds as holdsFor, type Holds } from "./holds.ts";
 import { lookWhenReady } from "./look.ts";
 import { observer as observerFor, type Observer } from "./observer.ts";
 import { pause } from "./pause.ts";
+import { prepareNames } from "./prepare.ts";
 import { puller } from "./pull.ts";
 import { requireTools, waitUntilReady } from "./ready.ts";
 import { registryHealth } from "./registry-health.ts";
 import type { Stopper } from "./stopper.ts";
-import { commandFailure } from "./tool-failure.ts";
 import { settle } from "./verify.ts";
 import { workOff } from "./work.ts";
 
@@ -53,35 +60,40 @@ export async function importImages(options: RunOptions): Promise<void> {
   const { config, runtime, emit, stop } = options;
   requireTools(config.containerd);
   await pause(config.startJitter * options.random(), stop.signal);
-  const { version, node: before } = await lookWhenReady(runtime, () => ready(options, stop.signal));
+  if (config.images.some(({ credential }) => credential !== undefined)) runtime.prepareLogin();
+  const { version, present: before } = await lookWhenReady(runtime, () => ready(options, stop.signal));
   announce(options, version);
   const archives = { ...archiveOptions(options), containerd: version };
-  const { node, images, imported } = await importArchives(archives, before);
+  const { present, images, imported } = await importArchives(archives, before);
   const [pinning, local] = [canPin(version), usesTransferService(version)];
-  const plan = narrow(planImport(withArchived(config.images, images), node, pinning), options.only);
-  emit({ type: "planned", plan });
-  noteLimit(options, version, plan);
+  const wanted = planPulls(withArchived(config.images, images), present);
+  const pulls = chosen(wanted, options.only);
+  emit({ type: "planned", pulls });
+  noteLimit(options, version, pulls);
 
   const holds = holdsFor(runtime, options);
-  const crew = gather(options, { version, holds, node });
+  const crew = gather(options, { version, holds, present });
+  const naming = prepareNames(options, wanted, present, pinning);
+  const node = naming.then((prepared) => prepared.node);
+  // Whoever waits for it hears of it; nobody may be waiting yet.
+  node.catch(() => {});
   try {
-    // Before the work: a tag gives its target the labels of its source, also a pin that is no longer wanted.
-    for (const name of plan.unpin) if (!stop.signal.aborted) await unpin(options, name);
     const expected = await workOff({
       ...crew,
       imported,
       stop,
+      present,
       node,
       pinning,
       local,
       emit,
       runtime,
-      plan,
+      pulls,
       retry: config.retry,
     });
     stop.throwIfLost();
+    const { untouched } = await naming;
     emit({ type: "verifying" });
-    const untouched = isUntouched(plan) ? node : undefined;
     await Promise.all([crew.disk.review(), settle({ runtime, emit, pinning, local, expected, untouched })]);
   } finally {
     crew.observer.stop();
@@ -120,9 +132,8 @@ function announce(options: RunOptions, version: SemVer): void {
 }
 
 /** The operator can lift what we cannot. */
-function noteLimit({ emit }: RunOptions, version: SemVer, plan: Plan): void {
-  if (!hasNodeWideDownloadLimit(version) || plan.images.filter(({ decision }) => decision.pull).length < 2)
-    return;
+function noteLimit({ emit }: RunOptions, version: SemVer, pulls: readonly PlannedPull[]): void {
+  if (!hasNodeWideDownloadLimit(version) || countDecisions(pulls).pull < 2) return;
   const setting = '[plugins."io.containerd.transfer.v1.local"] max_concurrent_downloads';
   const message = `containerd ${version.version} shares its downloads, 3 by default, among all images of the node; ${setting} in its config.toml raises that`;
   emit({ type: "note", message });
@@ -131,11 +142,11 @@ function noteLimit({ emit }: RunOptions, version: SemVer, plan: Plan): void {
 interface Circumstances {
   readonly version: SemVer;
   readonly holds: Holds;
-  readonly node: NodeState;
+  readonly present: Listing;
 }
 
 /** The parts that pull, wired together. */
-function gather(options: RunOptions, { version, holds, node }: Circumstances) {
+function gather(options: RunOptions, { version, holds, present }: Circumstances) {
   const { config, runtime, emit, stop, now, random } = options;
   const nodeWideLimit = hasNodeWideDownloadLimit(version);
   const observer: Observer = observerFor({
@@ -146,7 +157,7 @@ function gather(options: RunOptions, { version, holds, node }: Circumstances) {
     interval: Math.min(options.lookEvery, config.stallTimeout / 4),
     patience: config.containerd.readyTimeout,
     nodeWideLimit,
-    complete: [...node.byName.values()].map((image) => image.id),
+    complete: [...present.values()].map((image) => image.id),
     now,
   });
   const disk = diskGuard(() => runtime.imageDirectory(), config.minFreePercent, emit);
@@ -172,31 +183,9 @@ function gather(options: RunOptions, { version, holds, node }: Circumstances) {
     random,
   });
   // Order matters only where each image has its own downloads; behind a node-wide limit the list's order is the operator's.
-  const sizeOf = nodeWideLimit ? () => undefined : probableSizes(options.sizes, node);
+  const sizeOf = nodeWideLimit ? () => undefined : probableSizes(options.sizes, present);
   return { observer, disk, pull, sizeOf };
 }
 
 const stillHeld = (count: number): string =>
   `${count} manifests are still held against garbage collection; the next run lets go of them`;
-
-/** A name that stays pinned costs disk, and fails no run: it may be gone since it was looked at, or be done next time. */
-async function unpin({ runtime, emit }: RunOptions, name: string): Promise<void> {
-  try {
-    await runtime.unpin(name);
-    emit({ type: "unpinned", name });
-  } catch (error) {
-    const failure = commandFailure(error);
-    emit({ type: "warning", message: `${name} is not unpinned (${failure.class}: ${failure.message})` });
-  }
-}
-
-/** Nothing was to be done, so the first look at the node is the proof as well. */
-const isUntouched = ({ images, unpin: names }: Plan): boolean =>
-  names.length === 0 &&
-  images.every(
-    ({ decision, tags, pins }) =>
-      !decision.pull &&
-      decision.sameAs === undefined &&
-      pins.length === 0 &&
-      tags.every((tag) => tag.action === "keep"),
-  );

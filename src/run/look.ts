@@ -1,35 +1,34 @@
-// One look at the node: what CRI lists, and the labels of the names, in three calls side by side.
+// Looks at the node: what CRI lists, and the labels of the names.
 import type { SemVer } from "semver";
-import { nodeState, type NodeState } from "../core/plan.ts";
+import { listing, type Listing, type NodeState } from "../core/plan.ts";
 import type { ImageRuntime } from "../runtime/image-runtime.ts";
 
-export type NodeView = Pick<ImageRuntime, "images" | "pinned" | "pinnedByUs">;
+export type LabelView = Pick<ImageRuntime, "pinned" | "pinnedByUs">;
 
-export async function lookAtNode(runtime: NodeView, signal?: AbortSignal): Promise<NodeState> {
-  const [images, pinned, ours] = await Promise.all([
-    runtime.images(signal),
-    runtime.pinned(signal),
-    runtime.pinnedByUs(signal),
-  ]);
-  return nodeState(images, pinned, ours);
+/** The labels, to what CRI has listed. They take two calls, which no pull has to wait for. */
+export async function lookAtLabels(runtime: LabelView, byName: Listing): Promise<NodeState> {
+  const [pinned, ours] = await Promise.all([runtime.pinned(), runtime.pinnedByUs()]);
+  return { byName, pinned: new Set(pinned), ours: new Set(ours) };
 }
 
 export interface FirstLook {
   readonly version: SemVer;
-  readonly node: NodeState;
+  readonly present: Listing;
 }
 
 /**
- * containerd is nearly always up, so the node is looked at while it is asked for its version, and again if that failed.
- * The question for the version comes first: of the four calls those of crictl take longest.
+ * containerd is nearly always up, so it is asked for its images along with its version, and again if that failed.
  * @param ready gives the version once containerd answers. Throws when it does not in its time
  */
-export async function lookWhenReady(runtime: NodeView, ready: () => Promise<SemVer>): Promise<FirstLook> {
+export async function lookWhenReady(
+  runtime: Pick<ImageRuntime, "images">,
+  ready: () => Promise<SemVer>,
+): Promise<FirstLook> {
   const early = new AbortController();
-  const readying = ready();
-  const look = lookAtNode(runtime, early.signal).catch(() => undefined);
+  const looking = runtime.images(early.signal).catch(() => undefined);
   try {
-    return { version: await readying, node: (await look) ?? (await lookAtNode(runtime)) };
+    const version = await ready();
+    return { version, present: listing((await looking) ?? (await runtime.images())) };
   } finally {
     early.abort();
   }

@@ -3,9 +3,9 @@
 import type { Failure, FailureClass } from "../core/failure.ts";
 import {
   longestFirst,
+  type Listing,
   type NodeState,
-  type Plan,
-  type PlannedImage,
+  type PlannedPull,
   type SizeOf,
   type WantedImage,
 } from "../core/plan.ts";
@@ -15,6 +15,7 @@ import type { ImageRuntime } from "../runtime/image-runtime.ts";
 import type { DiskGuard } from "./disk.ts";
 import { FinishFailed, finishImage } from "./finish.ts";
 import type { Observer } from "./observer.ts";
+import { Interruption } from "./interruption.ts";
 import { commandFailure } from "./tool-failure.ts";
 import type { Pull } from "./pull.ts";
 import { slots } from "./slots.ts";
@@ -22,8 +23,10 @@ import type { Stopper } from "./stopper.ts";
 import type { Expected } from "./verify.ts";
 
 export interface WorkOptions {
-  readonly plan: Plan;
-  readonly node: NodeState;
+  readonly pulls: readonly PlannedPull[];
+  readonly present: Listing;
+  /** The node with its labels, which are read while the first pulls are under way. Rejects with an Interruption. */
+  readonly node: Promise<NodeState>;
   readonly pinning: boolean;
   readonly local: boolean;
   readonly runtime: Pick<ImageRuntime, "tag" | "pin">;
@@ -46,7 +49,7 @@ const FRESHNESS_ATTEMPTS = 2;
 /** @returns the images that should now be right, to be verified */
 export async function workOff(options: WorkOptions): Promise<Expected[]> {
   const finishing = slots(FINISHING);
-  const ordered = longestFirst(options.plan.images, options.sizeOf);
+  const ordered = longestFirst(options.pulls, options.sizeOf);
   const obtained = new Map<string, Promise<Obtained | undefined>>();
   // Those that share a digest last: they wait for the one that is pulled.
   const inTurn = ordered.toSorted((a, b) => Number(isShared(a)) - Number(isShared(b)));
@@ -64,16 +67,17 @@ export async function workOff(options: WorkOptions): Promise<Expected[]> {
   return results.flat();
 }
 
-const isShared = ({ decision }: PlannedImage): boolean => decision.sameAs !== undefined;
+const isShared = ({ decision }: PlannedPull): boolean => decision.action === "share";
 
 /** Gives the image the name of one with the same digest; undefined where that is not to be or cannot be done. */
 async function share(
-  { node, runtime, emit }: WorkOptions,
-  { image, decision: { sameAs } }: PlannedImage,
+  { present, runtime, emit }: WorkOptions,
+  { image, decision }: PlannedPull,
   obtained: ReadonlyMap<string, Promise<Obtained | undefined>>,
 ): Promise<Obtained | undefined> {
-  if (sameAs === undefined) return undefined;
-  const id = node.byName.get(sameAs)?.id ?? (await obtained.get(sameAs))?.id;
+  if (decision.action !== "share") return undefined;
+  const { sameAs } = decision;
+  const id = present.get(sameAs)?.id ?? (await obtained.get(sameAs))?.id;
   const name = image.source.name;
   if (id === undefined) return undefined;
   try {
@@ -92,12 +96,9 @@ interface Obtained {
 }
 
 /** The image's id, pulled or not; undefined when it failed. */
-async function obtain(
-  options: WorkOptions,
-  { image, decision }: PlannedImage,
-): Promise<Obtained | undefined> {
-  const present = options.node.byName.get(image.source.name);
-  if (!decision.pull && present !== undefined) {
+async function obtain(options: WorkOptions, { image, decision }: PlannedPull): Promise<Obtained | undefined> {
+  const present = options.present.get(image.source.name);
+  if (decision.action === "keep" && present !== undefined) {
     return { id: present.id, how: options.imported.has(image.source.name) ? "imported" : "present" };
   }
   const optional = image.pullPolicy === "implicit-Always" && present !== undefined;
@@ -129,14 +130,21 @@ function keep({ emit }: WorkOptions, image: WantedImage, id: string, failure: Fa
 
 async function finish(options: WorkOptions, image: WantedImage, { id, how }: Obtained): Promise<Expected[]> {
   try {
-    await finishImage(options, image, id, how === "pulled");
+    await finishImage({ ...options, node: await options.node }, image, id, how === "pulled");
     options.emit({ type: "placed", image: image.source.name });
     return [{ image, id, how }];
   } catch (error) {
-    if (!(error instanceof FinishFailed)) throw error;
-    await fail(options, image, error.step, commandFailure(error.cause));
+    const [step, failure] = finishFailure(error);
+    await fail(options, image, step, failure);
     return [];
   }
+}
+
+function finishFailure(error: unknown): readonly [Step, Failure] {
+  if (error instanceof FinishFailed) return [error.step, commandFailure(error.cause)];
+  // The labels of the node could not be read.
+  if (error instanceof Interruption) return ["pin", { class: error.class, message: error.message }];
+  throw error;
 }
 
 async function fail(

@@ -1,12 +1,15 @@
 import { describe, expect, test } from "vitest";
 import {
   decideTag,
+  listing,
   longestFirst,
   namesOf,
   narrow,
   nodeState,
   planImport,
+  planPulls,
   probableSizes,
+  type Listing,
   type NodeState,
   type Plan,
   type PullPolicy,
@@ -35,27 +38,27 @@ const only = (image: WantedImage, state: NodeState, pinning = true) => {
 
 describe("an image is pulled", () => {
   test("when it is not on the node", () => {
-    expect(only(wanted(A), EMPTY).decision).toEqual({ pull: true, why: "not on this node" });
+    expect(only(wanted(A), EMPTY).decision).toEqual({ action: "pull", why: "not on this node" });
   });
 
   test("also when another tag of it is there", () => {
-    expect(only(wanted(A), node({ id: ["harbor.example.com/a:2"] })).decision.pull).toBe(true);
+    expect(only(wanted(A), node({ id: ["harbor.example.com/a:2"] })).decision.action).toBe("pull");
   });
 
   test.each([
-    ["IfNotPresent", false],
-    ["Always", true],
-    ["implicit-Always", true],
-  ] as const)("under %s when it is present: %s", (pullPolicy, pull) => {
+    ["IfNotPresent", "keep"],
+    ["Always", "pull"],
+    ["implicit-Always", "pull"],
+  ] as const)("under %s when it is present: %s", (pullPolicy, action) => {
     const { decision } = only(wanted(A, { pullPolicy }), node({ id: [A] }));
-    expect(decision.pull).toBe(pull);
+    expect(decision.action).toBe(action);
     expect(decision.why).toContain("present");
   });
 
   test("never again by digest, which cannot change", () => {
     const name = `harbor.example.com/a@${digestOf("a")}`;
     expect(only(wanted(name), node({ id: [name] })).decision).toEqual({
-      pull: false,
+      action: "keep",
       why: "present, by its digest",
     });
   });
@@ -69,19 +72,19 @@ describe("a digest with several names", () => {
 
   test("is pulled once, and then tagged and pinned", () => {
     const [one, other] = decisions(EMPTY);
-    expect(one?.decision.pull).toBe(true);
-    expect(other?.decision).toEqual({ pull: false, sameAs: first, why: `has the digest of ${first}` });
+    expect(one?.decision.action).toBe("pull");
+    expect(other?.decision).toEqual({ action: "share", sameAs: first, why: `has the digest of ${first}` });
     expect(other?.pins).toEqual([second]);
   });
 
   test("is not pulled at all where it is here under another name", () => {
     const here = `c.d/app@${digest}`;
     const planned = decisions(node({ id: [here] }));
-    expect(planned.map(({ decision }) => decision.sameAs)).toEqual([here, here]);
+    expect(planned.map(({ decision }) => decision)).toMatchObject([{ sameAs: here }, { sameAs: here }]);
   });
 
   test("is pulled under each of them that the operator wants to be asked for", () => {
-    expect(decisions(EMPTY, "Always").map(({ decision }) => decision.pull)).toEqual([true, true]);
+    expect(decisions(EMPTY, "Always").map(({ decision }) => decision.action)).toEqual(["pull", "pull"]);
   });
 });
 
@@ -160,14 +163,17 @@ describe("a narrowed plan", () => {
 });
 
 describe("the order of the pulls", () => {
-  const order = (names: readonly string[], sizes: Record<string, number>, state = EMPTY): string[] => {
-    const { images } = planImport(
+  const order = (
+    names: readonly string[],
+    sizes: Record<string, number>,
+    here: Listing = new Map(),
+  ): string[] => {
+    const pulls = planPulls(
       names.map((name) => wanted(name)),
-      EMPTY,
-      true,
+      new Map(),
     );
-    const sizeOf = probableSizes(new Map(Object.entries(sizes)), state);
-    return longestFirst(images, sizeOf).map(({ image }) => image.source.path);
+    const sizeOf = probableSizes(new Map(Object.entries(sizes)), here);
+    return longestFirst(pulls, sizeOf).map(({ image }) => image.source.path);
   };
 
   test("begins with the biggest, after those of unknown size, which keep the list's order", () => {
@@ -177,7 +183,7 @@ describe("the order of the pulls", () => {
   });
 
   test("takes the size of another version, from an earlier run or from the node", () => {
-    const here = nodeState([present("id", ["a.b:5000/here:1"], { size: 50 })], [], []);
+    const here = listing([present("id", ["a.b:5000/here:1"], { size: 50 })]);
     const sizes = { "a.b/big:1": 100, "a.b/small:1": 1 };
     const names = ["a.b/small:2", "a.b:5000/here:2", `a.b/big@${digestOf("a")}`];
     expect(order(names, sizes, here)).toEqual(["big", "here", "small"]);

@@ -44,7 +44,7 @@ describe("the run", () => {
       [started, "waiting-for-lock"],
       [{ type: "waiting", phase: "waiting-for-runtime", why: "down" }, "waiting-for-runtime"],
       [{ type: "runtime-ready", containerd: "1.7.35", concurrency: 4 }, "importing"],
-      [{ type: "planned", plan: { images: [], unpin: [] } }, "importing"],
+      [{ type: "planned", pulls: [] }, "importing"],
       [{ type: "verifying" }, "verifying"],
       [{ type: "run-ended", exitCode: 0 }, "ended"],
     ];

@@ -1,8 +1,9 @@
 import { describe, expect, test, vi } from "vitest";
+import { listing, planPulls } from "../../../src/core/plan.ts";
 import type { RunEvent } from "../../../src/core/run-state.ts";
 import { linesSink } from "../../../src/report/lines.ts";
 import { runLog } from "../../../src/report/run-log.ts";
-import { failure } from "../samples.ts";
+import { digestOf, failure, present, wanted } from "../samples.ts";
 import { after } from "./states.ts";
 
 const A = "a.b/c:1";
@@ -31,6 +32,22 @@ describe("a transition is a line:", () => {
       "a runtime",
       { type: "runtime-ready", containerd: "1.7.35", concurrency: 4 },
       "containerd 1.7.35, 4 images at once",
+    ],
+    [
+      "a plan",
+      { type: "planned", pulls: planPulls([wanted(A), wanted("a.b/d:1")], listing([present("id", [A])])) },
+      "2 images: 1 to pull, 1 present",
+    ],
+    [
+      "a plan with a digest under two names",
+      {
+        type: "planned",
+        pulls: planPulls(
+          ["a.b/c", "x.y/c"].map((name) => wanted(`${name}@${digestOf("a")}`)),
+          new Map(),
+        ),
+      },
+      "2 images: 1 to pull, 1 to name like another, 0 present",
     ],
     ["a pull", { type: "attempt-started", image: A, attempt: 1 }, `pulling ${A}`],
     ["another attempt", { type: "attempt-started", image: A, attempt: 2 }, `pulling ${A} (attempt 2)`],

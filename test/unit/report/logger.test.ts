@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
 import type { LogLevel } from "../../../src/config/config.ts";
-import { planImport, nodeState } from "../../../src/core/plan.ts";
+import { planPulls } from "../../../src/core/plan.ts";
 import type { RunEvent } from "../../../src/core/run-state.ts";
 import type { Edge } from "../../../src/edge.ts";
 import { openRunLog } from "../../../src/report/logger.ts";
@@ -47,7 +47,7 @@ const EVENTS: readonly RunEvent[] = [
   { type: "run-started", images: [{ name: A, names: [A], required: true }] },
   { type: "waiting", phase: "waiting-for-runtime", why: HOSTILE },
   { type: "runtime-ready", containerd: "1.7.35", concurrency: 4 },
-  { type: "planned", plan: planImport([wanted(A)], nodeState([], [], ["x.y/z:1"]), true) },
+  { type: "planned", pulls: planPulls([wanted(A)], new Map()) },
   { type: "attempt-started", image: A, attempt: 1 },
   { type: "progress", image: A, progress: { received: 5, total: 10, layersDone: 0, layers: 2 } },
   { type: "attempt-failed", image: A, attempt: 1, failure: failure("transfer", HOSTILE), retryIn: 0 },
@@ -91,7 +91,7 @@ describe("the log", () => {
       error: HOSTILE,
       retryIn: 0,
     });
-    expect(byEvent.get("planned")).toMatchObject({ pull: [A], present: 0, unpin: ["x.y/z:1"] });
+    expect(byEvent.get("planned")).toMatchObject({ pull: [A], share: [], present: 0 });
     expect(byEvent.get("progress")).toMatchObject({ level: "debug", image: A, received: 5, total: 10 });
     expect(byEvent.get("image-done")).toMatchObject({
       phase: "pulled",

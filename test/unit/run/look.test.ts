@@ -1,10 +1,19 @@
 import { parse } from "semver";
 import { expect, test } from "vitest";
-import { lookWhenReady } from "../../../src/run/look.ts";
+import { lookAtLabels, lookWhenReady } from "../../../src/run/look.ts";
+import { listing, nodeState } from "../../../src/core/plan.ts";
 import { present } from "../samples.ts";
 
 const VERSION = parse("1.7.35")!;
-const A = "a.b/app:1";
+const [A, B] = ["a.b/app:1", "a.b/app:2"];
+const image = (names: readonly string[]) => present("id", names);
+
+test("a look at the labels tells which names carry which", async () => {
+  const labels = { pinned: async () => [A, B], pinnedByUs: async () => [B] };
+  expect(await lookAtLabels(labels, listing([image([A, B])]))).toEqual(
+    nodeState([image([A, B])], [A, B], [B]),
+  );
+});
 
 /** A node whose first looks fail, as long as containerd does not answer. */
 function node(failures: number) {
@@ -14,28 +23,26 @@ function node(failures: number) {
     images: async () => {
       calls.push("images");
       if (calls.filter((call) => call === "images").length <= failures) throw new Error("no socket");
-      return [present("id", [A])];
+      return [image([A])];
     },
-    pinned: async () => [A],
-    pinnedByUs: async () => [],
   };
 }
 
-test("the node is looked at while containerd is asked for its version", async () => {
+test("containerd is asked for its images while containerd is asked for its version", async () => {
   const runtime = node(0);
   const asked = Promise.withResolvers<typeof VERSION>();
   const looking = lookWhenReady(runtime, () => asked.promise);
   expect(runtime.calls).toEqual(["images"]);
   asked.resolve(VERSION);
-  const { version, node: found } = await looking;
-  expect([version, found.byName.get(A)?.id, [...found.pinned]]).toEqual([VERSION, "id", [A]]);
+  const { version, present: found } = await looking;
+  expect([version, found.get(A)?.id]).toEqual([VERSION, "id"]);
   expect(runtime.calls).toEqual(["images"]);
 });
 
-test("the node is looked at again where containerd was not there yet", async () => {
+test("it is asked again where containerd was not there yet", async () => {
   const runtime = node(1);
-  const { node: found } = await lookWhenReady(runtime, async () => VERSION);
-  expect(found.byName.has(A)).toBe(true);
+  const { present: found } = await lookWhenReady(runtime, async () => VERSION);
+  expect(found.has(A)).toBe(true);
   expect(runtime.calls).toEqual(["images", "images"]);
 });
 

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { nodeState, type PresentImage } from "../../../src/core/plan.ts";
 import type { RunEvent } from "../../../src/core/run-state.ts";
-import { lookAtNode } from "../../../src/run/look.ts";
 import { settle, type Expected, type SettleOptions } from "../../../src/run/verify.ts";
 import { digestOf, present, reference, wanted } from "../samples.ts";
 
@@ -106,7 +105,7 @@ describe("an image is verified", () => {
 
   test("without another look, when nothing was done", async () => {
     const runtime = node([present(ID, [A, X], { pinned: true })], [A, X]);
-    const untouched = await lookAtNode(runtime);
+    const untouched = nodeState(await runtime.images(), await runtime.pinned(), []);
     expect(await settled(runtime, { untouched })).toMatchObject([{ type: "image-done" }]);
     expect(runtime.looks()).toBe(1);
   });
@@ -191,9 +190,4 @@ describe("an image that is not right", () => {
     },
     PATIENCE,
   );
-});
-
-test("a look at the node joins what CRI lists with the labels of names", async () => {
-  const image = present(ID, [A, X]);
-  expect(await lookAtNode(node([image], [X]))).toEqual(nodeState([{ ...image, pinned: true }], [X], [X]));
 });

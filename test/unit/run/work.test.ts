@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { nodeState, planImport } from "../../../src/core/plan.ts";
+import { listing, nodeState, planPulls, type NodeState } from "../../../src/core/plan.ts";
+import { Interruption } from "../../../src/run/interruption.ts";
 import type { Pulled } from "../../../src/run/pull.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 import { workOff } from "../../../src/run/work.ts";
@@ -9,20 +10,25 @@ const DIGEST = digestOf("a");
 const FIRST = `a.b/app@${DIGEST}`;
 const SECOND = `mirror.b/app@${DIGEST}`;
 
+const EMPTY = Promise.resolve(nodeState([], [], []));
+
 interface Setting {
   /** Names on the node. */
   readonly here?: readonly string[];
   readonly pulls?: Readonly<Record<string, Pulled>>;
   readonly tag?: () => Promise<void>;
+  readonly node?: Promise<NodeState>;
 }
 
 /** The calls that bring both names, in order, and what should be verified in the end. */
-async function worked({ here = [], pulls = {}, tag = async () => {} }: Setting) {
+async function worked({ here = [], pulls = {}, tag = async () => {}, node = EMPTY }: Setting) {
   const calls: string[] = [];
-  const node = nodeState(here.length === 0 ? [] : [present("id", here)], [], []);
+  const failed: string[] = [];
+  const images = here.length === 0 ? [] : [present("id", here)];
   using stop = stopper(new AbortController().signal, 60_000);
   const expected = await workOff({
-    plan: planImport([wanted(FIRST), wanted(SECOND)], node, false),
+    pulls: planPulls([wanted(FIRST), wanted(SECOND)], listing(images)),
+    present: listing(images),
     node,
     pinning: false,
     local: false,
@@ -43,9 +49,10 @@ async function worked({ here = [], pulls = {}, tag = async () => {} }: Setting) 
     stop,
     imported: new Set(),
     sizeOf: () => undefined,
-    emit: () => {},
+    emit: (event) =>
+      void (event.type === "image-failed" && failed.push(`${event.image} ${event.failure.class}`)),
   });
-  return { calls, expected: expected.map(({ image }) => image.source.name) };
+  return { calls, failed, expected: expected.map(({ image }) => image.source.name) };
 }
 
 test("a digest with two names is pulled once, and tagged when it is here", async () => {
@@ -66,4 +73,15 @@ test.each([
   const { calls, expected } = await worked(setting);
   expect(calls.at(-1)).toBe(`pull ${SECOND}`);
   expect(expected).toContain(SECOND);
+});
+
+test("pulls wait for no labels, and an image whose labels cannot be read has failed", async () => {
+  const labels = Promise.withResolvers<NodeState>();
+  const working = worked({ node: labels.promise });
+  await new Promise((resolve) => void setImmediate(resolve));
+  labels.reject(new Interruption({ class: "runtime", message: "containerd is gone" }));
+  const { calls, failed, expected } = await working;
+  expect(calls[0]).toBe(`pull ${FIRST}`);
+  expect(failed).toEqual([`${FIRST} runtime`, `${SECOND} runtime`]);
+  expect(expected).toEqual([]);
 });
