@@ -134,12 +134,14 @@ function looker(options: ObserverOptions, complete: ReadonlySet<string>): (due: 
     const seen = new Map<string, Layer[]>();
     for (const attempt of due) {
       const manifests = manifestsFor(attempt.image, blobs, complete);
-      await Promise.all(manifests.map(({ digest }) => options.holds.hold(ownerOf(attempt.image), digest)));
       for (const manifest of manifests) {
         const found = await readLayers(manifest);
         if (found !== undefined) seen.set(manifest.digest, found);
       }
       const layers = manifests.flatMap(({ digest }) => seen.get(digest) ?? []);
+      // With all of them here only unpacking is left, which a label would keep waiting: it is a write that is synced.
+      if (layers.some(({ digest }) => !sample.finished.has(digest)))
+        await Promise.all(manifests.map(({ digest }) => options.holds.hold(ownerOf(attempt.image), digest)));
       judge(options, attempt, layers.length === 0 ? undefined : layers, moved, sample);
     }
     layerCache = seen;
