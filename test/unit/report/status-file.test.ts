@@ -15,11 +15,11 @@ const read = (where: string): Record<string, unknown> =>
   JSON.parse(readFileSync(path.join(where, "status.json"), "utf8")) as Record<string, unknown>;
 
 describe("the file", () => {
-  test("is written when it is told to, in a directory that is made for it", () => {
+  test("is written when it is closed, in a directory that is made for it", () => {
     const where = directory();
     using file = statusFile(where, neverFails);
     file.update(ended([image("a.b/c:1")]));
-    file.flush();
+    file[Symbol.dispose]();
     expect(read(where)).toMatchObject({ schema: 1, phase: "ended", images: [{ name: "a.b/c:1" }] });
     expect(statSync(path.join(where, "status.json")).mode & 0o777).toBe(0o640);
   });
@@ -47,10 +47,10 @@ describe("the file", () => {
     const where = directory();
     using file = statusFile(where, neverFails);
     file.update(ended([], { exitCode: 1 }));
-    file.flush();
+    file[Symbol.dispose]();
     const before = statSync(path.join(where, "status.json"));
     file.update(ended([], { exitCode: 0 }));
-    file.flush();
+    file[Symbol.dispose]();
     expect(statSync(path.join(where, "status.json")).ino).not.toBe(before.ino);
     expect(readdirSync(where)).toEqual(["status.json"]);
   });
@@ -61,7 +61,7 @@ describe("the file", () => {
     using file = statusFile(path.join(where, "below"), (why) => void problems.push(why));
     for (const exitCode of [0, 1]) {
       file.update(ended([], { exitCode }));
-      file.flush();
+      file[Symbol.dispose]();
     }
     expect(problems).toEqual([expect.stringMatching(/^status\.json cannot be written: ENOTDIR/u)]);
   });
@@ -72,7 +72,7 @@ describe("what an earlier run left", () => {
     const where = directory();
     using file = statusFile(where, neverFails);
     file.update(ended([image("a.b/c:1", { size: 5 }), image("a.b/d:1")]));
-    file.flush();
+    file[Symbol.dispose]();
     const earlier = await readStatus(where);
     expect(earlier?.sizes).toEqual(new Map([["a.b/c:1", 5]]));
     expect(earlier?.holder).toBe("run id-1, pid 77, since 2025-01-02T03:04:05.000Z");
