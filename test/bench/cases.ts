@@ -48,6 +48,22 @@ function tiny(count: number, name: string): BenchImage[] {
   return images(count, name, (index) => bigLayers(1, 8_000, `${name}.${index}`));
 }
 
+/** With containerd's defaults, and with its limit lifted where that is one of the node. */
+function cold(name: string, what: string, layerMB: number): BenchCase[] {
+  const usual: BenchCase = {
+    name,
+    shows: `${what}4 images of 6 layers of ${layerMB} MB, 10 MB/s for each connection`,
+    images: images(4, name, (index) => bigLayers(6, layerMB * MB, `${name}.${index}`)),
+    perConnection: 10 * MB,
+  };
+  const lifted = {
+    name: `${name}-lifted`,
+    shows: "the same, with max_concurrent_downloads = 12 where that is a limit of the node",
+    nodeDownloads: 12,
+  };
+  return [usual, { ...usual, ...lifted }];
+}
+
 // containerd resumes a transfer by itself until three resumptions in a row bring nothing: only then does a pull fail.
 function brokenOnce(layer: LayerSpec, after: number): Rule[] {
   const { digest } = makeLayer(layer);
@@ -58,25 +74,8 @@ function brokenOnce(layer: LayerSpec, after: number): Rule[] {
 }
 
 export const cases: readonly BenchCase[] = [
-  {
-    name: "cold-4",
-    shows: "4 images of 6 layers of 10 MB, 10 MB/s for each connection",
-    images: images(4, "cold", (index) => bigLayers(6, 10 * MB, `cold.${index}`)),
-    perConnection: 10 * MB,
-  },
-  {
-    name: "cold-4-lifted",
-    shows: "the same, with max_concurrent_downloads = 12 where that is a limit of the node",
-    images: images(4, "lifted", (index) => bigLayers(6, 10 * MB, `lifted.${index}`)),
-    perConnection: 10 * MB,
-    nodeDownloads: 12,
-  },
-  {
-    name: "cold-4-slow",
-    shows: "4 images of 6 layers of 20 MB, 5 MB/s for each connection",
-    images: images(4, "slow", (index) => bigLayers(6, 20 * MB, `slow.${index}`)),
-    perConnection: 5 * MB,
-  },
+  ...cold("cold-4", "", 10),
+  ...cold("cold-4-large", "an application's usual size: ", 40),
   {
     name: "big-last",
     shows: "12 images of 2 MB, then one of 3 layers of 25 MB, 10 MB/s for each connection",
