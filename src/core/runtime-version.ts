@@ -25,13 +25,13 @@ export const usesTransferService = (containerd: SemVer): boolean => gte(containe
 export const takesCredentialsFromEnvironment = (crictl: SemVer | undefined): boolean =>
   crictl === undefined || gte(crictl, "1.24.0");
 
-/** Bounds of automatic concurrency where each image has its own downloads. */
+/**
+ * Bounds of automatic concurrency. Behind a node-wide limit the fewest do: one more than its three downloads, for
+ * resolving and unpacking beside them, and enough to use a limit that the operator has lifted.
+ */
 const FEWEST = 4;
 const MOST = 8;
-/** Behind a node-wide limit more images gain nothing but overlap of resolving and unpacking with downloading. */
-const NODE_WIDE = 3;
 
 /** Images at once when the operator leaves it to us. */
-export function automaticConcurrency(containerd: SemVer, cpus: number): number {
-  return hasNodeWideDownloadLimit(containerd) ? NODE_WIDE : Math.min(MOST, Math.max(FEWEST, 2 * cpus));
-}
+export const automaticConcurrency = (containerd: SemVer, cpus: number): number =>
+  hasNodeWideDownloadLimit(containerd) ? FEWEST : Math.min(MOST, Math.max(FEWEST, 2 * cpus));

@@ -27,6 +27,7 @@ export function holds(
   const lookForLeft = (): Promise<readonly string[]> => (left ??= content.held().catch(() => []));
   const early = swept ? undefined : setTimeout(lookForLeft, UNHURRIED).unref();
   let releasing = Promise.resolve(0);
+  let leaving: Promise<number> | undefined;
 
   const letGo = async (digests: readonly string[]): Promise<number> => {
     const results = await Promise.allSettled(digests.map((digest) => content.release(digest)));
@@ -63,7 +64,8 @@ export function holds(
     releaseAll: () => {
       clearTimeout(early);
       [...held.keys()].forEach(release);
-      return swept ? releasing : sum(releasing, lookForLeft().then(letGo));
+      leaving ??= swept ? Promise.resolve(0) : lookForLeft().then(letGo);
+      return sum(releasing, leaving);
     },
   };
 }

@@ -94,7 +94,11 @@ export async function importImages(options: RunOptions): Promise<void> {
     stop.throwIfLost();
     const { untouched } = await naming;
     emit({ type: "verifying" });
-    await Promise.all([crew.disk.review(), settle({ runtime, emit, pinning, local, expected, untouched })]);
+    await Promise.all([
+      crew.disk.review(),
+      holds.releaseAll(),
+      settle({ runtime, emit, pinning, local, expected, untouched }),
+    ]);
   } finally {
     crew.observer.stop();
     const left = await holds.releaseAll();

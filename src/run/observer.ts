@@ -38,8 +38,10 @@ export interface ObserverOptions {
 export interface Observer {
   /** Watches one attempt, and aborts it when it stalls. @returns how to stop watching */
   readonly watch: (image: WantedImage, abort: AbortController) => () => void;
-  /** The image needs no further attempt: what was held for it is released. @param id when it was pulled */
-  readonly done: (image: WantedImage, id?: string) => void;
+  /** The image is complete: its manifests are no longer what is being pulled. */
+  readonly pulled: (id: string) => void;
+  /** Nothing is left to do for the image: what was held for it is released. */
+  readonly done: (image: WantedImage) => void;
   /** Compressed bytes of the image, once its manifest was seen. */
   readonly sizeOf: (image: WantedImage) => number | undefined;
   readonly stop: () => void;
@@ -66,7 +68,7 @@ export function observer(options: ObserverOptions): Observer {
   const attempts = new Set<Attempt>();
   const complete = new Set(options.complete);
   const unfinished = new Map<string, Set<string>>();
-  const look = looker(options, complete);
+  const look = looker(options, complete, (attempt) => attempts.has(attempt));
   const stopped = new AbortController();
   let loop: Promise<void> | undefined;
 
@@ -87,8 +89,8 @@ export function observer(options: ObserverOptions): Observer {
       loop ??= keepLooking();
       return () => attempts.delete(attempt);
     },
-    done: (image, id) => {
-      if (id !== undefined) complete.add(id);
+    pulled: (id) => void complete.add(id),
+    done: (image) => {
       const others = unfinished.get(ownerOf(image));
       others?.delete(image.source.name);
       if (others?.size === 0) options.holds.release(ownerOf(image));
@@ -110,8 +112,15 @@ function nextLook(attempts: ReadonlySet<Attempt>, options: ObserverOptions): num
   return Math.min(attempts.size === 0 ? first : options.interval, ...fresh);
 }
 
-/** One look at all attempts that are due. */
-function looker(options: ObserverOptions, complete: ReadonlySet<string>): (due: Attempt[]) => Promise<void> {
+/**
+ * One look at all attempts that are due.
+ * @param goesOn whether an attempt is still being watched: nothing is held for one that ended meanwhile
+ */
+function looker(
+  options: ObserverOptions,
+  complete: ReadonlySet<string>,
+  goesOn: (attempt: Attempt) => boolean,
+): (due: Attempt[]) => Promise<void> {
   /** By manifest, of the images that were in work at the last look. */
   let layerCache = new Map<string, Layer[]>();
   let last: Sample | undefined;
@@ -140,7 +149,7 @@ function looker(options: ObserverOptions, complete: ReadonlySet<string>): (due: 
       }
       const layers = manifests.flatMap(({ digest }) => seen.get(digest) ?? []);
       // With all of them here only unpacking is left, which a label would keep waiting: it is a write that is synced.
-      if (layers.some(({ digest }) => !sample.finished.has(digest)))
+      if (goesOn(attempt) && layers.some(({ digest }) => !sample.finished.has(digest)))
         await Promise.all(manifests.map(({ digest }) => options.holds.hold(ownerOf(attempt.image), digest)));
       judge(options, attempt, layers.length === 0 ? undefined : layers, moved, sample);
     }

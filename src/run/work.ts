@@ -32,7 +32,7 @@ export interface WorkOptions {
   readonly runtime: Pick<ImageRuntime, "tag" | "pin">;
   readonly pull: Pull;
   readonly retry: RetryPolicy;
-  readonly observer: Pick<Observer, "done">;
+  readonly observer: Pick<Observer, "pulled" | "done">;
   readonly disk: Pick<DiskGuard, "describe">;
   readonly stop: Stopper;
   /** Names that came from archives in this run. */
@@ -60,8 +60,11 @@ export async function workOff(options: WorkOptions): Promise<Expected[]> {
       );
       obtained.set(planned.image.source.name, obtaining);
       const outcome = await obtaining;
-      if (outcome === undefined) return [];
-      return finishing(() => finish(options, planned.image, outcome));
+      const expected =
+        outcome === undefined ? [] : await finishing(() => finish(options, planned.image, outcome));
+      // Last, because it is one more call of a tool, and nobody waits for it.
+      options.observer.done(planned.image);
+      return expected;
     }),
   );
   return results.flat();
@@ -104,8 +107,10 @@ async function obtain(options: WorkOptions, { image, decision }: PlannedPull): P
   const optional = image.pullPolicy === "implicit-Always" && present !== undefined;
   const { attempts } = options.retry;
   const pulled = await options.pull(image, optional ? Math.min(attempts, FRESHNESS_ATTEMPTS) : attempts);
-  options.observer.done(image, pulled.ok ? pulled.id : undefined);
-  if (pulled.ok) return { id: pulled.id, how: "pulled" };
+  if (pulled.ok) {
+    options.observer.pulled(pulled.id);
+    return { id: pulled.id, how: "pulled" };
+  }
   if (optional && UNREACHABLE.has(pulled.failure.class))
     return keep(options, image, present.id, pulled.failure);
   await fail(options, image, "pull", pulled.failure);

@@ -65,8 +65,8 @@ test.each([
   ["1.7.35", 2, 4],
   ["1.7.35", 3, 6],
   ["1.7.35", 64, 8],
-  ["2.4.2", 1, 3],
-  ["2.4.2", 64, 3],
+  ["2.4.2", 1, 4],
+  ["2.4.2", 64, 4],
 ])("containerd %s on %d CPUs pulls %d images at once", (text, cpus, expected) => {
   expect(automaticConcurrency(version(text), cpus)).toBe(expected);
 });

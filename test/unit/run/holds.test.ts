@@ -71,6 +71,15 @@ describe("what is held", () => {
     expect(content.labels).toEqual(new Set());
   });
 
+  test("is released at the end also when it came to be held while all was being released", async () => {
+    const content = store(["m0"]);
+    const held = holds(content, { swept: false });
+    await held.releaseAll();
+    await held.hold("app", "m1");
+    await held.releaseAll();
+    expect(content.calls).toEqual(["release m0", "hold m1", "release m1"]);
+  });
+
   test("can be held again after a release", async () => {
     const content = store();
     const held = holds(content, { swept: false });

@@ -44,7 +44,7 @@ async function worked({ here = [], pulls = {}, tag = async () => {}, node = EMPT
       return pulls[source.name] ?? { ok: true, id: "id" };
     },
     retry: { attempts: 1, minDelay: 1, maxDelay: 1 },
-    observer: { done: () => {} },
+    observer: { pulled: () => {}, done: () => {} },
     disk: { describe: async () => "" },
     stop,
     imported: new Set(),
