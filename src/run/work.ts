@@ -74,7 +74,7 @@ const isShared = ({ decision }: PlannedPull): boolean => decision.action === "sh
 
 /** Gives the image the name of one with the same digest; undefined where that is not to be or cannot be done. */
 async function share(
-  { present, runtime, emit }: WorkOptions,
+  { present, node, runtime, emit }: WorkOptions,
   { image, decision }: PlannedPull,
   obtained: ReadonlyMap<string, Promise<Obtained | undefined>>,
 ): Promise<Obtained | undefined> {
@@ -84,9 +84,11 @@ async function share(
   const name = image.source.name;
   if (id === undefined) return undefined;
   try {
+    // By then nothing carries a pin any more that is not wanted, and that a tag would hand on.
+    await node;
     await runtime.tag(sameAs, [name], { local: false });
   } catch {
-    // Whatever is wrong with the other name, a pull does not need it.
+    // Whatever is wrong with the other name or the labels, a pull does not need them.
     return undefined;
   }
   emit({ type: "tagged", image: name, target: name, moved: false });

@@ -75,6 +75,21 @@ test.each([
   expect(expected).toContain(SECOND);
 });
 
+test("a digest that is here is named only when it is known which pins to take back", async () => {
+  const labels = Promise.withResolvers<NodeState>();
+  const calls: string[] = [];
+  const working = worked({
+    here: [`c.d/app@${DIGEST}`],
+    node: labels.promise,
+    tag: async () => void calls.push("tag"),
+  });
+  await new Promise((resolve) => void setImmediate(resolve));
+  expect(calls).toEqual([]);
+  labels.resolve(nodeState([], [], []));
+  await working;
+  expect(calls).toEqual(["tag", "tag"]);
+});
+
 test("pulls wait for no labels, and an image whose labels cannot be read has failed", async () => {
   const labels = Promise.withResolvers<NodeState>();
   const working = worked({ node: labels.promise });
