@@ -9,8 +9,8 @@ import { downloads } from "./downloads.ts";
 
 /** At most one write in this many milliseconds: a thousand images change state several thousand times. */
 const PACE = 200;
-/** And so many times what the last write took, because those of a thousand images are long: 2 % of the time at most. */
-const REST = 50;
+/** And so many times what it took to make the last text, which is long with a thousand images: 5 % of the time at most. */
+const REST = 20;
 
 /** What an earlier run left, as far as it can be read. */
 export interface EarlierStatus {
@@ -73,14 +73,16 @@ export function statusFile(directory: string, onProblem: (why: string) => void):
     timer = undefined;
     if (pending === undefined || broken) return;
     const began = performance.now();
+    const text = `${JSON.stringify(toJson(pending), null, 1)}\n`;
+    // Without the writing: a disk that is slow for once is no reason to fall silent.
+    pace = Math.max(PACE, REST * (performance.now() - began));
+    pending = undefined;
     try {
-      writeAtomically(path.join(directory, "status.json"), `${JSON.stringify(toJson(pending), null, 1)}\n`);
+      writeAtomically(path.join(directory, "status.json"), text);
     } catch (error) {
       broken = true;
       onProblem(`status.json cannot be written: ${error instanceof Error ? error.message : String(error)}`);
     }
-    pending = undefined;
-    pace = Math.max(PACE, REST * (performance.now() - began));
   };
   return {
     update: (state) => {
