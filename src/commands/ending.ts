@@ -1,10 +1,10 @@
 // How a run ended, as an exit code and the sentence that goes with it.
-import { essence } from "../core/failure.ts";
 import { redactor } from "../core/redact.ts";
 import { isComplete, type Emit, type RunState } from "../core/run-state.ts";
 import type { Config } from "../config/config.ts";
 import { EXIT, ExitError, signalExit } from "../exit.ts";
 import { Interruption } from "../run/interruption.ts";
+import { runtimeUnusable } from "../run/tool-failure.ts";
 import { CommandError } from "../runtime/command.ts";
 
 export interface Ending {
@@ -36,13 +36,8 @@ export function endingBy(error: unknown, { config, signal, emit }: Interrupted):
       stopped: `${error.message}: raise deadline, or see in import-images.log what was waited for`,
     };
   }
-  if (error instanceof ExitError) return { exitCode: error.exitCode, stopped: error.message };
-  if (error instanceof CommandError) {
-    return {
-      exitCode: EXIT.runtimeNotReady,
-      stopped: `container runtime not usable: ${essence(error.message)}`,
-    };
-  }
+  const told = error instanceof CommandError ? runtimeUnusable(error) : error;
+  if (told instanceof ExitError) return { exitCode: told.exitCode, stopped: told.message };
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   emit({ type: "internal-error", stack: redactor(config.credentials)(stack) });
   return {

@@ -1,6 +1,5 @@
 // What comes before the first tag, and for which no pull has to wait: the labels, the rest of the plan, the unpinning.
 import { setImmediate } from "node:timers/promises";
-import { essence } from "../core/failure.ts";
 import {
   narrow,
   planNames,
@@ -10,12 +9,11 @@ import {
   type PlannedPull,
 } from "../core/plan.ts";
 import type { Emit } from "../core/run-state.ts";
-import { EXIT, ExitError } from "../exit.ts";
 import { CommandError } from "../runtime/command.ts";
 import type { ImageRuntime } from "../runtime/image-runtime.ts";
 import { lookAtLabels, type LabelView } from "./look.ts";
 import type { Stopper } from "./stopper.ts";
-import { commandFailure } from "./tool-failure.ts";
+import { commandFailure, runtimeUnusable } from "./tool-failure.ts";
 
 export interface PrepareOptions {
   readonly runtime: LabelView & Pick<ImageRuntime, "unpin">;
@@ -44,18 +42,14 @@ export async function prepareNames(
   const { runtime, stop, only } = options;
   // By then the first pulls have been started, and wait for the network.
   await setImmediate();
-  const lost = (error: unknown): never => stop.runtimeLost(unusable(error));
+  const lost = (error: unknown): never =>
+    stop.runtimeLost(error instanceof CommandError ? runtimeUnusable(error) : error);
   const node = await lookAtLabels(runtime, present).catch(lost);
   const plan = narrow(planNames(wanted, node, pinning), only);
   // A tag gives its target the labels of its source, also a pin that is no longer wanted.
   for (const name of plan.unpin) if (!stop.signal.aborted) await unpin(options, name);
   return { node, untouched: isUntouched(plan) ? node : undefined };
 }
-
-const unusable = (error: unknown): unknown =>
-  error instanceof CommandError
-    ? new ExitError(EXIT.runtimeNotReady, `container runtime not usable: ${essence(error.message)}`)
-    : error;
 
 /** A name that stays pinned costs disk, and fails no run: it may be gone since it was looked at, or be done next time. */
 async function unpin({ runtime, emit }: PrepareOptions, name: string): Promise<void> {

@@ -1,5 +1,6 @@
 // From whatever a tool's call threw to a failure with a class.
 import { classify, essence, type Failure } from "../core/failure.ts";
+import { EXIT, ExitError } from "../exit.ts";
 import { CommandError } from "../runtime/command.ts";
 import { CredentialRefused } from "../runtime/crictl.ts";
 import { Interruption } from "./interruption.ts";
@@ -17,6 +18,10 @@ export function commandFailure(error: unknown): Failure {
   if (!(error instanceof CommandError)) throw error;
   return { class: error.timedOut ? "timeout" : classify(error.message), message: essence(error.message) };
 }
+
+/** A tool failed at something that no single image can be blamed for. */
+export const runtimeUnusable = (error: CommandError): ExitError =>
+  new ExitError(EXIT.runtimeNotReady, `container runtime not usable: ${essence(error.message)}`);
 
 /** Why it was ended by us; undefined when it was not. */
 export function interruption(error: unknown, signal: AbortSignal): Failure | undefined {
