@@ -7,7 +7,8 @@ import { EXIT, ExitError } from "../exit.ts";
 import { barLines } from "../report/bars.ts";
 import { namesTable, type NameRow } from "../report/names-table.ts";
 import { readStatus, type EarlierStatus } from "../report/status-file.ts";
-import { viewFromJson } from "../report/status-view.ts";
+import { failedFromJson, viewFromJson } from "../report/status-view.ts";
+import { failureLines } from "../report/summary.ts";
 import { noRates } from "../report/transfer-rate.ts";
 import { look } from "./look.ts";
 import type { RunArguments } from "./run.ts";
@@ -55,13 +56,18 @@ const text = (
   earlier: EarlierStatus | undefined,
   rows: readonly Row[],
   columns: number | undefined,
-): string =>
-  [
-    lastRun(earlier),
-    ...(isGoingOn(earlier) ? bars(earlier.status, columns) : []),
-    "",
-    ...namesTable(rows),
-  ].join("\n");
+): string => [lastRun(earlier), ...detailsOf(earlier, columns), "", ...namesTable(rows)].join("\n");
+
+function detailsOf(earlier: EarlierStatus | undefined, columns: number | undefined): string[] {
+  if (earlier === undefined) return [];
+  return isGoingOn(earlier) ? bars(earlier.status, columns) : failures(earlier.status);
+}
+
+/** As the run itself told them: whoever comes later has only this. */
+function failures(status: unknown): string[] {
+  const lines = failureLines(failedFromJson(status));
+  return lines.length === 0 ? [] : ["", ...lines.slice(0, -1)];
+}
 
 /** As wide as `table` is where there is no terminal. */
 const WIDTH = 100;
@@ -75,8 +81,8 @@ function bars(status: unknown, columns = WIDTH): string[] {
   return barLines(view, { columns, rows: MOST_BARS, now: Date.now(), rates: noRates });
 }
 
-const isGoingOn = (earlier: EarlierStatus | undefined): earlier is EarlierStatus =>
-  earlier !== undefined && earlier.status.phase !== "ended" && existsSync(`/proc/${earlier.status.pid}`);
+const isGoingOn = ({ status }: EarlierStatus): boolean =>
+  status.phase !== "ended" && existsSync(`/proc/${status.pid}`);
 
 function lastRun(earlier: EarlierStatus | undefined): string {
   if (earlier === undefined) return "no run has left its state here yet";

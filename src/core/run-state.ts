@@ -3,7 +3,8 @@
 import { nextStep, type Failure } from "./failure.ts";
 import type { PlannedPull } from "./plan.ts";
 
-export type Step = "import" | "pull" | "tag" | "pin" | "verify";
+export const STEPS = ["import", "pull", "tag", "pin", "verify"] as const;
+export type Step = (typeof STEPS)[number];
 
 export const PHASES = [
   /** Not begun. */

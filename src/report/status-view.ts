@@ -1,8 +1,9 @@
-// status.json as the view of a run that the bars show.
+// status.json read back: the view of a run that the bars show, and what failed in it.
 import * as v from "valibot";
 import { FAILURE_CLASSES } from "../core/failure.ts";
-import { PHASES } from "../core/run-state.ts";
+import { PHASES, STEPS } from "../core/run-state.ts";
 import type { View } from "./bars.ts";
+import type { FailedImage } from "./summary.ts";
 
 const time = v.pipe(
   v.string(),
@@ -39,4 +40,29 @@ const viewSchema = v.object({
 export function viewFromJson(status: unknown): View | undefined {
   const read = v.safeParse(viewSchema, status);
   return read.success ? read.output : undefined;
+}
+
+const failuresSchema = v.object({
+  images: v.array(
+    v.object({
+      name: v.string(),
+      required: v.boolean(),
+      phase: v.picklist(PHASES),
+      attempts: count,
+      failure: v.exactOptional(
+        v.object({
+          class: v.picklist(FAILURE_CLASSES),
+          message: v.string(),
+          step: v.picklist(STEPS),
+          next: v.string(),
+        }),
+      ),
+    }),
+  ),
+});
+
+/** Of a run that is over. None for what another version wrote in another form: the log has them all the same. */
+export function failedFromJson(status: unknown): readonly FailedImage[] {
+  const read = v.safeParse(failuresSchema, status);
+  return read.success ? read.output.images.filter(({ phase }) => phase === "failed") : [];
 }

@@ -43,10 +43,14 @@ export function summary(state: RunState): string {
   ].join("\n");
 }
 
-const isFailed = ({ phase }: ImageState): boolean => phase === "failed";
+const isFailed = ({ phase }: Pick<ImageState, "phase">): boolean => phase === "failed";
+
+export type FailedImage = Pick<ImageState, "name" | "required" | "attempts" | "failure">;
 
 /** Required images first, and together what has the same next step, so that it is said once. */
-const byNextStep = (failed: readonly ImageState[]): readonly (readonly [string, readonly ImageState[]])[] => [
+const byNextStep = <Image extends FailedImage>(
+  failed: readonly Image[],
+): readonly (readonly [string, readonly Image[]])[] => [
   ...Map.groupBy(
     failed.toSorted((a, b) => Number(b.required) - Number(a.required)),
     ({ failure }) => failure?.next ?? "run again",
@@ -54,7 +58,7 @@ const byNextStep = (failed: readonly ImageState[]): readonly (readonly [string, 
 ];
 
 /** When not all can be told, each kind of failure gets its share: the rare one may be the one that matters. */
-function failureLines(failed: readonly ImageState[]): string[] {
+export function failureLines(failed: readonly FailedImage[]): string[] {
   const groups = byNextStep(failed);
   const most = failed.length <= MOST_FAILURES ? MOST_FAILURES : Math.ceil(MOST_FAILURES / groups.length);
   return groups.flatMap(([next, images]) => [
@@ -65,7 +69,7 @@ function failureLines(failed: readonly ImageState[]): string[] {
   ]);
 }
 
-function failureOf({ name, required, attempts, failure }: ImageState): string[] {
+function failureOf({ name, required, attempts, failure }: FailedImage): string[] {
   const tried = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
   const where = failure === undefined ? "" : ` in ${failure.step}: ${failure.class}, after ${tried}`;
   return [
@@ -143,7 +147,7 @@ export function reason(state: RunState): string | undefined {
 }
 
 /** Only the first failure of all has its reason here; the others have theirs in the summary. */
-function kindOf(images: readonly ImageState[], withReason: boolean): string {
+function kindOf(images: readonly FailedImage[], withReason: boolean): string {
   const [first, ...others] = images;
   const where = `failed in ${first?.failure?.step} (${first?.failure?.class})`;
   if (!withReason) return `${shortList(images)} ${where}`;
@@ -151,7 +155,7 @@ function kindOf(images: readonly ImageState[], withReason: boolean): string {
   return `${first?.name} ${where}: ${whyOf(first?.name ?? "", first?.failure?.message ?? "")}${likewise}`;
 }
 
-function shortList(images: readonly ImageState[]): string {
+function shortList(images: readonly FailedImage[]): string {
   const names = images.map(({ name }) => name);
   return names.length <= MOST_NAMES
     ? names.join(", ")

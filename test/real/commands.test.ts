@@ -127,6 +127,22 @@ describeEachLine(
       });
     });
 
+    test("status tells again why images failed in the last run", async () => {
+      const image = await push("why/app:1");
+      const missing = `${node.registry.host}/why/missing:1`;
+      const properties = { images: [{ name: missing }, { name: image.reference }] };
+      const run = await agent.run(properties);
+      const status = await agent.run(properties, "status");
+      const told = run.stdout.slice(
+        run.stdout.indexOf(`FAILED ${missing} in pull: `),
+        run.stdout.indexOf("RESULT"),
+      );
+
+      expect(told).toMatch(/in pull: not-found, after 1 attempt\n {2}why: {2}.+\n {2}next: .+\n\n$/u);
+      expect(status.exitCode).toBe(1);
+      expect(status.stdout).toContain(`\n\n${told}PRESENT`);
+    });
+
     test("status tells of a run that was killed", async () => {
       const slow = await throughProxy("killed/slow:1", 200_000);
       const properties = { images: [{ name: slow.reference }] };

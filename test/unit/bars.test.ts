@@ -5,7 +5,7 @@ import { barLines, viewOf, WHOLE_RUN } from "../../src/report/bars.ts";
 import { downloads } from "../../src/report/downloads.ts";
 import { clearReflowed, watchSink } from "../../src/report/live.ts";
 import { toJson } from "../../src/report/status-file.ts";
-import { viewFromJson } from "../../src/report/status-view.ts";
+import { failedFromJson, viewFromJson } from "../../src/report/status-view.ts";
 import { noRates, rateOf, withMark } from "../../src/report/transfer-rate.ts";
 
 const START = Date.parse("2026-01-01T00:00:00Z");
@@ -138,6 +138,7 @@ describe("the view of a run", () => {
     if (read === undefined) throw new Error("status.json was not understood");
     expect(barLines(read, screen(100))).toEqual(barLines(viewOf(busy), screen(100)));
     expect(viewFromJson({ schema: 9 })).toBeUndefined();
+    expect(failedFromJson({ schema: 9 })).toEqual([]);
   });
 
   it("leaves single layers out of status.json", () => {
