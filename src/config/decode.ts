@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import type { Config } from "./config.ts";
 import { issueAt, type Issue, type PathKey } from "./issue.ts";
-import { conflicts, wantedImages, type Entry } from "./resolve.ts";
+import { conflicts, wantedArchives, wantedImages, type Entry } from "./resolve.ts";
 import { configSchema, imageSchema, withoutUnset, type WrittenConfig } from "./schema.ts";
 
 export type Decoded =
@@ -44,16 +44,11 @@ const unique = (issues: readonly Issue[]): Issue[] => [
 
 function toConfig(written: WrittenConfig, entries: readonly Entry[]): Config {
   const registries = [...written.registries, ...written.docker_config];
-  const images = wantedImages(entries, { pin: written.pin, timeout: written.image_timeout, registries });
+  const defaults = { pin: written.pin, timeout: written.image_timeout, registries };
   const own = entries.flatMap(({ image }) => (image.credential === undefined ? [] : [image.credential]));
   return {
-    images,
-    archives: written.archives.map(({ path, required, pin }) => ({
-      path,
-      required,
-      pin: pin ?? written.pin,
-      timeout: written.image_timeout,
-    })),
+    images: wantedImages(entries, defaults),
+    archives: wantedArchives(written.archives, defaults),
     onFailure: written.on_failure,
     concurrency: written.concurrency,
     retry: {

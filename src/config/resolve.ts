@@ -3,7 +3,8 @@ import { credentialFor, type RegistryCredential } from "../core/credentials.ts";
 import type { WantedImage } from "../core/plan.ts";
 import type { Reference } from "../core/reference.ts";
 import { issueAt, type Issue } from "./issue.ts";
-import type { WrittenImage } from "./schema.ts";
+import type { WantedArchive } from "./config.ts";
+import type { WrittenConfig, WrittenImage } from "./schema.ts";
 
 /** An entry of `images[]` with its index there, for messages. */
 export interface Entry {
@@ -81,6 +82,19 @@ function merge(source: Reference, images: readonly WrittenImage[], defaults: Def
     timeout: Math.max(...images.map((image) => image.timeout ?? defaults.timeout)),
     ...(credential === undefined ? {} : { credential }),
   };
+}
+
+/** Merges entries of one path in the same way. */
+export function wantedArchives(
+  entries: WrittenConfig["archives"],
+  { pin, timeout }: Pick<Defaults, "pin" | "timeout">,
+): WantedArchive[] {
+  return [...Map.groupBy(entries, ({ path }) => path)].map(([path, group]) => ({
+    path,
+    required: group.some((archive) => archive.required),
+    pin: group.some((archive) => archive.pin ?? pin),
+    timeout,
+  }));
 }
 
 /** Kubernetes' rule for an unset policy. */

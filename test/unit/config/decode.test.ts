@@ -191,6 +191,19 @@ describe("a further name", () => {
   });
 });
 
+test("entries of one archive are merged as well", () => {
+  const path = "/x/images.tar";
+  const archives = [
+    { path, required: false, pin: false },
+    { path: "/x/others.tar", pin: false },
+    { path, required: false },
+  ];
+  expect(decoded({ images: [], archives }).archives).toMatchObject([
+    { path, required: false, pin: true },
+    { path: "/x/others.tar", required: true, pin: false },
+  ]);
+});
+
 describe("entries of one image", () => {
   test("are merged, and the stricter setting of each wins", () => {
     expect(
