@@ -82,7 +82,8 @@ export interface RunState {
   readonly stopped?: string;
   readonly containerd?: string;
   readonly concurrency?: number;
-  readonly images: ReadonlyMap<string, ImageState>;
+  /** In the order of the list; an archive is known by its path until it is open. */
+  readonly images: readonly ImageState[];
   readonly unpinned: readonly string[];
   readonly warnings: readonly string[];
 }
@@ -153,17 +154,20 @@ export function startState(runId: string, version: string, pid: number, at: numb
     pid,
     startedAt: at,
     phase: "waiting-for-lock",
-    images: new Map(),
+    images: [],
     unpinned: [],
     warnings: [],
   };
 }
 
+export const imageOf = ({ images }: RunState, name: string): ImageState | undefined =>
+  images.find((image) => image.name === name);
+
 /** @param at epoch milliseconds at which the event happened */
 export function applyEvent(state: RunState, event: RunEvent, at: number): RunState {
   switch (event.type) {
     case "run-started":
-      return { ...state, images: new Map(event.images.map((image) => [image.name, waiting(image)])) };
+      return { ...state, images: event.images.map(waiting) };
     case "waiting":
       return { ...state, phase: event.phase };
     case "runtime-ready":
@@ -185,9 +189,10 @@ export function applyEvent(state: RunState, event: RunEvent, at: number): RunSta
     case "internal-error":
       return state;
     default: {
-      const image = state.images.get(event.image);
+      const index = state.images.findIndex(({ name }) => name === event.image);
+      const image = state.images[index];
       if (image === undefined) return state;
-      return { ...state, images: new Map(state.images).set(event.image, applyToImage(image, event, at)) };
+      return { ...state, images: state.images.with(index, applyToImage(image, event, at)) };
     }
   }
 }
@@ -198,14 +203,11 @@ function openArchive(
   archive: string,
   names: readonly string[],
 ): RunState["images"] {
-  const required = images.get(archive)?.required ?? true;
-  const opened = new Map(images);
-  opened.delete(archive);
-  const known = new Set([...opened.values()].flatMap((image) => image.names));
-  for (const name of names.filter((held) => !known.has(held))) {
-    opened.set(name, waiting({ name, names: [name], required }));
-  }
-  return opened;
+  const required = images.find(({ name }) => name === archive)?.required ?? true;
+  const others = images.filter(({ name }) => name !== archive);
+  const known = new Set(others.flatMap((image) => image.names));
+  const held = [...new Set(names).difference(known)];
+  return [...others, ...held.map((name) => waiting({ name, names: [name], required }))];
 }
 
 const waiting = (image: Pick<ImageState, "name" | "names" | "required">): ImageState => ({
@@ -294,4 +296,4 @@ export const IN_PLACE: ReadonlySet<Phase> = new Set<Phase>(["present", "pulled",
 
 /** Whether every required image is in place and verified. */
 export const isComplete = (state: RunState): boolean =>
-  [...state.images.values()].every((image) => !image.required || IN_PLACE.has(image.phase));
+  state.images.every((image) => !image.required || IN_PLACE.has(image.phase));

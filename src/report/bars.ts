@@ -36,8 +36,8 @@ export const WHOLE_RUN = "";
 export const viewOf = ({ phase, startedAt, images }: RunState): View => ({
   phase,
   startedAt,
-  images: [...images.values()],
-  downloads: downloads(images.values()),
+  images,
+  downloads: downloads(images),
 });
 
 /** Lines of at most `columns - 1` characters: in the last column terminals differ in when they wrap. */

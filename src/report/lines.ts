@@ -1,7 +1,7 @@
 // The run as lines, for BOSH's logs and pipes: one at each transition, and one every half minute while pulls go on.
 import { countDecisions, type PlannedPull } from "../core/plan.ts";
 import type { ImageState, RunEvent, RunState } from "../core/run-state.ts";
-import { totals } from "../core/run-state.ts";
+import { imageOf, totals } from "../core/run-state.ts";
 import type { Output } from "../edge.ts";
 import { formatBytes, formatDuration } from "../core/units.ts";
 import type { Sink } from "./run-log.ts";
@@ -58,7 +58,7 @@ export function eventLine(event: RunEvent, state: RunState): string | undefined 
     case "attempt-failed":
       return event.retryIn === undefined ? undefined : retryLine(event, event.retryIn);
     case "pulled":
-      return `pulled ${event.image}${sinceStart(state.images.get(event.image))}`;
+      return `pulled ${event.image}${sinceStart(imageOf(state, event.image))}`;
     case "archive-done":
       return `${event.imported ? "imported" : "unchanged"} ${event.image}: ${event.names.join(", ")}`;
     case "tagged":
@@ -103,7 +103,7 @@ const sinceStart = (image: ImageState | undefined): string =>
 
 /** What goes on, for a log that nobody scrolls back in: what is being pulled before what waits. */
 function progressLine(state: RunState): string {
-  const images = [...state.images.values()];
+  const { images } = state;
   const pulling = ["pulling", "retrying"].flatMap((wanted) => images.filter(({ phase }) => phase === wanted));
   const { unfinished } = totals(images);
   const done = images.length - unfinished;

@@ -3,7 +3,7 @@ import path from "node:path";
 import { pino, type Level, type Logger } from "pino";
 import type { LogLevel } from "../config/config.ts";
 import type { PlannedPull, PullDecision } from "../core/plan.ts";
-import type { RunEvent, RunState } from "../core/run-state.ts";
+import { imageOf, type RunEvent, type RunState } from "../core/run-state.ts";
 import type { Edge } from "../edge.ts";
 import { build } from "../version.ts";
 import type { Sink } from "./run-log.ts";
@@ -51,7 +51,7 @@ function duration(event: RunEvent, state: RunState): number | undefined {
     case "pulled":
     case "image-done":
     case "image-failed": {
-      const { startedAt, endedAt = Date.now() } = state.images.get(event.image) ?? {};
+      const { startedAt, endedAt = Date.now() } = imageOf(state, event.image) ?? {};
       return startedAt === undefined ? undefined : endedAt - startedAt;
     }
     case "run-ended":

@@ -68,7 +68,7 @@ export function metricsText(state: RunState, earlier: string, narrowed: boolean)
 }
 
 function families(state: RunState, before: Earlier): Family[] {
-  const images = [...state.images.values()];
+  const { images } = state;
   return [
     ...imageFamilies(images),
     imageFamily(
@@ -156,8 +156,10 @@ const runFamily = (name: string, help: string, value: number | undefined): Famil
 });
 
 /** Samples of images that this run did not look at. */
-const kept = ({ name }: Family, { images }: RunState, before: Earlier): readonly Sample[] =>
-  (before.get(name) ?? []).filter(({ labels: { image } }) => image !== undefined && !images.has(image));
+function kept({ name }: Family, { images }: RunState, before: Earlier): readonly Sample[] {
+  const seen = new Set<string | undefined>([undefined, ...images.map((image) => image.name)]);
+  return (before.get(name) ?? []).filter(({ labels: { image } }) => !seen.has(image));
+}
 
 function familyText({ name, help, samples }: Family): string {
   const lines = samples.map(({ labels, value }) => `${name}${labelsText(labels)} ${value}\n`);

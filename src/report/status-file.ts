@@ -116,9 +116,9 @@ export function toJson(state: RunState) {
     stopped: state.stopped,
     containerd: state.containerd,
     concurrency: state.concurrency,
-    totals: totals(state.images.values()),
-    downloads: downloads(state.images.values()),
-    images: [...state.images.values()].map(({ startedAt, endedAt, retryAt, progress, ...image }) => ({
+    totals: totals(state.images),
+    downloads: downloads(state.images),
+    images: state.images.map(({ startedAt, endedAt, retryAt, progress, ...image }) => ({
       ...image,
       progress: progress === undefined ? undefined : summed(progress),
       startedAt: iso(startedAt),

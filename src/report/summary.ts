@@ -35,7 +35,7 @@ const COLUMNS: readonly Column<ImageState>[] = [
 
 /** Several lines for stdout. */
 export function summary(state: RunState): string {
-  const images = [...state.images.values()];
+  const { images } = state;
   return [
     ...failureLines(images.filter(isFailed)),
     ...placedLines(images.filter(({ phase }) => IN_PLACE.has(phase))),
@@ -128,7 +128,7 @@ function resultLine(state: RunState, count: Totals): string {
     ...(state.unpinned.length === 0 ? [] : [`${state.unpinned.length} unpinned`]),
   ];
   const time = formatDuration((state.endedAt ?? state.startedAt) - state.startedAt);
-  return `${state.images.size} images: ${parts.join(", ")} in ${time}`;
+  return `${state.images.length} images: ${parts.join(", ")} in ${time}`;
 }
 
 /**
@@ -137,12 +137,12 @@ function resultLine(state: RunState, count: Totals): string {
  */
 export function reason(state: RunState): string | undefined {
   if (state.stopped !== undefined) return state.stopped;
-  const failed = [...state.images.values()].filter(isFailed);
+  const failed = state.images.filter(isFailed);
   const kinds = byNextStep(failed).map(
     ([next, images], index) => `${kindOf(images, index === 0)} — next: ${next}`,
   );
   if (kinds.length === 0) return undefined;
-  const count = failed.length === 1 ? "" : `${failed.length} of ${state.images.size} images failed: `;
+  const count = failed.length === 1 ? "" : `${failed.length} of ${state.images.length} images failed: `;
   return `${count}${kinds.join("; ")}`;
 }
 

@@ -66,7 +66,7 @@ describe("the view of a run", () => {
 
   it("counts a layer that two images share once, and so knows the end when all images are known", () => {
     const known = after(listed(A, B), READY, begun(A), begun(B), progress(A, 30, 20), progress(B, 30, 0));
-    expect(downloads(known.images.values())).toEqual({ received: 50 * MB, total: 140 * MB, unknown: 0 });
+    expect(downloads(known.images)).toEqual({ received: 50 * MB, total: 140 * MB, unknown: 0 });
     expect(barLines(viewOf(known), screen(100)).at(-1)).toMatch(/35%\s+50\.0MB\/140MB/u);
   });
 

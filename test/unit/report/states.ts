@@ -31,6 +31,6 @@ export const ended = (images: readonly ImageState[], overrides: Partial<RunState
   phase: "ended",
   endedAt: START + 60_000,
   exitCode: 0,
-  images: new Map(images.map((one) => [one.name, one])),
+  images,
   ...overrides,
 });
