@@ -16,7 +16,6 @@ export interface CommandOptions {
 
 /** The fields of execa's result that are read. */
 interface Ending {
-  readonly stderr: string;
   readonly exitCode?: number | undefined;
   readonly signal?: string | undefined;
   readonly code?: string | undefined;
@@ -24,7 +23,7 @@ interface Ending {
   readonly isCanceled: boolean;
 }
 
-/** Runs a tool and gives its stdout. @throws CommandError */
+/** Runs a tool and gives its stdout, without the line break at its end. @throws CommandError */
 export type RunCommand = (tool: string, args: readonly string[], options: CommandOptions) => Promise<string>;
 
 /**
@@ -64,18 +63,29 @@ export function commandRunner(redact: Redact, lifetime: AbortSignal): RunCommand
   const [wrapper, ...wrapperArgs] = isExecutable(SETPRIV) ? [SETPRIV, "--pdeathsig", "KILL", "--"] : [];
   return async (tool, args, { timeout, env, signal, input }) => {
     const [file, argv] = wrapper === undefined ? [tool, args] : [wrapper, [...wrapperArgs, tool, ...args]];
-    const result = await execa(file, argv, {
+    const subprocess = execa(file, argv, {
       env: { PATH, ...env },
       extendEnv: false,
       ...(input === undefined ? { stdin: "ignore" as const } : { input }),
       timeout,
       forceKillAfterDelay: GRACE,
       reject: false,
+      // execa's own way to collect output takes four queues of 16 KB a call: an eighth of our CPU with many small images.
+      buffer: false,
       cancelSignal: signal === undefined ? lifetime : AbortSignal.any([signal, lifetime]),
     });
-    if (result.failed) throw new CommandError(describe(tool, result, redact), result);
-    return result.stdout;
+    const [stdout, stderr] = [collect(subprocess.stdout), collect(subprocess.stderr)];
+    const result = await subprocess;
+    if (result.failed) throw new CommandError(describe(tool, result, redact(stderr().trim())), result);
+    return stdout().trimEnd();
   };
+}
+
+/** @returns what gives the text so far, which is all of it when the tool has ended */
+function collect(stream: Readable): () => string {
+  let text = "";
+  stream.setEncoding("utf8").on("data", (part: string) => (text += part));
+  return () => text;
 }
 
 export function isExecutable(path: string): boolean {
@@ -88,9 +98,9 @@ export function isExecutable(path: string): boolean {
 }
 
 /** The tool's last words, or how it ended when it said nothing. */
-function describe(tool: string, result: Ending, redact: Redact): string {
+function describe(tool: string, result: Ending, stderr: string): string {
   const name = tool.slice(tool.lastIndexOf("/") + 1);
-  const said = redact(result.stderr.trim()).slice(-LONGEST_MESSAGE);
+  const said = stderr.slice(-LONGEST_MESSAGE);
   if (result.timedOut) return `${name} did not answer in time${said === "" ? "" : `: ${said}`}`;
   if (said !== "") return said;
   if (result.signal !== undefined) return `${name} was ended by ${result.signal}`;
