@@ -103,7 +103,8 @@ Examples
 
 Shows the run that goes on, or the last one, and then what is true now: each name of the
 configuration, whether CRI knows it, its digest, and whether it is pinned. Of a run that goes on it
-shows the bars that run shows on its own terminal; rates are since an image's first attempt.
+shows the bars that run shows on its own terminal; rates are since an image's first attempt. Of the
+last run it tells again which images failed, why, and what to do next.
 
 Options
   --config FILE  the configuration, JSON or YAML
