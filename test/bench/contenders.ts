@@ -68,17 +68,28 @@ function agent(executable: string, remembers: boolean): Contender {
   return {
     name: remembers ? "import-images, sizes known" : "import-images",
     remembers,
-    command: async (runtime, images, folder) => {
-      const config = path.join(folder, "config.json");
-      const listed = images.map(({ reference: name, retagAs }) => ({ name, ...(retagAs && { retagAs }) }));
-      const { crictl, ctr, socket } = runtime;
-      await writeFile(config, JSON.stringify({ images: listed, containerd: { crictl, ctr, socket } }));
-      return {
-        file: executable,
-        args: ["run", "--config", config],
-        env: { PATH: hookPath, IMPORT_IMAGES_LOG_DIR: folder, IMPORT_IMAGES_STATE_DIR: folder },
-      };
-    },
+    command: (runtime, images, folder) => agentRun(executable, runtime, images, folder),
+  };
+}
+
+/** @param settings properties beside the images and the runtime */
+export async function agentRun(
+  executable: string,
+  { crictl, ctr, socket }: Omit<Runtime, "crictlConfig">,
+  images: readonly Pick<StagedImage, "reference" | "retagAs">[],
+  folder: string,
+  settings: object = {},
+): Promise<Command> {
+  const config = path.join(folder, "config.json");
+  const listed = images.map(({ reference: name, retagAs }) => ({ name, ...(retagAs && { retagAs }) }));
+  await writeFile(
+    config,
+    JSON.stringify({ images: listed, containerd: { crictl, ctr, socket }, ...settings }),
+  );
+  return {
+    file: executable,
+    args: ["run", "--config", config],
+    env: { PATH: hookPath, IMPORT_IMAGES_LOG_DIR: folder, IMPORT_IMAGES_STATE_DIR: folder },
   };
 }
 

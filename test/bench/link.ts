@@ -1,17 +1,20 @@
 import { once } from "node:events";
 import net, { type Socket } from "node:net";
-import { tokenBucket } from "../rig/token-bucket.ts";
+import type { TokenBucket } from "../rig/token-bucket.ts";
 
 // A fortieth of a second at 10 MB/s.
 const bufferSize = 256 * 1024;
 
-/** A slow way to a registry: every connection gets the same share, however many there are. */
+/** A slow way to a registry. */
 export interface Link extends AsyncDisposable {
   readonly host: string;
 }
 
-// At the level of TCP: the fault proxy, which looks at each request, would itself be the bottleneck of twelve downloads.
-export async function startLink(target: string, bytesPerSecond: number): Promise<Link> {
+/**
+ * At the level of TCP: the fault proxy, which looks at each request, would itself be the bottleneck of twelve downloads.
+ * @param rateOf a new connection: one of its own, or one that it shares with the others
+ */
+export async function startLink(target: string, rateOf: () => TokenBucket): Promise<Link> {
   const [host = "", port] = target.split(":");
   const sockets = new Set<Socket>();
   const track = (socket: Socket): void => {
@@ -19,7 +22,7 @@ export async function startLink(target: string, bytesPerSecond: number): Promise
     socket.on("error", () => socket.destroy()).once("close", () => sockets.delete(socket));
   };
   const server = net.createServer({ noDelay: true }, (client) => {
-    const upstream = connect({ host, port: Number(port) }, client, bytesPerSecond);
+    const upstream = connect({ host, port: Number(port) }, client, rateOf());
     for (const socket of [client, upstream]) track(socket);
     client.pipe(upstream);
     client.once("close", () => upstream.destroy());
@@ -38,8 +41,7 @@ export async function startLink(target: string, bytesPerSecond: number): Promise
 }
 
 // One buffer, filled again only when its content has gone out and its time has come: few large reads, and no copies.
-function connect(target: { host: string; port: number }, client: Socket, bytesPerSecond: number): Socket {
-  const bucket = tokenBucket(bytesPerSecond);
+function connect(target: { host: string; port: number }, client: Socket, bucket: TokenBucket): Socket {
   const forward = async (part: Uint8Array): Promise<void> => {
     const { promise, resolve } = Promise.withResolvers<void>();
     client.write(part, () => resolve());

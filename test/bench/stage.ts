@@ -3,6 +3,7 @@ import { type FaultProxy, startFaultProxy } from "../rig/fault-proxy.ts";
 import { type PushedImage, pushImage } from "../rig/push.ts";
 import type { Registry } from "../rig/registry.ts";
 import type { BenchCase } from "./cases.ts";
+import { tokenBucket } from "../rig/token-bucket.ts";
 import { startLink } from "./link.ts";
 
 export interface StagedImage {
@@ -57,7 +58,9 @@ async function openWay(registry: Registry, bench: BenchCase, cleanup: AsyncDispo
     return wayOverProxies(registry, bench, cleanup);
   }
   const link =
-    perConnection === undefined ? registry : cleanup.use(await startLink(registry.host, perConnection));
+    perConnection === undefined
+      ? registry
+      : cleanup.use(await startLink(registry.host, () => tokenBucket(perConnection)));
   return {
     hosts: [link.host],
     calm: () => undefined,

@@ -39,6 +39,8 @@ export interface Registry extends Endpoint, AsyncDisposable {
 export interface RegistryOptions {
   auth?: Credentials;
   tls?: boolean;
+  /** Makes it a pull-through cache of the registry with this URL. */
+  cacheOf?: string;
 }
 
 /** The distribution project's registry on a free loopback port, with a storage of its own. */
@@ -96,6 +98,7 @@ async function writeConfig(
       addr: "127.0.0.1:0",
       ...(certificate && { tls: { certificate: certificate.certFile, key: certificate.keyFile } }),
     },
+    ...(options.cacheOf && { proxy: { remoteurl: options.cacheOf } }),
     ...(options.auth && {
       auth: { htpasswd: { realm: "rig", path: await writePasswords(folder, options.auth) } },
     }),
