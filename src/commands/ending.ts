@@ -5,7 +5,6 @@ import type { Config } from "../config/config.ts";
 import { EXIT, ExitError, signalExit } from "../exit.ts";
 import { Interruption } from "../run/interruption.ts";
 import { runtimeUnusable } from "../run/tool-failure.ts";
-import { CommandError } from "../runtime/command.ts";
 
 export interface Ending {
   readonly exitCode: number;
@@ -36,7 +35,7 @@ export function endingBy(error: unknown, { config, signal, emit }: Interrupted):
       stopped: `${error.message}: raise deadline, or see in import-images.log what was waited for`,
     };
   }
-  const told = error instanceof CommandError ? runtimeUnusable(error) : error;
+  const told = runtimeUnusable(error);
   if (told instanceof ExitError) return { exitCode: told.exitCode, stopped: told.message };
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   emit({ type: "internal-error", stack: redactor(config.credentials)(stack) });

@@ -56,17 +56,13 @@ const text = (
   earlier: EarlierStatus | undefined,
   rows: readonly Row[],
   columns: number | undefined,
-): string => [lastRun(earlier), ...detailsOf(earlier, columns), "", ...namesTable(rows)].join("\n");
+): string => [lastRun(earlier), ...detailsOf(earlier, columns), ...namesTable(rows)].join("\n");
 
+/** Ends with a blank line. What failed is told as the run itself told it: whoever comes later has only this. */
 function detailsOf(earlier: EarlierStatus | undefined, columns: number | undefined): string[] {
-  if (earlier === undefined) return [];
-  return isGoingOn(earlier) ? bars(earlier.status, columns) : failures(earlier.status);
-}
-
-/** As the run itself told them: whoever comes later has only this. */
-function failures(status: unknown): string[] {
-  const lines = failureLines(failedFromJson(status));
-  return lines.length === 0 ? [] : ["", ...lines.slice(0, -1)];
+  if (earlier === undefined) return [""];
+  if (isGoingOn(earlier)) return [...bars(earlier.status, columns), ""];
+  return ["", ...failureLines(failedFromJson(earlier.status))];
 }
 
 /** As wide as `table` is where there is no terminal. */

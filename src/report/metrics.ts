@@ -57,10 +57,11 @@ function replaceFile(file: string, text: string): void {
 /** @param earlier the text that the last run wrote */
 export function metricsText(state: RunState, earlier: string, narrowed: boolean): string {
   const before = parseSamples(earlier);
+  const kept: Earlier = narrowed ? ofOthers(before, state) : new Map();
   return families(state, before)
     .map((family) => ({
       ...family,
-      samples: [...family.samples, ...(narrowed ? kept(family, state, before) : [])],
+      samples: [...family.samples, ...(kept.get(family.name) ?? [])],
     }))
     .filter(({ samples }) => samples.length > 0)
     .map(familyText)
@@ -156,9 +157,14 @@ const runFamily = (name: string, help: string, value: number | undefined): Famil
 });
 
 /** Samples of images that this run did not look at. */
-function kept({ name }: Family, { images }: RunState, before: Earlier): readonly Sample[] {
+function ofOthers(before: Earlier, { images }: RunState): Earlier {
   const seen = new Set<string | undefined>([undefined, ...images.map((image) => image.name)]);
-  return (before.get(name) ?? []).filter(({ labels: { image } }) => !seen.has(image));
+  return new Map(
+    [...before].map(([family, samples]) => [
+      family,
+      samples.filter(({ labels: { image } }) => !seen.has(image)),
+    ]),
+  );
 }
 
 function familyText({ name, help, samples }: Family): string {

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { FAILURE_CLASSES } from "../core/failure.ts";
 import { PHASES, STEPS } from "../core/run-state.ts";
 import type { View } from "./bars.ts";
-import type { FailedImage } from "./summary.ts";
+import { isFailed, type FailedImage } from "./summary.ts";
 
 const time = v.pipe(
   v.string(),
@@ -64,5 +64,5 @@ const failuresSchema = v.object({
 /** Of a run that is over. None for what another version wrote in another form: the log has them all the same. */
 export function failedFromJson(status: unknown): readonly FailedImage[] {
   const read = v.safeParse(failuresSchema, status);
-  return read.success ? read.output.images.filter(({ phase }) => phase === "failed") : [];
+  return read.success ? read.output.images.filter(isFailed) : [];
 }

@@ -43,21 +43,21 @@ export function summary(state: RunState): string {
   ].join("\n");
 }
 
-const isFailed = ({ phase }: Pick<ImageState, "phase">): boolean => phase === "failed";
+export const isFailed = ({ phase }: Pick<ImageState, "phase">): boolean => phase === "failed";
 
 export type FailedImage = Pick<ImageState, "name" | "required" | "attempts" | "failure">;
 
 /** Required images first, and together what has the same next step, so that it is said once. */
-const byNextStep = <Image extends FailedImage>(
-  failed: readonly Image[],
-): readonly (readonly [string, readonly Image[]])[] => [
+const byNextStep = (
+  failed: readonly FailedImage[],
+): readonly (readonly [string, readonly FailedImage[]])[] => [
   ...Map.groupBy(
     failed.toSorted((a, b) => Number(b.required) - Number(a.required)),
     ({ failure }) => failure?.next ?? "run again",
   ),
 ];
 
-/** When not all can be told, each kind of failure gets its share: the rare one may be the one that matters. */
+/** A blank line after each group. When not all can be told, each kind of failure gets its share: the rare one may be the one that matters. */
 export function failureLines(failed: readonly FailedImage[]): string[] {
   const groups = byNextStep(failed);
   const most = failed.length <= MOST_FAILURES ? MOST_FAILURES : Math.ceil(MOST_FAILURES / groups.length);

@@ -9,7 +9,6 @@ import {
   type PlannedPull,
 } from "../core/plan.ts";
 import type { Emit } from "../core/run-state.ts";
-import { CommandError } from "../runtime/command.ts";
 import type { ImageRuntime } from "../runtime/image-runtime.ts";
 import { lookAtLabels, type LabelView } from "./look.ts";
 import type { Stopper } from "./stopper.ts";
@@ -42,8 +41,7 @@ export async function prepareNames(
   const { runtime, stop, only } = options;
   // By then the first pulls have been started, and wait for the network.
   await setImmediate();
-  const lost = (error: unknown): never =>
-    stop.runtimeLost(error instanceof CommandError ? runtimeUnusable(error) : error);
+  const lost = (error: unknown): never => stop.runtimeLost(runtimeUnusable(error));
   const node = await lookAtLabels(runtime, present).catch(lost);
   const plan = narrow(planNames(wanted, node, pinning), only);
   // A tag gives its target the labels of its source, also a pin that is no longer wanted.

@@ -19,9 +19,11 @@ export function commandFailure(error: unknown): Failure {
   return { class: error.timedOut ? "timeout" : classify(error.message), message: essence(error.message) };
 }
 
-/** A tool failed at something that no single image can be blamed for. */
-export const runtimeUnusable = (error: CommandError): ExitError =>
-  new ExitError(EXIT.runtimeNotReady, `container runtime not usable: ${essence(error.message)}`);
+/** Where a tool failed at something that no single image can be blamed for: the end of the run; all else as it is. */
+export const runtimeUnusable = (error: unknown): unknown =>
+  error instanceof CommandError
+    ? new ExitError(EXIT.runtimeNotReady, `container runtime not usable: ${essence(error.message)}`)
+    : error;
 
 /** Why it was ended by us; undefined when it was not. */
 export function interruption(error: unknown, signal: AbortSignal): Failure | undefined {

@@ -1,5 +1,6 @@
 import { chmod, writeFile } from "node:fs/promises";
 import path from "node:path";
+import type { Containerd } from "../rig/containerd.ts";
 import type { Command } from "./measure.ts";
 import type { StagedImage } from "./stage.ts";
 
@@ -8,6 +9,10 @@ export interface Runtime {
   ctr: string;
   socket: string;
   crictlConfig: string;
+}
+
+export function runtimeOf({ crictlPath, ctrPath, socket, folder }: Containerd): Runtime {
+  return { crictl: crictlPath, ctr: ctrPath, socket, crictlConfig: path.join(folder, "crictl.yaml") };
 }
 
 export interface Contender {
@@ -75,7 +80,7 @@ function agent(executable: string, remembers: boolean): Contender {
 /** @param settings properties beside the images and the runtime */
 export async function agentRun(
   executable: string,
-  { crictl, ctr, socket }: Omit<Runtime, "crictlConfig">,
+  { crictl, ctr, socket }: Runtime,
   images: readonly Pick<StagedImage, "reference" | "retagAs">[],
   folder: string,
   settings: object = {},

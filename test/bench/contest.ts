@@ -7,7 +7,7 @@ import type { Registry } from "../rig/registry.ts";
 import type { ContainerdLine } from "../rig/tools.ts";
 import { type Bound, boundOf } from "./bound.ts";
 import type { BenchCase } from "./cases.ts";
-import type { Contender, Runtime } from "./contenders.ts";
+import { type Contender, runtimeOf } from "./contenders.ts";
 import { cpuSecondsOf, measure, type Measured } from "./measure.ts";
 import { countingRuntime } from "./spawns.ts";
 import { setStage, type Stage, type Traffic } from "./stage.ts";
@@ -153,10 +153,6 @@ async function timed(
   const seen = { ...(await presence(containerd, stage)), ...(await stage.traffic()) };
   const sample = { ...measured, ...seen, containerdCpuSeconds, load };
   return { sample, starts: await counter.starts(), version: containerd.version };
-}
-
-function runtimeOf({ crictlPath, ctrPath, socket, folder }: Containerd): Runtime {
-  return { crictl: crictlPath, ctr: ctrPath, socket, crictlConfig: path.join(folder, "crictl.yaml") };
 }
 
 async function presence(containerd: Containerd, stage: Stage): Promise<Pick<Sample, "present" | "wanted">> {

@@ -4,10 +4,12 @@ import { type Containerd, startContainerd } from "../rig/containerd.ts";
 import { type Endpoint, type Registry, startRegistry } from "../rig/registry.ts";
 import { pushImage } from "../rig/push.ts";
 import { tokenBucket } from "../rig/token-bucket.ts";
-import { agentRun } from "./contenders.ts";
+import { agentRun, runtimeOf } from "./contenders.ts";
 import type { Fleet, Roll } from "./fleet-model.ts";
 import { type Link, startLink } from "./link.ts";
 import { measure } from "./measure.ts";
+import { trafficOf } from "./stage.ts";
+import { spread } from "./statistics.ts";
 
 /** A real registry behind a slow way out. */
 export interface Origin extends AsyncDisposable {
@@ -75,14 +77,8 @@ export async function measureRoll(executable: string, origin: Origin, way: Way):
   const waiting = workers.slice(way.canaries).values();
   await Promise.all(Array.from({ length: way.maxInFlight }, () => update(waiting)));
   const rollSeconds = (performance.now() - began) / 1000;
-  const requests = await origin.registry.requests();
-  const sorted = seconds.toSorted((a, b) => a - b);
-  return {
-    rollSeconds,
-    medianPullSeconds: sorted[sorted.length >> 1] ?? Number.NaN,
-    longestPullSeconds: sorted.at(-1) ?? Number.NaN,
-    registryBytes: requests.reduce((sum, { bytes }) => sum + bytes, 0),
-  };
+  const { bytes } = trafficOf(await origin.registry.requests());
+  return { rollSeconds, pullSeconds: spread(seconds), registryBytes: bytes };
 }
 
 /** @returns their hosts */
@@ -103,13 +99,13 @@ async function startCaches(
 async function fill(
   executable: string,
   { images }: Origin,
-  { folder, crictlPath: crictl, ctrPath: ctr, socket }: Containerd,
+  worker: Containerd,
   jitterSeconds: number,
 ): Promise<number> {
-  const own = path.join(folder, "fleet");
+  const own = path.join(worker.folder, "fleet");
   await mkdir(own);
   const settings = { start_jitter: `${jitterSeconds}s` };
-  const command = await agentRun(executable, { crictl, ctr, socket }, images, own, settings);
+  const command = await agentRun(executable, runtimeOf(worker), images, own, settings);
   const { exitCode, stderrEnd } = await measure(command, own);
   if (exitCode !== 0) throw new Error(`a worker's run ended with ${exitCode}: ${stderrEnd}`);
   const status: { images: { startedAt: string }[]; endedAt: string } = JSON.parse(

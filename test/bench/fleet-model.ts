@@ -7,6 +7,7 @@
 // (stop, new VM, start) is a constant.
 //
 // Left out: caches and peers pass on nothing before it is complete, and nobody else uses the network.
+import { type Spread, spread } from "./statistics.ts";
 
 export interface Fleet {
   readonly nodes: number;
@@ -28,8 +29,7 @@ export interface Fleet {
 export interface Roll {
   readonly rollSeconds: number;
   /** Of a node's pull, jitter left out. */
-  readonly medianPullSeconds: number;
-  readonly longestPullSeconds: number;
+  readonly pullSeconds: Spread;
   readonly registryBytes: number;
 }
 
@@ -58,13 +58,8 @@ export function simulate(fleet: Fleet): Roll {
     for (const node of pulling.filter(({ left }) => left <= 1)) node.endedAt = now;
     admit(fleet, nodes, now);
   }
-  const pulls = nodes.map((node) => node.endedAt - node.beginsPullAt).toSorted((a, b) => a - b);
-  return {
-    rollSeconds: now,
-    medianPullSeconds: pulls[pulls.length >> 1] ?? 0,
-    longestPullSeconds: pulls.at(-1) ?? 0,
-    registryBytes,
-  };
+  const pullSeconds = spread(nodes.map((node) => node.endedAt - node.beginsPullAt));
+  return { rollSeconds: now, pullSeconds, registryBytes };
 }
 
 /** Lets as many nodes begin as BOSH would: the canaries first, and nobody else before they are done. */

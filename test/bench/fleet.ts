@@ -69,8 +69,8 @@ function calculated(): void {
         String(size.nodes),
         String(size.maxInFlight),
         from,
-        `${roll.medianPullSeconds.toFixed(0)} s`,
-        `${roll.longestPullSeconds.toFixed(0)} s`,
+        `${roll.pullSeconds.median.toFixed(0)} s`,
+        `${roll.pullSeconds.max.toFixed(0)} s`,
         `${(roll.rollSeconds / 3600).toFixed(1)} h`,
         `${(roll.registryBytes / 1e9).toFixed(0)} GB`,
       ]);
@@ -116,8 +116,8 @@ async function measured(): Promise<void> {
     const expected = simulate({ ...model, ...way });
     print([
       from,
-      `${of((roll) => roll.medianPullSeconds).toFixed(1)} s`,
-      `${of((roll) => roll.longestPullSeconds).toFixed(1)} s`,
+      `${of((roll) => roll.pullSeconds.median).toFixed(1)} s`,
+      `${of((roll) => roll.pullSeconds.max).toFixed(1)} s`,
       `${of((roll) => roll.rollSeconds).toFixed(1)} s`,
       `${expected.rollSeconds.toFixed(1)} s`,
       `${(of((roll) => roll.registryBytes) / 1e6).toFixed(0)} MB`,

@@ -65,7 +65,7 @@ async function openWay(registry: Registry, bench: BenchCase, cleanup: AsyncDispo
     hosts: [link.host],
     calm: () => undefined,
     reset: () => registry.clearRequests(),
-    traffic: async () => sum(await registry.requests()),
+    traffic: async () => trafficOf(await registry.requests()),
   };
 }
 
@@ -88,7 +88,7 @@ async function wayOverProxies(
         proxy.clearRequests();
       }
     },
-    traffic: async () => sum(proxies.flatMap((proxy) => proxy.requests())),
+    traffic: async () => trafficOf(proxies.flatMap((proxy) => proxy.requests())),
   };
 }
 
@@ -100,6 +100,6 @@ function rulesOf({ perConnection, latencyMs, faults }: BenchCase): Rule[] {
   ];
 }
 
-function sum(requests: readonly { bytes: number }[]): Traffic {
+export function trafficOf(requests: readonly { bytes: number }[]): Traffic {
   return { requests: requests.length, bytes: requests.reduce((total, { bytes }) => total + bytes, 0) };
 }
