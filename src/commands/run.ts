@@ -10,14 +10,15 @@ import { watchSink } from "../report/live.ts";
 import { openRunLog } from "../report/logger.ts";
 import { writeMetrics } from "../report/metrics.ts";
 import { runLog, type RunLog } from "../report/run-log.ts";
-import { readStatus, statusFile, toJson, type EarlierStatus } from "../report/status-file.ts";
 import { reason, summary } from "../report/summary.ts";
-import { archiveRecord } from "../run/archive-record.ts";
 import { importImages } from "../run/import-images.ts";
-import { takeLock } from "../run/lock.ts";
 import { stopper, type Stopper } from "../run/stopper.ts";
 import { commandRunner } from "../runtime/command.ts";
 import { containerdRuntime } from "../runtime/containerd.ts";
+import { archiveRecord } from "../state/archive-record.ts";
+import { takeLock } from "../state/lock.ts";
+import { statusFile, toJson } from "../state/status-file.ts";
+import { endedClean, holderIn, readStatus, sizesIn, type Status } from "../state/status.ts";
 import { build } from "../version.ts";
 import { endingBy, endingOf, type Ending } from "./ending.ts";
 import { lifetime } from "./lifetime.ts";
@@ -72,10 +73,11 @@ function lowerPriority(): void {
 
 /** status.json belongs to the run that holds the lock, from its first event to its last. */
 async function underLock(run: Run): Promise<Ending> {
-  const { edge, log } = run;
+  const { edge, log, only } = run;
   using _lock = await lock(run);
-  const earlier = await readStatus(edge.paths.state);
-  using status = statusFile(edge.paths.state, (why) => edge.stderr.write(`warning: ${why}\n`));
+  const earlier = readStatus(edge.paths.state, warn(edge));
+  const known = earlier === undefined || only.size === 0 ? new Map<string, number>() : sizesIn(earlier);
+  using status = statusFile(edge.paths.state, known, warn(edge));
   log.watch((_event, state) => status.update(state));
   const ending = await perform(run, earlier).catch((error: unknown) => interrupted(run, error));
   log.emit({ type: "run-ended", ...ending });
@@ -83,25 +85,33 @@ async function underLock(run: Run): Promise<Ending> {
   return ending;
 }
 
+const warn =
+  (edge: Edge) =>
+  (why: string): void =>
+    edge.stderr.write(`warning: ${why}\n`);
+
 /** Only by the run that held the lock: another one is still writing its own. */
 function writeRunMetrics({ config, only, edge, log }: Run): void {
   if (config.metricsFile === undefined) return;
   const problem = writeMetrics(config.metricsFile, log.state(), only.size > 0);
-  if (problem !== undefined) edge.stderr.write(`warning: ${problem}\n`);
+  if (problem !== undefined) warn(edge)(problem);
 }
 
 const interrupted = ({ config, edge, log }: Run, error: unknown): Ending =>
   endingBy(error, { config, signal: edge.stoppedBy(), emit: log.emit });
 
 function lock({ config, edge, stop, log }: Run): Promise<Disposable> {
-  const holder = async (): Promise<string> =>
-    (await readStatus(edge.paths.state))?.holder ?? "its state is not known";
-  return takeLock(edge.paths.state, config.containerd.readyTimeout, stop.signal, holder, (by) =>
-    log.emit({ type: "waiting", phase: "waiting-for-lock", why: `another run holds the lock (${by})` }),
-  );
+  return takeLock({
+    directory: edge.paths.state,
+    patience: config.containerd.readyTimeout,
+    signal: stop.signal,
+    holder: () => holderIn(readStatus(edge.paths.state, () => {})),
+    onWait: (by) =>
+      log.emit({ type: "waiting", phase: "waiting-for-lock", why: `another run holds the lock (${by})` }),
+  });
 }
 
-async function perform(run: Run, earlier: EarlierStatus | undefined): Promise<Ending> {
+async function perform(run: Run, earlier: Status | undefined): Promise<Ending> {
   const { config, only, edge, stop, log } = run;
   const chosen = config.images.filter((image) => only.size === 0 || only.has(image.source.name));
   const listed = chosen.map((image) => ({
@@ -123,9 +133,9 @@ async function perform(run: Run, earlier: EarlierStatus | undefined): Promise<En
     runtime: containerdRuntime(command, config),
     emit: log.emit,
     stop,
-    record: archiveRecord(edge.paths.state),
-    swept: earlier?.clean ?? false,
-    sizes: earlier?.sizes ?? new Map(),
+    record: archiveRecord(edge.paths.state, warn(edge)),
+    swept: earlier !== undefined && endedClean(earlier),
+    sizes: earlier === undefined ? new Map() : sizesIn(earlier),
     lookEvery: edge.stdout.columns === undefined ? LOOK_EVERY.unwatched : LOOK_EVERY.watched,
     cpus: edge.cpus,
     now: Date.now,

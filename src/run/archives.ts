@@ -10,7 +10,7 @@ import { usesTransferService } from "../core/runtime-version.ts";
 import type { Emit } from "../core/run-state.ts";
 import { CommandError } from "../runtime/command.ts";
 import type { ImageRuntime } from "../runtime/image-runtime.ts";
-import type { ArchiveRecord, RecordedArchive } from "./archive-record.ts";
+import type { ArchiveRecord, RecordedArchive } from "../state/archive-record.ts";
 import { commandFailure, interruption } from "./tool-failure.ts";
 
 export interface ArchiveOptions {

@@ -17,7 +17,7 @@ import {
 } from "../core/runtime-version.ts";
 import type { Emit } from "../core/run-state.ts";
 import type { ContentStore, ImageRuntime } from "../runtime/image-runtime.ts";
-import type { ArchiveRecord } from "./archive-record.ts";
+import type { ArchiveRecord } from "../state/archive-record.ts";
 import { importArchives, withArchived } from "./archives.ts";
 import { formatBytes } from "../core/units.ts";
 import { diskGuard } from "./disk.ts";

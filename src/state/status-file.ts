@@ -1,59 +1,14 @@
 // status.json: the run's state, written so that a reader never sees half of it and a crash leaves the last true one.
-import { readFile } from "node:fs/promises";
 import path from "node:path";
-import * as v from "valibot";
-import { writeAtomically } from "../atomic-file.ts";
+import { downloads } from "../core/downloads.ts";
 import type { Progress, RunState } from "../core/run-state.ts";
 import { totals } from "../core/run-state.ts";
-import { downloads } from "./downloads.ts";
+import { replaceRegular } from "./regular-file.ts";
 
 /** At most one write in this many milliseconds: a thousand images change state several thousand times. */
 const PACE = 200;
 /** And so many times what it took to make the last text, which is long with a thousand images: 5 % of the time at most. */
 const REST = 20;
-
-/** What an earlier run left, as far as it can be read. */
-export interface EarlierStatus {
-  /** Compressed bytes by source name. */
-  readonly sizes: ReadonlyMap<string, number>;
-  /** Whether it came to its end with nothing to complain of. */
-  readonly clean: boolean;
-  /** Who wrote it, for a message. */
-  readonly holder: string;
-  readonly status: StatusJson;
-}
-
-const statusSchema = v.looseObject({
-  run: v.string(),
-  pid: v.number(),
-  phase: v.string(),
-  startedAt: v.string(),
-  endedAt: v.optional(v.string()),
-  exitCode: v.optional(v.number()),
-  stopped: v.optional(v.string()),
-  totals: v.looseObject({ unfinished: v.number() }),
-  warnings: v.array(v.string()),
-  images: v.array(v.looseObject({ name: v.string(), size: v.optional(v.number()) })),
-});
-type StatusJson = v.InferOutput<typeof statusSchema>;
-
-/** Undefined when there is none, or none that this version can read. */
-export async function readStatus(directory: string): Promise<EarlierStatus | undefined> {
-  try {
-    const status = v.parse(
-      statusSchema,
-      JSON.parse(await readFile(path.join(directory, "status.json"), "utf8")),
-    );
-    const sizes = status.images.flatMap(({ name, size }) =>
-      size === undefined ? [] : [[name, size] as const],
-    );
-    const holder = `run ${status.run}, pid ${status.pid}, since ${status.startedAt}`;
-    const clean = status.exitCode === 0 && status.warnings.length === 0;
-    return { sizes: new Map(sizes), clean, holder, status };
-  } catch {
-    return undefined;
-  }
-}
 
 export interface StatusFile extends Disposable {
   update(state: RunState): void;
@@ -61,27 +16,34 @@ export interface StatusFile extends Disposable {
 
 /**
  * Disposing it writes what has not been written yet.
+ * @param sizes known compressed bytes, to be kept for images that the run leaves alone
  * @param onProblem told once when the file cannot be written, which never fails a run
  */
-export function statusFile(directory: string, onProblem: (why: string) => void): StatusFile {
+export function statusFile(
+  directory: string,
+  sizes: ReadonlyMap<string, number>,
+  onProblem: (why: string) => void,
+): StatusFile {
+  const file = path.join(directory, "status.json");
   let pending: RunState | undefined;
   let timer: NodeJS.Timeout | undefined;
-  let broken = false;
+  let tell = onProblem;
   let pace = PACE;
   const write = (): void => {
     clearTimeout(timer);
     timer = undefined;
-    if (pending === undefined || broken) return;
+    if (pending === undefined) return;
     const began = performance.now();
-    const text = `${JSON.stringify(toJson(pending), null, 1)}\n`;
+    const text = `${JSON.stringify(toJson(pending, sizes), null, 1)}\n`;
     // Without the writing: a disk that is slow for once is no reason to fall silent.
     pace = Math.max(PACE, REST * (performance.now() - began));
     pending = undefined;
     try {
-      writeAtomically(path.join(directory, "status.json"), text);
+      replaceRegular(file, text, 0o640);
     } catch (error) {
-      broken = true;
-      onProblem(`status.json cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+      // Tried again with the next state: a full disk may have room by then.
+      tell(`status.json cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+      tell = () => {};
     }
   };
   return {
@@ -103,7 +65,8 @@ function summed(progress: Progress): Omit<Progress, "parts"> {
 }
 
 /** The state for readers: ISO times, images as a list, totals beside them. `schema` rises when a field changes meaning. */
-export function toJson(state: RunState) {
+export function toJson(state: RunState, sizes: ReadonlyMap<string, number> = new Map()) {
+  const listed = new Set(state.images.map(({ name }) => name));
   return {
     schema: 1,
     run: state.runId,
@@ -125,6 +88,7 @@ export function toJson(state: RunState) {
       endedAt: iso(endedAt),
       retryAt: iso(retryAt),
     })),
+    sizes: Object.fromEntries([...sizes].filter(([name]) => !listed.has(name))),
     unpinned: state.unpinned,
     warnings: state.warnings,
   };

@@ -1,9 +1,8 @@
 // What was imported from which archive file: archives.json in the state directory. Losing it costs an import, no more.
-import { readFile } from "node:fs/promises";
 import path from "node:path";
 import * as v from "valibot";
-import { writeAtomically } from "../atomic-file.ts";
 import type { Listing } from "../core/plan.ts";
+import { readRegular, replaceRegular } from "./regular-file.ts";
 
 export interface RecordedArchive {
   /** Bytes and modification time of the file that was imported. */
@@ -30,40 +29,45 @@ const fileSchema = v.record(
 );
 type Recorded = v.InferOutput<typeof fileSchema>;
 
-export function archiveRecord(directory: string): ArchiveRecord {
+/** @param onProblem told once why the record cannot be read or written, which never fails a run */
+export function archiveRecord(directory: string, onProblem: (why: string) => void): ArchiveRecord {
   const file = path.join(directory, "archives.json");
   const fresh = new Map<string, { size: number; mtimeMs: number; names: readonly string[] }>();
+  let tell = onProblem;
+  const attempt = <T>(act: () => T, otherwise: T): T => {
+    try {
+      return act();
+    } catch (error) {
+      tell(`the next run imports archives again: ${error instanceof Error ? error.message : String(error)}`);
+      tell = () => {};
+      return otherwise;
+    }
+  };
   return {
     read: async (archive) => {
-      const entry = (await load(file))[archive];
+      const entry = attempt(() => load(file), {})[archive];
       return entry === undefined ? undefined : { ...entry, names: new Map(Object.entries(entry.names)) };
     },
     imported: (archive, { size, mtimeMs }, names) => void fresh.set(archive, { size, mtimeMs, names }),
     confirm: async (present) => {
-      const known = await load(file);
+      const known = attempt(() => load(file), {});
       for (const [archive, { names, ...facts }] of fresh) {
         known[archive] = {
           ...facts,
           names: Object.fromEntries(names.map((name) => [name, present.get(name)?.id ?? ""])),
         };
       }
-      save(file, known);
+      attempt(() => replaceRegular(file, JSON.stringify(known, null, 1), 0o640), undefined);
     },
   };
 }
 
-async function load(file: string): Promise<Recorded> {
+/** Nothing where it is damaged. @throws Error where no file may be read */
+function load(file: string): Recorded {
+  const text = readRegular(file);
   try {
-    return v.parse(fileSchema, JSON.parse(await readFile(file, "utf8")));
+    return v.parse(fileSchema, JSON.parse(text ?? "{}"));
   } catch {
     return {};
-  }
-}
-
-function save(file: string, recorded: Recorded): void {
-  try {
-    writeAtomically(file, JSON.stringify(recorded, null, 1));
-  } catch {
-    // The next run imports again.
   }
 }

@@ -1,11 +1,12 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import process from "node:process";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { EXIT, ExitError } from "../../../src/exit.ts";
 import { Interruption } from "../../../src/run/interruption.ts";
-import { takeLock } from "../../../src/run/lock.ts";
+import { lockIsHeld, takeLock } from "../../../src/state/lock.ts";
 import { temporaryFolder } from "../folder.ts";
 
 const folder = temporaryFolder();
@@ -18,13 +19,13 @@ interface Wish {
   readonly onWait?: (holder: string) => void;
 }
 const take = (where: string, { patience = 0, signal, onWait }: Wish = {}): Promise<Disposable> =>
-  takeLock(
-    where,
+  takeLock({
+    directory: where,
     patience,
-    signal ?? new AbortController().signal,
-    async () => "run 1, pid 2",
-    onWait ?? (() => {}),
-  );
+    signal: signal ?? new AbortController().signal,
+    holder: () => "run 1, pid 2",
+    onWait: onWait ?? (() => {}),
+  });
 
 test("is taken at once where nobody has it, in a directory that is made for it", async () => {
   const waits: string[] = [];
@@ -83,10 +84,12 @@ test("dies with its holder, even when that is killed", async () => {
 
 /** Another process of ours that has the lock. */
 async function holderProcess(where: string) {
-  const module = path.resolve(import.meta.dirname, "../../../src/run/lock.ts");
+  const module = path.resolve(import.meta.dirname, "../../../src/state/lock.ts");
   const script = [
     `import { takeLock } from ${JSON.stringify(module)};`,
-    `await takeLock(${JSON.stringify(where)}, 0, new AbortController().signal, async () => "", () => {});`,
+    `const nothing = () => "";`,
+    `const wish = { patience: 0, signal: new AbortController().signal, holder: nothing, onWait: nothing };`,
+    `await takeLock({ directory: ${JSON.stringify(where)}, ...wish });`,
     `console.log("held"); setInterval(() => {}, 1_000);`,
   ].join("\n");
   const child = spawn(process.execPath, ["--input-type=module", "--eval", script], {
@@ -97,10 +100,62 @@ async function holderProcess(where: string) {
   return child;
 }
 
-test("cannot be had where the directory cannot be written, and that is told", async () => {
-  const file = folder.write("file", "");
-  const error: unknown = await take(path.join(file, "state")).catch((thrown: unknown) => thrown);
+async function refusal(where: string): Promise<string> {
+  const error: unknown = await take(where).catch((thrown: unknown) => thrown);
   if (!(error instanceof ExitError)) throw error;
   expect(error.exitCode).toBe(EXIT.usage);
-  expect(error.message).toContain("cannot be written");
+  return error.message;
+}
+
+test("cannot be had where the directory cannot be made, and that is told", async () => {
+  const file = folder.write("file", "");
+  expect(await refusal(path.join(file, "state"))).toContain("a part of the path is not a directory");
+});
+
+test.each([
+  ["FIFO", (file: string) => void execFileSync("mkfifo", [file])],
+  ["directory", (file: string) => mkdirSync(file)],
+  ["symbolic link", (file: string) => symlinkSync("/dev/zero", file)],
+])("cannot be had where a %s stands in its place, and that is told", async (kind, make) => {
+  const where = directory();
+  mkdirSync(where, { recursive: true });
+  make(path.join(where, "lock"));
+  expect(await refusal(where)).toContain(`/lock is a ${kind}, not a regular file: remove it`);
+  expect(lockIsHeld(where)).toBeUndefined();
+});
+
+test("cannot be had with a file of something else, which is left as it is", async () => {
+  const where = directory();
+  mkdirSync(where, { recursive: true });
+  writeFileSync(path.join(where, "lock"), "precious".repeat(100));
+  expect(await refusal(where)).toContain("/lock: file is not a database: remove it");
+  expect(statSync(path.join(where, "lock")).size).toBe(800);
+});
+
+test("is root's alone, also where an earlier version left it readable, and nothing is written into it", async () => {
+  const where = directory();
+  mkdirSync(where, { recursive: true });
+  writeFileSync(path.join(where, "lock"), "", { mode: 0o644 });
+  using _lock = await take(where);
+  const { mode, size } = statSync(path.join(where, "lock"));
+  expect([mode & 0o777, size]).toEqual([0o600, 0]);
+  expect(readdirSync(where)).toEqual(["lock"]);
+});
+
+describe("whether it is held", () => {
+  test("is told while another process has it, and no longer when that was killed", async () => {
+    const where = directory();
+    expect(lockIsHeld(where)).toBe(false);
+    const holder = await holderProcess(where);
+    expect(lockIsHeld(where)).toBe(true);
+    holder.kill("SIGKILL");
+    await expect.poll(() => lockIsHeld(where), { timeout: 10_000 }).toBe(false);
+  });
+
+  test("can be asked without taking it from anybody", async () => {
+    const where = directory();
+    using _lock = await take(where);
+    expect(lockIsHeld(where)).toBe(true);
+    await expect(take(where)).rejects.toThrow("another run holds the lock");
+  });
 });

@@ -1,5 +1,5 @@
 // The bytes of a whole run. Images of one base share layers, which are loaded once and counted once.
-import type { ImageState, Phase } from "../core/run-state.ts";
+import type { ImageState, Phase } from "./run-state.ts";
 
 export interface Downloads {
   readonly received: number;

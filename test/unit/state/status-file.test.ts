@@ -1,21 +1,29 @@
 import { readdirSync, readFileSync, mkdirSync, statSync } from "node:fs";
 import path from "node:path";
+import process from "node:process";
 import { describe, expect, test } from "vitest";
-import type { RunEvent } from "../../../src/core/run-state.ts";
-import { readStatus, statusFile, toJson } from "../../../src/report/status-file.ts";
+import type { RunEvent, RunState } from "../../../src/core/run-state.ts";
+import { statusFile as openStatusFile, toJson } from "../../../src/state/status-file.ts";
+import { holderIn, parseStatus, readStatus, sizesIn } from "../../../src/state/status.ts";
 import { temporaryFolder } from "../folder.ts";
 import { failure } from "../samples.ts";
-import { after, ended, image } from "./states.ts";
+import { after, ended, image } from "../report/states.ts";
 
 const folder = temporaryFolder();
 let count = 0;
-const directory = (): string => path.join(folder.path, `state-${(count += 1)}`);
+function directory(): string {
+  const made = path.join(folder.path, `state-${(count += 1)}`);
+  mkdirSync(made);
+  return made;
+}
+const statusFile = (where: string, onProblem: (why: string) => void) =>
+  openStatusFile(where, new Map(), onProblem);
 const neverFails = (why: string): void => expect.unreachable(why);
 const read = (where: string): Record<string, unknown> =>
   JSON.parse(readFileSync(path.join(where, "status.json"), "utf8")) as Record<string, unknown>;
 
 describe("the file", () => {
-  test("is written when it is closed, in a directory that is made for it", () => {
+  test("is written when it is closed, and readable by its group alone", () => {
     const where = directory();
     using file = statusFile(where, neverFails);
     file.update(ended([image("a.b/c:1")]));
@@ -63,7 +71,9 @@ describe("the file", () => {
       file.update(ended([], { exitCode }));
       file[Symbol.dispose]();
     }
-    expect(problems).toEqual([expect.stringMatching(/^status\.json cannot be written: ENOTDIR/u)]);
+    expect(problems).toEqual([
+      expect.stringMatching(/^status\.json cannot be written: .*a part of the path is not a directory$/u),
+    ]);
   });
 });
 
@@ -73,10 +83,10 @@ describe("what an earlier run left", () => {
     using file = statusFile(where, neverFails);
     file.update(ended([image("a.b/c:1", { size: 5 }), image("a.b/d:1")]));
     file[Symbol.dispose]();
-    const earlier = await readStatus(where);
-    expect(earlier?.sizes).toEqual(new Map([["a.b/c:1", 5]]));
-    expect(earlier?.holder).toBe("run id-1, pid 77, since 2025-01-02T03:04:05.000Z");
-    expect(earlier?.status).toMatchObject({ phase: "ended", exitCode: 0, totals: { unfinished: 0 } });
+    const earlier = readStatus(where, neverFails);
+    if (earlier === undefined) throw new Error("nothing was read back");
+    expect(sizesIn(earlier)).toEqual(new Map([["a.b/c:1", 5]]));
+    expect(earlier).toMatchObject({ phase: "ended", exitCode: 0, totals: { unfinished: 0 } });
   });
 
   test.each([
@@ -87,17 +97,58 @@ describe("what an earlier run left", () => {
     ["a field of another type", JSON.stringify({ ...toJson(ended([])), pid: "77" })],
   ])("is ignored when it is %s", async (_what, text) => {
     const where = directory();
-    mkdirSync(where);
     if (text !== undefined) folder.write(path.join(path.basename(where), "status.json"), text);
-    expect(await readStatus(where)).toBeUndefined();
+    const problems: string[] = [];
+    expect(readStatus(where, (why) => void problems.push(why))).toBeUndefined();
+    expect(problems).toEqual(text === undefined ? [] : [expect.stringContaining("/status.json is damaged")]);
   });
 
   test("is read when a later version wrote more into it", async () => {
     const where = directory();
-    mkdirSync(where);
     const text = JSON.stringify({ ...toJson(ended([])), schema: 2, news: true });
     folder.write(path.join(path.basename(where), "status.json"), text);
-    expect(await readStatus(where)).toBeDefined();
+    expect(readStatus(where, neverFails)).toBeDefined();
+  });
+});
+
+test("the sizes of images that a narrowed run leaves alone stay known, those of its own are its own", () => {
+  const where = directory();
+  const before = new Map([
+    ["a.b/c:1", 5],
+    ["a.b/d:1", 7],
+  ]);
+  using file = openStatusFile(where, before, neverFails);
+  file.update(ended([image("a.b/c:1", { size: 6 })]));
+  file[Symbol.dispose]();
+  const earlier = readStatus(where, neverFails);
+  if (earlier === undefined) throw new Error("nothing was read back");
+  expect(sizesIn(earlier)).toEqual(
+    new Map([
+      ["a.b/d:1", 7],
+      ["a.b/c:1", 6],
+    ]),
+  );
+});
+
+describe("who holds the lock", () => {
+  const status = (overrides: Partial<RunState>) => {
+    const parsed = parseStatus(JSON.stringify(toJson(ended([], overrides))));
+    if (parsed === undefined) throw new Error("it was not understood");
+    return parsed;
+  };
+
+  test("is named while it lives", () => {
+    expect(holderIn(status({ phase: "importing", pid: process.pid }))).toBe(
+      `run id-1, pid ${process.pid}, in progress since 2025-01-02T03:04:05.000Z`,
+    );
+  });
+
+  test.each([
+    ["that ended", { phase: "ended", pid: process.pid }],
+    // Above the highest number that Linux gives.
+    ["that was killed", { phase: "importing", pid: 2 ** 22 + 1 }],
+  ] as const)("is not named after a run %s", (_what, overrides) => {
+    expect(holderIn(status(overrides))).toBe("it has not told yet which one it is");
   });
 });
 
