@@ -3,7 +3,6 @@ import { getPriority, setPriority } from "node:os";
 import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { namesOf } from "../core/plan.ts";
-import { redactor } from "../core/redact.ts";
 import { startState } from "../core/run-state.ts";
 import type { Edge } from "../edge.ts";
 import { watchSink } from "../report/live.ts";
@@ -11,17 +10,17 @@ import { openRunLog } from "../report/logger.ts";
 import { writeMetrics } from "../report/metrics.ts";
 import { runLog, type RunLog } from "../report/run-log.ts";
 import { reason, summary } from "../report/summary.ts";
-import { importImages } from "../run/import-images.ts";
+import { realContainerd } from "../containerd/real.ts";
+import { realClock } from "../run/context.ts";
+import { requireTools } from "../run/ready.ts";
+import { run as importImages } from "../run/run.ts";
 import { stopper, type Stopper } from "../run/stopper.ts";
-import { commandRunner } from "../runtime/command.ts";
-import { containerdRuntime } from "../runtime/containerd.ts";
-import { archiveRecord } from "../state/archive-record.ts";
+import { readArchiveRecord, writeArchiveRecord } from "../state/archive-record.ts";
 import { takeLock } from "../state/lock.ts";
 import { statusFile, toJson } from "../state/status-file.ts";
-import { endedClean, holderIn, readStatus, sizesIn, type Status } from "../state/status.ts";
+import { holderIn, readStatus, sizesIn, type Status } from "../state/status.ts";
 import { build } from "../version.ts";
 import { endingBy, endingOf, type Ending } from "./ending.ts";
-import { lifetime } from "./lifetime.ts";
 import { narrowed } from "./narrowed.ts";
 
 export interface RunArguments {
@@ -38,9 +37,6 @@ interface Run {
   readonly stop: Stopper;
   readonly log: RunLog;
 }
-
-/** Milliseconds between two looks at the downloads, where nobody watches them and where somebody does. */
-const LOOK_EVERY = { unwatched: 5_000, watched: 1_000 };
 
 /** @returns the exit code. @throws ExitError, or a bug */
 export async function runCommand(args: RunArguments, edge: Edge): Promise<number> {
@@ -113,35 +109,31 @@ function lock({ config, edge, stop, log }: Run): Promise<Disposable> {
 
 async function perform(run: Run, earlier: Status | undefined): Promise<Ending> {
   const { config, only, edge, stop, log } = run;
-  const chosen = config.images.filter((image) => only.size === 0 || only.has(image.source.name));
-  const listed = chosen.map((image) => ({
-    name: image.source.name,
-    names: namesOf(image),
-    required: image.required,
-  }));
-  const archives = only.size > 0 ? [] : config.archives;
-  const images = [
-    ...archives.map(({ path, required }) => ({ name: path, names: [path], required })),
-    ...listed,
-  ];
-  log.emit({ type: "run-started", images });
-  using life = lifetime(edge.signal, config.deadline);
-  const command = commandRunner(redactor(config.credentials), life.signal);
-  await importImages({
-    config,
-    only,
-    runtime: containerdRuntime(command, config),
-    emit: log.emit,
-    stop,
-    record: archiveRecord(edge.paths.state, warn(edge)),
-    swept: earlier !== undefined && endedClean(earlier),
-    sizes: earlier === undefined ? new Map() : sizesIn(earlier),
-    lookEvery: edge.stdout.columns === undefined ? LOOK_EVERY.unwatched : LOOK_EVERY.watched,
-    cpus: edge.cpus,
-    now: Date.now,
-    random: Math.random,
-  });
+  log.emit({ type: "run-started", images: listed(run) });
+  requireTools(config.containerd);
+  using containerd = realContainerd(config, stop.ended);
+  const machine = { platform: edge.platform, cpus: edge.cpus };
+  await importImages(
+    { config, containerd, machine, clock: realClock, emit: log.emit, stop },
+    {
+      runId: log.state().runId,
+      only,
+      earlier: {
+        sizes: earlier === undefined ? new Map() : sizesIn(earlier),
+        archives: readArchiveRecord(edge.paths.state, warn(edge)),
+      },
+      recordArchives: (archives) => writeArchiveRecord(edge.paths.state, archives, warn(edge)),
+    },
+  );
   return endingOf(log.state(), config);
+}
+
+/** What the run is about: archives by their paths, until they are open. */
+function listed({ config, only }: Run) {
+  const chosen = config.images.filter((image) => only.size === 0 || only.has(image.source.name));
+  const images = chosen.map((image) => ({ name: image.source.name, names: namesOf(image), required: image.required }));
+  const archives = only.size > 0 ? [] : config.archives;
+  return [...archives.map(({ path, required }) => ({ name: path, names: [path], required })), ...images];
 }
 
 function conclude(args: RunArguments, edge: Edge, log: RunLog): void {

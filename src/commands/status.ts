@@ -1,6 +1,8 @@
 // `status`: the run that goes on or went before, and what is true on the node now.
 import { loadConfig } from "../config/load.ts";
-import { namesOf, type NodeState, type WantedImage } from "../core/plan.ts";
+import { judge, type Node } from "../core/node.ts";
+import { namesOf, type PlannedImage } from "../core/plan.ts";
+import { problemOf } from "../core/verdict.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import { barLines } from "../report/bars.ts";
@@ -22,28 +24,30 @@ export async function statusCommand(args: RunArguments, edge: Edge): Promise<num
   const earlier = lastRun(edge);
   // Whoever asks for the status wants an answer now, not after the runtime's patience.
   const impatient = { ...config, containerd: { ...config.containerd, readyTimeout: 5_000 } };
-  const now = await look(impatient, edge.signal).catch((error: unknown) => {
+  const now = await look(impatient, edge).catch((error: unknown) => {
     if (error instanceof ExitError) return error;
     throw error;
   });
-  const rows = now instanceof ExitError ? [] : config.images.flatMap((image) => rowsOf(image, now.node));
+  const rows = now instanceof ExitError ? [] : now.plan.images.flatMap((planned) => rowsOf(planned, now.node));
   edge.stdout.write(args.json ? json(earlier, rows) : `${text(earlier, rows, edge.stdout.columns)}\n`);
   if (now instanceof ExitError) throw now;
   return rows.every((row) => row.present || !row.required) ? EXIT.ok : EXIT.imageFailed;
 }
 
-/** A name counts as present when it is the source's image, not merely some image. */
-function rowsOf(image: WantedImage, node: NodeState): Row[] {
-  const source = node.byName.get(image.source.name);
+/** A name counts as present when it is the source's image and usable, not merely some image. */
+function rowsOf({ image, judgement, names }: PlannedImage, node: Node): Row[] {
+  const source = image.source.name;
   return namesOf(image).map((name) => {
-    const found = node.byName.get(name);
+    const found = judge(node, name);
+    const elsewhere = names.some((other) => other.name === name && other.action !== "keep");
     return {
       name,
-      source: image.source.name,
+      source,
       required: image.required,
-      present: found !== undefined && found.id === source?.id,
-      pinned: found?.pinned ?? false,
-      ...(found === undefined ? {} : { id: found.id }),
+      present: judgement.is === "usable" && found.is === "usable" && !elsewhere,
+      pinned: node.cri.get(name)?.pinned ?? false,
+      ...(found.is === "usable" ? { id: found.id } : {}),
+      ...(found.is === "usable" || found.is === "absent" ? {} : { problem: problemOf(found) }),
     };
   });
 }

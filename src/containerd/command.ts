@@ -14,13 +14,18 @@ export interface CommandOptions {
   readonly input?: Readable;
 }
 
+interface Subprocess {
+  readonly nodeChildProcess: { readonly once: (event: "exit", listener: () => void) => unknown };
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+}
+
 /** The fields of execa's result that are read. */
 interface Ending {
   readonly exitCode?: number | undefined;
   readonly signal?: string | undefined;
   readonly code?: string | undefined;
   readonly timedOut: boolean;
-  readonly isCanceled: boolean;
 }
 
 /** Runs a tool and gives its stdout, without the line break at its end. @throws CommandError */
@@ -28,19 +33,22 @@ export type RunCommand = (tool: string, args: readonly string[], options: Comman
 
 /**
  * A tool did not succeed. Built field by field: execa's own error carries the arguments and all output in six
- * properties, and would take a secret into a log.
+ * properties, and would take a secret into a log. The message is redacted.
  */
 export class CommandError extends Error {
   override readonly name = "CommandError";
-  readonly exitCode: number | undefined;
   readonly timedOut: boolean;
-  readonly cancelled: boolean;
+  readonly #raw: string;
 
-  constructor(message: string, result: Pick<Ending, "exitCode" | "timedOut" | "isCanceled">) {
+  constructor(message: string, raw: string, timedOut: boolean) {
     super(message);
-    this.exitCode = result.exitCode;
-    this.timedOut = result.timedOut;
-    this.cancelled = result.isCanceled;
+    this.#raw = raw;
+    this.timedOut = timedOut;
+  }
+
+  /** What the tool said before anything was masked: for a decision, and never for anybody's eyes. */
+  get raw(): string {
+    return this.#raw;
   }
 }
 
@@ -48,7 +56,11 @@ export class CommandError extends Error {
 const PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 /** From SIGTERM to SIGKILL: a stopped run must be over within 10 s. */
 const GRACE = 3_000;
-const LONGEST_MESSAGE = 2_000;
+/** From a tool's exit to the closing of its pipes, which a grandchild may keep open for ever. */
+const PIPE_GRACE = 1_000;
+/** Characters that are kept of each stream: the names of a large archive, and more of an error than anybody reads. */
+const MOST_OUTPUT = 4 * 2 ** 20;
+const MOST_EVIDENCE = 64 * 2 ** 10;
 /** From util-linux. With it the kernel ends a tool when we die, even by SIGKILL; without it a pull would go on alone. */
 const SETPRIV = "/usr/bin/setpriv";
 
@@ -66,6 +78,8 @@ export function commandRunner(redact: Redact, lifetime: AbortSignal): RunCommand
     const subprocess = execa(file, argv, {
       env: { PATH, ...env },
       extendEnv: false,
+      // Ours may have been deleted.
+      cwd: "/",
       ...(input === undefined ? { stdin: "ignore" as const } : { input }),
       timeout,
       forceKillAfterDelay: GRACE,
@@ -75,17 +89,33 @@ export function commandRunner(redact: Redact, lifetime: AbortSignal): RunCommand
       cancelSignal: signal === undefined ? lifetime : AbortSignal.any([signal, lifetime]),
     });
     const [stdout, stderr] = [collect(subprocess.stdout), collect(subprocess.stderr)];
+    const released = releasePipes(subprocess);
     const result = await subprocess;
-    if (result.failed) throw new CommandError(describe(tool, result, redact(stderr().trim())), result);
-    return stdout().trimEnd();
+    clearTimeout(released());
+    if (!result.failed) return stdout().trimEnd();
+    const said = stderr().trim();
+    // Masked before it is cut, or half a secret would remain.
+    const message = describe(tool, result, bothEnds(redact(said)));
+    throw new CommandError(message, said === "" ? message : bothEnds(said), result.timedOut);
   };
 }
 
 /** @returns what gives the text so far, which is all of it when the tool has ended */
 function collect(stream: Readable): () => string {
   let text = "";
-  stream.setEncoding("utf8").on("data", (part: string) => (text += part));
+  stream.setEncoding("utf8").on("data", (part: string) => {
+    if (text.length < MOST_OUTPUT) text += part;
+  });
   return () => text;
+}
+
+/** Closes what a tool's own children keep open after its end. @returns what gives the timer, once there is one */
+function releasePipes({ nodeChildProcess, stdout, stderr }: Subprocess): () => NodeJS.Timeout | undefined {
+  let timer: NodeJS.Timeout | undefined;
+  nodeChildProcess.once("exit", () => {
+    timer = setTimeout(() => [stdout, stderr].forEach((pipe) => pipe.destroy()), PIPE_GRACE);
+  });
+  return () => timer;
 }
 
 export function isExecutable(path: string): boolean {
@@ -97,12 +127,18 @@ export function isExecutable(path: string): boolean {
   }
 }
 
+/** A registry's answer may be long; the first words say what failed, and the last how it ended. */
+function bothEnds(text: string): string {
+  if (text.length <= MOST_EVIDENCE) return text;
+  const half = MOST_EVIDENCE / 2;
+  return `${text.slice(0, half)}\n…\n${text.slice(-half)}`;
+}
+
 /** The tool's last words, or how it ended when it said nothing. */
 function describe(tool: string, result: Ending, stderr: string): string {
   const name = tool.slice(tool.lastIndexOf("/") + 1);
-  const said = stderr.slice(-LONGEST_MESSAGE);
-  if (result.timedOut) return `${name} did not answer in time${said === "" ? "" : `: ${said}`}`;
-  if (said !== "") return said;
+  if (result.timedOut) return `${name} did not answer in time${stderr === "" ? "" : `: ${stderr}`}`;
+  if (stderr !== "") return stderr;
   if (result.signal !== undefined) return `${name} was ended by ${result.signal}`;
   return result.exitCode === undefined
     ? `${name} could not be started (${result.code})`
