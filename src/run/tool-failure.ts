@@ -1,5 +1,6 @@
 // From whatever a tool's call threw to a failure with a class.
-import { classify, essence, type Failure } from "../core/failure.ts";
+import { diagnose, essence } from "../core/evidence.ts";
+import type { Failure } from "../core/failure.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import { CommandError } from "../runtime/command.ts";
 import { CredentialRefused } from "../runtime/crictl.ts";
@@ -16,7 +17,8 @@ export function toFailure(error: unknown, signal: AbortSignal): Failure {
 /** @throws what is no CommandError: a bug of ours */
 export function commandFailure(error: unknown): Failure {
   if (!(error instanceof CommandError)) throw error;
-  return { class: error.timedOut ? "timeout" : classify(error.message), message: essence(error.message) };
+  const message = essence(error.message);
+  return error.timedOut ? { class: "timeout", message } : { ...diagnose(error.raw), message };
 }
 
 /** Where a tool failed at something that no single image can be blamed for: the end of the run; all else as it is. */

@@ -35,12 +35,25 @@ export class CommandError extends Error {
   readonly exitCode: number | undefined;
   readonly timedOut: boolean;
   readonly cancelled: boolean;
+  /** Private, so that nothing that prints or serialises an error shows it. */
+  readonly #raw: string;
 
-  constructor(message: string, result: Pick<Ending, "exitCode" | "timedOut" | "isCanceled">) {
+  /** @param raw what the tool printed, not redacted; the message where it printed nothing */
+  constructor(
+    message: string,
+    result: Pick<Ending, "exitCode" | "timedOut" | "isCanceled">,
+    raw: string = message,
+  ) {
     super(message);
+    this.#raw = raw;
     this.exitCode = result.exitCode;
     this.timedOut = result.timedOut;
     this.cancelled = result.isCanceled;
+  }
+
+  /** To be classified, never to be shown: a mask would change what is decided. */
+  get raw(): string {
+    return this.#raw;
   }
 }
 
@@ -48,7 +61,7 @@ export class CommandError extends Error {
 const PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 /** From SIGTERM to SIGKILL: a stopped run must be over within 10 s. */
 const GRACE = 3_000;
-const LONGEST_MESSAGE = 2_000;
+const LONGEST_MESSAGE = 65_536;
 /** From util-linux. With it the kernel ends a tool when we die, even by SIGKILL; without it a pull would go on alone. */
 const SETPRIV = "/usr/bin/setpriv";
 
@@ -76,7 +89,12 @@ export function commandRunner(redact: Redact, lifetime: AbortSignal): RunCommand
     });
     const [stdout, stderr] = [collect(subprocess.stdout), collect(subprocess.stderr)];
     const result = await subprocess;
-    if (result.failed) throw new CommandError(describe(tool, result, redact(stderr().trim())), result);
+    if (result.failed) {
+      const said = stderr().trim();
+      // Masked before it is cut, or half a secret would remain.
+      const message = describe(tool, result, bothEnds(redact(said)));
+      throw new CommandError(message, result, said === "" ? message : bothEnds(said));
+    }
     return stdout().trimEnd();
   };
 }
@@ -97,10 +115,16 @@ export function isExecutable(path: string): boolean {
   }
 }
 
-/** The tool's last words, or how it ended when it said nothing. */
-function describe(tool: string, result: Ending, stderr: string): string {
+/** A registry's answer may be long; the first words say what failed, and the last how it ended. */
+function bothEnds(text: string): string {
+  if (text.length <= LONGEST_MESSAGE) return text;
+  const half = LONGEST_MESSAGE / 2;
+  return `${text.slice(0, half)}\n…\n${text.slice(-half)}`;
+}
+
+/** The tool's words, or how it ended when it said nothing. */
+function describe(tool: string, result: Ending, said: string): string {
   const name = tool.slice(tool.lastIndexOf("/") + 1);
-  const said = stderr.slice(-LONGEST_MESSAGE);
   if (result.timedOut) return `${name} did not answer in time${said === "" ? "" : `: ${said}`}`;
   if (said !== "") return said;
   if (result.signal !== undefined) return `${name} was ended by ${result.signal}`;

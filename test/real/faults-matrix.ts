@@ -7,7 +7,7 @@ import type { RegistryFault } from "./faults-catalogue.ts";
 export const classes: Readonly<Record<RegistryFault, FailureClass>> = {
   "missing-tag": "not-found",
   "missing-repository": "not-found",
-  "wrong-platform": "not-found",
+  "wrong-platform": "platform",
   "missing-blob": "server",
   "no-credentials": "auth",
   "wrong-password": "auth",
