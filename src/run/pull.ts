@@ -1,6 +1,7 @@
 // Pulls with retry. The only module that knows p-retry, which loops; core/retry.ts decides, slots.ts limits.
 import pRetry from "p-retry";
-import { isWrongPassword, type Failure } from "../core/failure.ts";
+import { isWrongPassword } from "../core/evidence.ts";
+import type { Failure } from "../core/failure.ts";
 import type { WantedImage } from "../core/plan.ts";
 import { nextAttempt, type NextAttempt, type RetryPolicy } from "../core/retry.ts";
 import type { Emit } from "../core/run-state.ts";
@@ -10,7 +11,7 @@ import type { ImageRuntime } from "../runtime/image-runtime.ts";
 import { Interruption } from "./interruption.ts";
 import { pause } from "./pause.ts";
 import { toFailure } from "./tool-failure.ts";
-import type { RegistryHealth } from "./registry-health.ts";
+import type { Asking, RegistryHealth, Visit } from "./registry-health.ts";
 import { slots, type Slots } from "./slots.ts";
 
 export interface PullerOptions {
@@ -45,7 +46,7 @@ export type Pull = (image: WantedImage, mostAttempts: number) => Promise<Pulled>
 export function puller(options: PullerOptions): Pull {
   const limit = slots(options.concurrency);
   return async (image, mostAttempts) => {
-    const job: Job = { image, mostAttempts, attempts: 0, rounds: 0, resumed: false };
+    const job: Job = { image, mostAttempts, attempts: 0 };
     try {
       return { ok: true, id: await rounds(options, limit, job) };
     } catch (error) {
@@ -62,9 +63,8 @@ interface Job {
   readonly image: WantedImage;
   readonly mostAttempts: number;
   attempts: number;
-  rounds: number;
-  /** Whether this round had its attempt that goes on from a partial layer. */
-  resumed: boolean;
+  /** Of the last attempt. */
+  failure?: Failure;
   /** Epoch milliseconds. The clock of an image starts with its first attempt, not while it waits for a slot. */
   endsAt?: number;
 }
@@ -85,9 +85,9 @@ class AttemptFailed extends Error {
 /** core/retry.ts counts the attempts; p-retry only has to loop until it says stop. */
 const LOOP = { retries: Number.POSITIVE_INFINITY, minTimeout: 0 };
 
-/** Rounds with a wait between them, which holds no slot. */
+/** Attempts with a wait between them, which holds no slot. */
 function rounds(options: PullerOptions, limit: Slots, job: Job): Promise<string> {
-  return pRetry(() => inSlot(options, limit, job.image.source.domain, () => round(options, job)), {
+  return pRetry(() => inSlot(options, limit, job.image, (visit) => attempt(options, job, visit)), {
     ...LOOP,
     shouldRetry: async ({ error }) => {
       if (!(error instanceof AttemptFailed)) return false;
@@ -98,34 +98,29 @@ function rounds(options: PullerOptions, limit: Slots, job: Job): Promise<string>
   });
 }
 
-/** One stay in a slot. A broken transfer goes on in it at once: queueing again would outlast the partial layer. */
-function round(options: PullerOptions, job: Job): Promise<string> {
-  job.rounds += 1;
-  job.resumed = false;
-  return pRetry(() => attempt(options, job), {
-    ...LOOP,
-    shouldRetry: ({ error }) => error instanceof AttemptFailed && error.next.kind === "at-once",
-  });
-}
-
-/** Waits for the registry before the slot, and looks again inside: it may have closed meanwhile. */
+/** Waits for the registry before the slot, and asks again inside: it may have closed meanwhile. */
 async function inSlot<Value>(
   { health, signal }: PullerOptions,
   limit: Slots,
-  host: string,
-  use: () => Promise<Value>,
+  { source, credential }: WantedImage,
+  use: (visit: Visit) => Promise<Value>,
 ): Promise<Value> {
+  const asking: Asking = { host: source.domain, image: source.name, ...(credential && { credential }) };
   for (;;) {
-    await pause(health.waitFor(host), signal);
-    const used = await limit(async () => (health.waitFor(host) > 0 ? undefined : { value: await use() }));
+    await health.untilOpen(asking, signal);
+    const used = await limit(async () => {
+      using visit = health.enter(asking);
+      return visit && { value: await use(visit) };
+    });
     if (used !== undefined) return used.value;
   }
 }
 
-async function attempt(options: PullerOptions, job: Job): Promise<string> {
+async function attempt(options: PullerOptions, job: Job, visit: Visit): Promise<string> {
   const { image } = job;
   options.signal.throwIfAborted();
-  if (options.health.hasRefused(image.source.domain, image.credential)) throw alreadyRefused(image);
+  if (visit.refused) throw alreadyRefused(image);
+  if (visit.exhausted && job.failure !== undefined) throw new AttemptFailed(job.failure, { kind: "stop" });
   await options.admit(image);
   job.attempts += 1;
   job.endsAt ??= options.now() + image.timeout;
@@ -134,15 +129,16 @@ async function attempt(options: PullerOptions, job: Job): Promise<string> {
   const signal = AbortSignal.any([options.signal, abort.signal]);
   const unwatch = options.watch(image, abort);
   try {
-    return succeeded(
-      options,
-      job,
-      await options.runtime.pull(image.source.name, pullOptions(options, job, signal)),
-    );
+    const id = await options.runtime.pull(image.source.name, pullOptions(options, job, signal));
+    visit.succeeded();
+    options.emit({ type: "pulled", image: image.source.name, attempt: job.attempts, id });
+    return id;
   } catch (error) {
     const failure = timedOut(error, image) ?? toFailure(error, signal);
     const full = failure.class === "disk" && !signal.aborted;
-    throw failed(options, job, full ? ((await options.diskFull?.(image, failure)) ?? failure) : failure);
+    job.failure = full ? ((await options.diskFull?.(image, failure)) ?? failure) : failure;
+    const wrongPassword = error instanceof CommandError && isWrongPassword(error.raw);
+    throw failed(options, job, job.failure, visit.failed(job.failure, wrongPassword));
   } finally {
     unwatch();
   }
@@ -159,27 +155,16 @@ const pullOptions = ({ now }: PullerOptions, { image, endsAt = 0 }: Job, signal:
   ...(image.credential === undefined ? {} : { credential: image.credential }),
 });
 
-function succeeded({ health, emit }: PullerOptions, { image, attempts }: Job, id: string): string {
-  health.succeeded(image.source.domain, image.credential);
-  emit({ type: "pulled", image: image.source.name, attempt: attempts, id });
-  return id;
-}
-
 /** Decides, tells, and gives what to throw. */
-function failed(options: PullerOptions, job: Job, failure: Failure): AttemptFailed {
+function failed(options: PullerOptions, job: Job, failure: Failure, exhausted: boolean): AttemptFailed {
   const { image, attempts } = job;
-  const host = image.source.domain;
-  if (isWrongPassword(failure)) options.health.refused(host, image.credential);
-  const exhausted = options.health.failed(host, failure);
   const next = nextAttempt(failure.class, options.policy, {
+    attempt: attempts,
     last: exhausted || attempts >= job.mostAttempts,
-    resumed: job.resumed,
-    round: job.rounds,
-    registryWait: options.health.waitFor(host),
+    registryWait: options.health.waitFor(image.source.domain),
     timeLeft: (job.endsAt ?? 0) - options.now(),
     random: options.random(),
   });
-  if (next.kind === "at-once") job.resumed = true;
   const retryIn = next.kind === "stop" ? {} : { retryIn: next.kind === "later" ? next.delay : 0 };
   options.emit({ type: "attempt-failed", image: image.source.name, attempt: attempts, failure, ...retryIn });
   return new AttemptFailed(failure, next);
