@@ -59,7 +59,7 @@ interface Answer {
 
 /** containerd's ways to introduce what it was answered. Behind it anything may stand. */
 const ANSWER =
-  /(?:unexpected (?:HEAD )?status(?: code| from [A-Z]+ request to)?(?: (?<url>\S+))?|failed with status code \[[^\]]*\]): (?<status>\d{3})(?!\d)|server message: /u;
+  /(?:unexpected (?:HEAD )?status(?: code| from [A-Z]+ request to)?(?: (?<url>\S+))?|failed with status code \[[^\]]*\]): (?<status>\d{3})(?!\d)|pull access denied|server message: |authorization failed/u;
 
 function answerIn(said: string): Answer | undefined {
   const match = ANSWER.exec(said);
@@ -92,7 +92,8 @@ const BY_STATUS: ReadonlyMap<number, Diagnosis> = new Map<number, Diagnosis>([
     400,
     {
       class: "reference",
-      next: "the registry, or a proxy before it, finds the request malformed: check the image's name and the registry's own log",
+      // 1.6.20 does not tell the address.
+      next: "the registry, or a proxy before it, finds the request malformed: check the image's name, the registry's log, and that plain http does not reach a server that wants https",
     },
   ],
   [401, { class: "auth" }],
@@ -152,8 +153,7 @@ function ofAnswer({ status, url, forToken, forBlob }: Answer): Diagnosis {
   const known = BY_STATUS.get(status);
   if (forToken && status < 500 && status !== 407 && (known?.class ?? "auth") !== "server" && status !== 429)
     return { class: "auth", next: NO_TOKEN };
-  // 1.6.20 does not tell the address.
-  if (status === 400 && !url.startsWith("https:")) return { class: "tls", next: PLAIN_TO_TLS };
+  if (status === 400 && url.startsWith("http:")) return { class: "tls", next: PLAIN_TO_TLS };
   if (known !== undefined) return known;
   const rejected = status >= 400 && status < 500;
   return rejected
@@ -190,7 +190,7 @@ export const RULES: readonly Rule[] = [
   ),
   // ctr, which talks to containerd alone.
   rule("runtime", /failed to dial "|connection error: desc = |^ctr: [^\n]*context deadline exceeded/u),
-  rule("auth", /pull access denied|authorization failed|illegal base64 data|invalid decoded auth/u),
+  rule("auth", /illegal base64 data|invalid decoded auth/u),
   rule(
     "auth",
     /image verifier \S+ blocked pull/u,
@@ -209,16 +209,11 @@ export const RULES: readonly Rule[] = [
   rule("disk", /no space left on device|disk quota exceeded/u),
   rule("reference", /failed to parse image reference|invalid reference format|error parsing reference/u),
   rule("platform", /no match for platform|does not support platform/u),
+  rule("not-an-image", /schema 1 (?:image )?manifest|manifest\.v1\+prettyjws|: no signatures$/u, OLD_SCHEMA),
+  rule("not-an-image", /wrong diff id|layers and diffIDs don't match: \d+ != [1-9]/u, BROKEN_IMAGE),
   rule(
     "not-an-image",
-    /schema 1 (?:image )?(?:manifest|conversion)|manifest\.v1\+(?:pretty)?jws/u,
-    OLD_SCHEMA,
-  ),
-  rule("not-an-image", /layers and diffIDs don't match: \d+ != 0$/u),
-  rule("not-an-image", /wrong diff id|layers and diffIDs don't match|mismatched image rootfs/u, BROKEN_IMAGE),
-  rule(
-    "not-an-image",
-    /unexpected media type|unrecognised mediatype|media-?type\S* .*not supported|rejecting \d+ byte manifest/u,
+    /layers and diffIDs don't match|mismatched image rootfs|no processor for media-type|unexpected media type|rejecting \d+ byte manifest/u,
   ),
   rule(
     "tls",
