@@ -1,5 +1,6 @@
 // `status`: the run that goes on or went before, and what is true on the node now.
 import { loadConfig } from "../config/load.ts";
+import { printable } from "../core/plain-text.ts";
 import { namesOf, type NodeState, type WantedImage } from "../core/plan.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT, ExitError } from "../exit.ts";
@@ -52,7 +53,7 @@ const json = (earlier: LastRun | undefined, now: readonly Row[]): string =>
   `${JSON.stringify({ run: earlier?.status.json ?? null, now }, null, 2)}\n`;
 
 const text = (earlier: LastRun | undefined, rows: readonly Row[], columns: number | undefined): string =>
-  [headline(earlier), ...detailsOf(earlier, columns), ...namesTable(rows)].join("\n");
+  [headline(earlier), ...detailsOf(earlier, columns), ...namesTable(rows)].map(printable).join("\n");
 
 interface LastRun {
   readonly status: ReadStatus;
@@ -60,7 +61,7 @@ interface LastRun {
 }
 
 function lastRun({ paths, stderr }: Edge): LastRun | undefined {
-  const status = readStatus(paths.state, (why) => stderr.write(`warning: ${why}\n`));
+  const status = readStatus(paths.state, (why) => stderr.write(`warning: ${printable(why)}\n`));
   if (status === undefined) return undefined;
   return { status, inProgress: status.phase !== "ended" && lockIsHeld(paths.state) === true };
 }

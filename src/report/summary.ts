@@ -1,4 +1,5 @@
 // What a person reads at the end of a run: failures first, then what is in place, then one line that says it all.
+import { printable } from "../core/plain-text.ts";
 import type { ImageState, RunState, Totals } from "../core/run-state.ts";
 import { IN_PLACE, totals } from "../core/run-state.ts";
 import { formatBytes, formatDuration } from "../core/units.ts";
@@ -40,7 +41,9 @@ export function summary(state: RunState): string {
     ...failureLines(images.filter(isFailed)),
     ...placedLines(images.filter(({ phase }) => IN_PLACE.has(phase))),
     resultLine(state, totals(images)),
-  ].join("\n");
+  ]
+    .map(printable)
+    .join("\n");
 }
 
 export const isFailed = ({ phase }: Pick<ImageState, "phase">): boolean => phase === "failed";
@@ -150,16 +153,17 @@ export function reason(state: RunState): string | undefined {
 function kindOf(images: readonly FailedImage[], withReason: boolean): string {
   const [first, ...others] = images;
   const where = `failed in ${first?.failure?.step} (${first?.failure?.class})`;
-  if (!withReason) return `${shortList(images)} ${where}`;
-  const likewise = others.length === 0 ? "" : `, likewise ${shortList(others)}`;
+  if (!withReason) return `${namesIn(images)} ${where}`;
+  const likewise = others.length === 0 ? "" : `, likewise ${namesIn(others)}`;
   return `${first?.name} ${where}: ${whyOf(first?.name ?? "", first?.failure?.message ?? "")}${likewise}`;
 }
 
-function shortList(images: readonly FailedImage[]): string {
-  const names = images.map(({ name }) => name);
-  return names.length <= MOST_NAMES
+const namesIn = (images: readonly FailedImage[]): string => shortList(images.map(({ name }) => name));
+
+/** The first of them, and how many more there are. */
+export const shortList = (names: readonly string[]): string =>
+  names.length <= MOST_NAMES
     ? names.join(", ")
     : `${names.slice(0, MOST_NAMES).join(", ")} and ${names.length - MOST_NAMES} more`;
-}
 
 export const oneLine = (text: string): string => text.replaceAll(/\s+/gu, " ").trim();
