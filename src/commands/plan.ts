@@ -2,6 +2,7 @@
 import { loadConfig } from "../config/load.ts";
 import { narrow, planImport, type Plan, type PlannedImage } from "../core/plan.ts";
 import { canPin } from "../core/runtime-version.ts";
+import { counted } from "../core/units.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT } from "../exit.ts";
 import { look } from "./look.ts";
@@ -34,7 +35,7 @@ function planText({ images, unpin }: Plan): string {
   return [
     ...images.flatMap(imageLines),
     ...unpin.map((name) => `unpin  ${name}: pinned by an earlier run, no longer in the list`),
-    `${decided(images)}; ${unpin.length} names to unpin`,
+    `${decided(images)}; ${counted(unpin.length, "name")} to unpin`,
   ].join("\n");
 }
 

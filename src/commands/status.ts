@@ -2,11 +2,12 @@
 import { loadConfig } from "../config/load.ts";
 import { printable } from "../core/plain-text.ts";
 import { namesOf, type NodeState, type WantedImage } from "../core/plan.ts";
+import { counted } from "../core/units.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import { barLines } from "../report/bars.ts";
 import { namesTable, type NameRow } from "../report/names-table.ts";
-import { failureLines, isFailed } from "../report/summary.ts";
+import { failureLines, lacking } from "../report/summary.ts";
 import { noRates } from "../report/transfer-rate.ts";
 import { lockIsHeld } from "../state/lock.ts";
 import { readStatus, type ReadStatus, type Status } from "../state/status.ts";
@@ -70,7 +71,10 @@ function lastRun({ paths, stderr }: Edge): LastRun | undefined {
 function detailsOf(earlier: LastRun | undefined, columns: number | undefined): string[] {
   if (earlier === undefined) return [""];
   if (earlier.inProgress) return [...bars(earlier.status, columns), ""];
-  return ["", ...failureLines(earlier.status.images.filter(isFailed))];
+  const { phase, images } = earlier.status;
+  // Of a run that was killed the headline says enough of what it did not come to.
+  const failed = phase === "ended" ? lacking(images) : images.filter((image) => image.phase === "failed");
+  return ["", ...failureLines(failed)];
 }
 
 /** As wide as `table` is where there is no terminal. */
@@ -93,6 +97,6 @@ function headline(earlier: LastRun | undefined): string {
   }
   const done = images.length - totals.unfinished;
   return earlier.inProgress
-    ? `run in progress since ${iso(startedAt)} (pid ${pid}, ${phase}): ${done} of ${images.length} images done`
+    ? `run in progress since ${iso(startedAt)} (pid ${pid}, ${phase}): ${done} of ${counted(images.length, "image")} done`
     : `last run: started at ${iso(startedAt)} and was killed in "${phase}"; run again to finish it`;
 }

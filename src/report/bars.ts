@@ -126,9 +126,15 @@ function wholeTexts(view: View, { now }: Screen): string[] {
   if (view.images.length === 0) return [`${waiting ?? "starting"}, ${time}`, waiting ?? "starting"];
   const { unfinished, failed } = totals(view.images);
   const count = `${view.images.length - unfinished}/${view.images.length}`;
+  const images = view.images.length === 1 ? "image" : "images";
   const bad = failed === 0 ? "" : `, ${failed} failed`;
   const what = waiting === undefined ? "" : `, ${waiting}`;
-  return [`${count} images${bad}${what}, ${time}`, `${count} images${bad}, ${time}`, `${count}${bad}`, count];
+  return [
+    `${count} ${images}${bad}${what}, ${time}`,
+    `${count} ${images}${bad}, ${time}`,
+    `${count}${bad}`,
+    count,
+  ];
 }
 
 /** Without a known total there is no share of it, and no end in sight. */

@@ -4,7 +4,7 @@ import type { ImageState, RunEvent, RunState } from "../core/run-state.ts";
 import { printable } from "../core/plain-text.ts";
 import { imageOf, totals } from "../core/run-state.ts";
 import type { Output } from "../edge.ts";
-import { formatBytes, formatDuration } from "../core/units.ts";
+import { counted, formatBytes, formatDuration } from "../core/units.ts";
 import type { Sink } from "./run-log.ts";
 import { oneLine, shortList } from "./summary.ts";
 
@@ -61,7 +61,7 @@ export function eventLine(event: RunEvent, state: RunState): string | undefined 
     case "waiting":
       return `waiting: ${event.why}`;
     case "runtime-ready":
-      return `containerd ${event.containerd}, ${event.concurrency} images at once`;
+      return `containerd ${event.containerd}, ${counted(event.concurrency, "image")} at once`;
     case "planned":
       return decided(event.pulls);
     case "attempt-started":
@@ -98,7 +98,7 @@ export function eventLine(event: RunEvent, state: RunState): string | undefined 
 export function decided(pulls: readonly PlannedPull[]): string {
   const { pull, share, keep } = countDecisions(pulls);
   const shared = share === 0 ? "" : `${share} to name like another, `;
-  return `${pulls.length} images: ${pull} to pull, ${shared}${keep} present`;
+  return `${counted(pulls.length, "image")}: ${pull} to pull, ${shared}${keep} present`;
 }
 
 function retryLine(
@@ -120,12 +120,12 @@ function progressLine(state: RunState): string {
   const done = images.length - unfinished;
   const shown = pulling.slice(0, MOST_PULLS).map(pullingText);
   const more = pulling.length > MOST_PULLS ? ` and ${pulling.length - MOST_PULLS} more` : "";
-  return `${done} of ${images.length} images done; ${shown.join(", ") || "nothing is being pulled"}${more}`;
+  return `${done} of ${counted(images.length, "image")} done; ${shown.join(", ") || "nothing is being pulled"}${more}`;
 }
 
 function pullingText({ name, progress, phase }: ImageState): string {
   if (phase === "retrying") return `${name} waits for its next attempt`;
   if (progress?.total === undefined) return `${name} is being looked up`;
   const { received, total, layers, layersDone } = progress;
-  return `${name} ${formatBytes(received)} of ${formatBytes(total)} (${layersDone} of ${layers} layers)`;
+  return `${name} ${formatBytes(received)} of ${formatBytes(total)} (${layersDone} of ${counted(layers ?? 0, "layer")})`;
 }
