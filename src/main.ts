@@ -1,6 +1,8 @@
 // The edge: argv, environment, signals, streams and the exit code. Nothing else touches `process`.
+import { writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import process from "node:process";
+import { Writable } from "node:stream";
 import { parseCommand, type Command } from "./cli.ts";
 import { printable } from "./core/plain-text.ts";
 import type { Edge } from "./edge.ts";
@@ -49,6 +51,21 @@ const READER = { ofRun: 5_000, ofOthers: Number.POSITIVE_INFINITY, afterSignal: 
 const stdout = output(process.stdout, process.env["TERM"]);
 const stderr = output(process.stderr, process.env["TERM"]);
 
+/**
+ * Node itself writes to nothing but process.stderr: under NODE_DEBUG the environment of each tool, with its credential.
+ * A core file has nothing of our memory, and none of our tools' memory, which inherit that.
+ */
+function keepSecrets(): void {
+  Object.defineProperty(process, "stderr", {
+    value: new Writable({ write: (_chunk, _encoding, done) => done() }),
+  });
+  try {
+    writeFileSync("/proc/self/coredump_filter", "0");
+  } catch {
+    // Not on Linux.
+  }
+}
+
 /** nohup ignores SIGHUP for us, but Node takes that back before it runs us: what remains is who called. */
 const hasNohup = (): boolean =>
   process.env["IMPORT_IMAGES_NOHUP"] === "1" || (process.env["_"] ?? "").endsWith("/nohup");
@@ -92,6 +109,7 @@ function endSoon(signal: NodeJS.Signals): void {
 }
 
 async function main(): Promise<void> {
+  keepSecrets();
   const command = parseCommand(process.argv.slice(2));
   const isRun = command.name === "run";
   const edge = makeEdge(isRun ? endSoon : endAtOnce);
