@@ -41,8 +41,8 @@ export const TOPICS: Readonly<Record<CommandName, string>> = {
 
 Puts every image of the configuration on this node and verifies the result. It waits for containerd,
 pulls what is missing through crictl, gives each image its further names, pins it, unpins what is no
-longer in the list, and reads the result back. Failed pulls are retried. If one image fails, the
-others still come. Only one run works on a node at a time: a second one waits for the first for up to
+longer in the list, and reads the result back. It retries failed pulls, and if one image fails, the
+others still come. Only one run works on a node at a time: a second one waits for the first, at most
 containerd.ready_timeout, and then ends with exit code 4.
 
 Options

@@ -89,7 +89,7 @@ describeReal("a process", "1.7", () => {
   });
 
   test.each([
-    ["shell", 'exec nohup "$0" "$@"', {}],
+    ["shell", 'nohup "$0" "$@"', {}],
     ["script", 'exec "$0" "$@"', { IMPORT_IMAGES_NOHUP: "1" }],
   ])("a run below nohup, of which the %s tells, goes on after SIGHUP", async (by, line, env) => {
     const command = withConfig(await slow(`process/nohup-${by}:1`), "run");
