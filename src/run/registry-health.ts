@@ -3,7 +3,7 @@
 import type { Credential } from "../core/credentials.ts";
 import { actionOf, type Failure, type FailureClass } from "../core/failure.ts";
 import { backOff, type RetryPolicy } from "../core/retry.ts";
-import { pause } from "./pause.ts";
+import type { Clock } from "./context.ts";
 
 /** Who wants to ask which registry. */
 export interface Asking {
@@ -49,16 +49,9 @@ const NO_ANSWER = new Set<FailureClass>([
   "unknown",
 ]);
 
-/**
- * @param now milliseconds of a monotonic clock
- * @param random from 0 to 1
- * @param wait ends after so many of those milliseconds
- */
 export function registryHealth(
   policy: RetryPolicy,
-  now: () => number,
-  random: () => number,
-  wait: typeof pause = pause,
+  { now, random, sleep }: Pick<Clock, "now" | "random" | "sleep">,
 ): RegistryHealth {
   const registries = registryMemory(policy, now, random);
   const [logins, keys] = [loginMemory(), keyring()];
@@ -93,7 +86,7 @@ export function registryHealth(
     untilOpen: async (asking, signal) => {
       while (!mayEnter(asking)) {
         const ms = registries.waitFor(asking.host);
-        await (ms > 0 ? wait(ms, signal) : keys.changed(signal));
+        await (ms > 0 ? sleep(ms, signal) : keys.changed(signal));
       }
     },
     enter: (asking) => (mayEnter(asking) ? visit(asking) : undefined),
