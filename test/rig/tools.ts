@@ -14,6 +14,9 @@ export interface ToolPaths {
   bosh: string;
   boshAgent: string;
   nodeExporter: string;
+  kubelet: string;
+  /** Found by containerd on its PATH: only that of line 2 is of its own version. */
+  shim: string;
   zsh: string;
   fish: string;
 }
@@ -35,6 +38,8 @@ export function toolPaths(line: ContainerdLine): ToolPaths {
     bosh: path.join(cache, "bosh-cli", "bosh"),
     boshAgent: path.join(cache, "bosh-agent", "bosh-agent"),
     nodeExporter: path.join(cache, "node-exporter", "node_exporter"),
+    kubelet: path.join(cache, "kubelet", "kubelet"),
+    shim: path.join(runtime, "containerd-shim-runc-v2"),
     // Debian's, whatever the line.
     zsh: "/usr/bin/zsh",
     fish: "/usr/bin/fish",
