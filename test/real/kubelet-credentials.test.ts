@@ -3,10 +3,19 @@
 import { readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { refusedNames } from "../../src/core/kubelet-records.ts";
+import { parseReference, type Reference } from "../../src/core/reference.ts";
+import { readPulledRecords } from "../../src/run/kubelet-records.ts";
 import type { Kubelet, KubeletConfig, PullPolicy } from "../rig/kubelet.ts";
 import type { PushedImage } from "../rig/push.ts";
 import { describeReal } from "../rig/suite.ts";
 import { kubeletLine, type KubeletNode, kubeletTools, startKubeletNode } from "./support/kubelet-node.ts";
+
+function referenceOf(name: string): Reference {
+  const parsed = parseReference(name);
+  if (!parsed.ok) throw new Error(parsed.problem);
+  return parsed.reference;
+}
 
 describeReal(
   "the kubelet's credential checks",
@@ -101,6 +110,34 @@ describeReal(
       test("one pull by the kubelet makes the image's further names unusable, and not the name that it pulled", async () => {
         await expectRuns(raced.reference);
         await expectRefused("registry.k8s.io/team/raced:1");
+      });
+
+      test("so does a pod with Always, although the image was imported before", async () => {
+        const always = await node.push("company/always:1");
+        await node.import([...list(), { name: always.reference, retagAs: "registry.k8s.io/team/always:1" }]);
+        await expectRuns("registry.k8s.io/team/always:1");
+        await kubelet.runs(start(always.reference, "Always"));
+        await expectRefused("registry.k8s.io/team/always:1");
+      });
+
+      test("the kubelet's records tell which names are refused", async () => {
+        const here = [
+          { image: preloaded, names: ["registry.k8s.io/team/preloaded:1", "debian-base:v2"] },
+          {
+            image: raced,
+            names: ["registry.k8s.io/team/raced:1", `registry.k8s.io/team/raced@${raced.digest}`],
+          },
+        ].flatMap(({ image, names }) =>
+          [image.reference, ...names].map((name) => ({
+            reference: referenceOf(name),
+            id: image.configDigest,
+          })),
+        );
+        const refused = refusedNames(await readPulledRecords(kubelet.root), here);
+        expect(refused.flatMap(({ names }) => names)).toEqual([
+          "registry.k8s.io/team/raced:1",
+          `registry.k8s.io/team/raced@${raced.digest}`,
+        ]);
       });
 
       test("this lasts through a restart of the kubelet and another run", async () => {
