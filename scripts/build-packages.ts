@@ -57,17 +57,36 @@ async function describe(
     version,
     licence: license,
     integrity: locked.integrity,
-    licenceText: await licenceText(path.join(root, folder), `${name} ${version}`),
+    licenceText: await licenceText(root, folder, license),
     dependsOn: dependenciesOf(folder, Object.keys(locked.dependencies ?? {}), known),
   };
 }
 
-async function licenceText(folder: string, title: string): Promise<string> {
-  const files = (await readdir(folder)).filter((file) => /^(licen[cs]e|copying|notice)\b/i.test(file));
-  if (files.length === 0) throw new Error(`${title} is bundled and has no licence text`);
-  const texts = files.toSorted().map((file) => readFile(path.join(folder, file), "utf8"));
+async function licenceText(root: string, folder: string, licence: string): Promise<string> {
+  const files = (await readdir(path.join(root, folder))).filter((file) => /^(licen[cs]e|copying|notice)\b/i.test(file));
+  if (files.length === 0) return declaredTexts(root, folder, licence);
+  const texts = files.toSorted().map((file) => readFile(path.join(root, folder, file), "utf8"));
   return (await Promise.all(texts)).map((text) => text.trim()).join("\n\n");
 }
+
+/** Of a package that declares its licence and ships no text: our own copy of the same, or the words above its code. */
+async function declaredTexts(root: string, folder: string, licence: string): Promise<string> {
+  const names = licence.match(/[\w.-]+/gu)?.filter((word) => word !== "AND") ?? [];
+  const texts = names.map(async (name) => {
+    if (name === "Apache-2.0") return readFile(path.join(root, "LICENSE"), "utf8");
+    const [file, known] = HEADERS[`${folder} ${name}`] ?? [];
+    if (file === undefined) throw new Error(`${folder} is bundled and has no text of its licence ${name}`);
+    const header = /^(?:\/\/.*\n)+/u.exec(await readFile(path.join(root, folder, file), "utf8"))?.[0] ?? "";
+    if (!header.includes(known ?? "")) throw new Error(`${folder}/${file} no longer begins with its licence ${name}`);
+    return header.replaceAll(/^\/\/ ?/gmu, "");
+  });
+  return (await Promise.all(texts)).map((text) => text.trim()).join("\n\n");
+}
+
+/** Files that begin with the text of a licence, and words that it has. */
+const HEADERS: Readonly<Record<string, readonly [string, string]>> = {
+  "node_modules/@bufbuild/protobuf BSD-3-Clause": ["dist/esm/wire/varint.js", "Redistribution and use in source"],
+};
 
 /** As Node resolves: the nearest node_modules that has it. */
 function dependenciesOf(folder: string, names: readonly string[], known: ReadonlySet<string>): string[] {

@@ -1,4 +1,5 @@
 // What the program has of the process it runs in. Made in main.ts, the only module that touches `process`.
+import type { Platform } from "./core/content.ts";
 import type { Paths } from "./paths.ts";
 
 export interface Output {
@@ -15,6 +16,8 @@ export interface Edge {
   readonly paths: Paths;
   readonly pid: number;
   readonly cpus: number;
+  /** As containerd names it. */
+  readonly platform: Platform;
   /** Aborted with an Interruption by SIGTERM, SIGINT and SIGHUP. */
   readonly signal: AbortSignal;
   /** Tells which of them it was. */

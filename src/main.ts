@@ -59,6 +59,7 @@ function makeEdge(): Edge {
     paths: paths(process.env),
     pid: process.pid,
     cpus: availableParallelism(),
+    platform: { os: process.platform, architecture: process.arch === "x64" ? "amd64" : process.arch },
     signal: stop.signal,
     stoppedBy: () => stoppedBy,
   };

@@ -1,24 +1,38 @@
-// A look at the node for commands that change nothing.
-import type { SemVer } from "semver";
+// A look at the node, and the plan that it leads to, for commands that change nothing.
 import type { Config } from "../config/config.ts";
-import type { NodeState } from "../core/plan.ts";
-import { redactor } from "../core/redact.ts";
-import { requireTools, waitUntilReady } from "../run/ready.ts";
-import { lookAtLabels, lookWhenReady } from "../run/look.ts";
-import { commandRunner } from "../runtime/command.ts";
-import { containerdRuntime } from "../runtime/containerd.ts";
+import { realContainerd } from "../containerd/real.ts";
+import { archivedImage, planArchive, withArchived, type PlannedArchive } from "../core/archives.ts";
+import type { Node } from "../core/node.ts";
+import { namesOf, planRun, type Plan } from "../core/plan.ts";
+import type { Edge } from "../edge.ts";
+import { findArchives } from "../run/archives.ts";
+import { realClock } from "../run/context.ts";
+import { lookAtNode } from "../run/look.ts";
+import { requireTools, untilReady } from "../run/ready.ts";
+import { runtimeUnusable } from "../run/tool-failure.ts";
+import { readArchiveRecord } from "../state/archive-record.ts";
 
 export interface Look {
-  readonly version: SemVer;
-  readonly node: NodeState;
+  readonly node: Node;
+  readonly archives: readonly PlannedArchive[];
+  /** Of everything that is wanted, the images of archives included as far as they are known. */
+  readonly plan: Plan;
 }
 
 /** @throws ExitError (runtime not ready) */
-export async function look(config: Config, signal: AbortSignal): Promise<Look> {
+export async function look(config: Config, edge: Edge): Promise<Look> {
   requireTools(config.containerd);
-  const runtime = containerdRuntime(commandRunner(redactor(config.credentials), signal), config);
-  const { version, present } = await lookWhenReady(runtime, () =>
-    waitUntilReady(runtime, config.containerd, signal, () => {}),
-  );
-  return { version, node: await lookAtLabels(runtime, present) };
+  using containerd = realContainerd(config, edge.signal);
+  const waiting = { containerd, clock: realClock, settings: config.containerd, signal: edge.signal, onWait: () => {} };
+  const can = await untilReady(waiting);
+  const record = readArchiveRecord(edge.paths.state, () => {});
+  const names = [...config.images.flatMap(namesOf), ...Object.values(record).flatMap((known) => Object.keys(known.names))];
+  const node = await lookAtNode(containerd, edge.platform, names).catch((error: unknown) => {
+    edge.signal.throwIfAborted();
+    throw runtimeUnusable(error);
+  });
+  const found = await findArchives(config.archives, record);
+  const archives = found.map((archive) => planArchive(archive, node));
+  const archived = archives.flatMap(({ archive, names: held }) => held.flatMap((name) => archivedImage(name, archive)));
+  return { node, archives, plan: planRun(withArchived(config.images, archived), node, can.pins) };
 }

@@ -1,47 +1,54 @@
 // `plan`: what a run would do, and why.
 import { loadConfig } from "../config/load.ts";
-import { narrow, planImport, type Plan, type PlannedImage } from "../core/plan.ts";
-import { canPin } from "../core/runtime-version.ts";
+import type { PlannedArchive } from "../core/archives.ts";
+import { narrow, type Plan, type PlannedImage } from "../core/plan.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT } from "../exit.ts";
-import { look } from "./look.ts";
 import { decided } from "../report/lines.ts";
+import { count } from "../report/words.ts";
+import { look } from "./look.ts";
 import { narrowed } from "./narrowed.ts";
 import type { RunArguments } from "./run.ts";
 
 export async function planCommand(args: RunArguments, edge: Edge): Promise<number> {
   const config = await loadConfig(args.config ?? edge.paths.config);
   const only = narrowed(config, args.only);
-  const { node, version } = await look(config, edge.signal);
-  const plan = narrow(planImport(config.images, node, canPin(version)), only);
-  edge.stdout.write(args.json ? `${JSON.stringify(planJson(plan), null, 2)}\n` : `${planText(plan)}\n`);
+  const seen = await look(config, edge);
+  const plan = narrow(seen.plan, only);
+  const archives = only.size === 0 ? seen.archives : [];
+  edge.stdout.write(args.json ? `${JSON.stringify(planJson(plan, archives), null, 2)}\n` : `${planText(plan, archives)}\n`);
   return EXIT.ok;
 }
 
-const planJson = ({ images, unpin }: Plan) => ({
-  images: images.map(({ image, decision, tags, pins }) => ({
+const planJson = ({ images, unpin, oldLabels }: Plan, archives: readonly PlannedArchive[]) => ({
+  archives: archives.map(({ archive, action, why, names }) => ({ path: archive.path, action, why, names })),
+  images: images.map(({ image, decision, names, pin }) => ({
     name: image.source.name,
     required: image.required,
     pull: decision.action === "pull",
     why: decision.why,
-    tags: tags.map(({ target, action, why }) => ({ name: target.name, action, why })),
-    pin: pins,
+    tags: names,
+    pin: pin === "create",
   })),
-  unpin,
+  unpin: unpin.map(({ name }) => name),
+  oldLabels,
 });
 
-function planText({ images, unpin }: Plan): string {
+function planText({ images, unpin, oldLabels }: Plan, archives: readonly PlannedArchive[]): string {
   return [
+    ...archives.map(({ archive, action, why }) => `${ARCHIVE_VERBS[action].padEnd(6)} ${archive.path}: ${why}`),
     ...images.flatMap(imageLines),
-    ...unpin.map((name) => `unpin  ${name}: pinned by an earlier run, no longer in the list`),
-    `${decided(images)}; ${unpin.length} names to unpin`,
+    ...unpin.map(({ name }) => `unpin  ${name}: pinned by an earlier run, no longer in the list`),
+    ...(oldLabels === 0 ? [] : [`clean  ${count(oldLabels, "label")} that version 1.0.0 left`]),
+    `${decided(images)}; ${count(unpin.length, "image")} to unpin`,
   ].join("\n");
 }
 
+const ARCHIVE_VERBS = { import: "import", keep: "keep", fail: "FAIL" } as const;
 const VERBS = { pull: "pull", share: "tag", keep: "keep", create: "tag", move: "move" } as const;
 
-const imageLines = ({ image, decision, tags, pins }: PlannedImage): string[] => [
-  `${VERBS[decision.action].padEnd(5)}  ${image.source.name}: ${decision.why}`,
-  ...tags.map(({ target, action, why }) => `  ${VERBS[action].padEnd(5)}${target.name}: ${why}`),
-  ...pins.map((name) => `  pin  ${name}`),
+const imageLines = ({ image, decision, names, pin }: PlannedImage): string[] => [
+  `${VERBS[decision.action].padEnd(6)} ${image.source.name}: ${decision.why}`,
+  ...names.map(({ name, action, why }) => `  ${VERBS[action].padEnd(5)}${name}: ${why}`),
+  ...(pin === "create" ? ["  pin"] : []),
 ];

@@ -3,24 +3,24 @@ import { getPriority, setPriority } from "node:os";
 import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { namesOf } from "../core/plan.ts";
-import { redactor } from "../core/redact.ts";
 import { startState } from "../core/run-state.ts";
 import type { Edge } from "../edge.ts";
 import { watchSink } from "../report/live.ts";
 import { openRunLog } from "../report/logger.ts";
 import { writeMetrics } from "../report/metrics.ts";
 import { runLog, type RunLog } from "../report/run-log.ts";
-import { readStatus, statusFile, toJson, type EarlierStatus } from "../report/status-file.ts";
 import { reason, summary } from "../report/summary.ts";
-import { archiveRecord } from "../run/archive-record.ts";
-import { importImages } from "../run/import-images.ts";
-import { takeLock } from "../run/lock.ts";
+import { realContainerd } from "../containerd/real.ts";
+import { realClock } from "../run/context.ts";
+import { requireTools } from "../run/ready.ts";
+import { run as importImages } from "../run/run.ts";
 import { stopper, type Stopper } from "../run/stopper.ts";
-import { commandRunner } from "../runtime/command.ts";
-import { containerdRuntime } from "../runtime/containerd.ts";
+import { readArchiveRecord, writeArchiveRecord } from "../state/archive-record.ts";
+import { takeLock } from "../state/lock.ts";
+import { statusFile, toJson } from "../state/status-file.ts";
+import { holderIn, readStatus, sizesIn, type Status } from "../state/status.ts";
 import { build } from "../version.ts";
 import { endingBy, endingOf, type Ending } from "./ending.ts";
-import { lifetime } from "./lifetime.ts";
 import { narrowed } from "./narrowed.ts";
 
 export interface RunArguments {
@@ -37,9 +37,6 @@ interface Run {
   readonly stop: Stopper;
   readonly log: RunLog;
 }
-
-/** Milliseconds between two looks at the downloads, where nobody watches them and where somebody does. */
-const LOOK_EVERY = { unwatched: 5_000, watched: 1_000 };
 
 /** @returns the exit code. @throws ExitError, or a bug */
 export async function runCommand(args: RunArguments, edge: Edge): Promise<number> {
@@ -72,10 +69,11 @@ function lowerPriority(): void {
 
 /** status.json belongs to the run that holds the lock, from its first event to its last. */
 async function underLock(run: Run): Promise<Ending> {
-  const { edge, log } = run;
+  const { edge, log, only } = run;
   using _lock = await lock(run);
-  const earlier = await readStatus(edge.paths.state);
-  using status = statusFile(edge.paths.state, (why) => edge.stderr.write(`warning: ${why}\n`));
+  const earlier = readStatus(edge.paths.state, warn(edge));
+  const known = earlier === undefined || only.size === 0 ? new Map<string, number>() : sizesIn(earlier);
+  using status = statusFile(edge.paths.state, known, warn(edge));
   log.watch((_event, state) => status.update(state));
   const ending = await perform(run, earlier).catch((error: unknown) => interrupted(run, error));
   log.emit({ type: "run-ended", ...ending });
@@ -83,55 +81,59 @@ async function underLock(run: Run): Promise<Ending> {
   return ending;
 }
 
+const warn =
+  (edge: Edge) =>
+  (why: string): void =>
+    edge.stderr.write(`warning: ${why}\n`);
+
 /** Only by the run that held the lock: another one is still writing its own. */
 function writeRunMetrics({ config, only, edge, log }: Run): void {
   if (config.metricsFile === undefined) return;
   const problem = writeMetrics(config.metricsFile, log.state(), only.size > 0);
-  if (problem !== undefined) edge.stderr.write(`warning: ${problem}\n`);
+  if (problem !== undefined) warn(edge)(problem);
 }
 
 const interrupted = ({ config, edge, log }: Run, error: unknown): Ending =>
   endingBy(error, { config, signal: edge.stoppedBy(), emit: log.emit });
 
 function lock({ config, edge, stop, log }: Run): Promise<Disposable> {
-  const holder = async (): Promise<string> =>
-    (await readStatus(edge.paths.state))?.holder ?? "its state is not known";
-  return takeLock(edge.paths.state, config.containerd.readyTimeout, stop.signal, holder, (by) =>
-    log.emit({ type: "waiting", phase: "waiting-for-lock", why: `another run holds the lock (${by})` }),
-  );
+  return takeLock({
+    directory: edge.paths.state,
+    patience: config.containerd.readyTimeout,
+    signal: stop.signal,
+    holder: () => holderIn(readStatus(edge.paths.state, () => {})),
+    onWait: (by) =>
+      log.emit({ type: "waiting", phase: "waiting-for-lock", why: `another run holds the lock (${by})` }),
+  });
 }
 
-async function perform(run: Run, earlier: EarlierStatus | undefined): Promise<Ending> {
+async function perform(run: Run, earlier: Status | undefined): Promise<Ending> {
   const { config, only, edge, stop, log } = run;
-  const chosen = config.images.filter((image) => only.size === 0 || only.has(image.source.name));
-  const listed = chosen.map((image) => ({
-    name: image.source.name,
-    names: namesOf(image),
-    required: image.required,
-  }));
-  const archives = only.size > 0 ? [] : config.archives;
-  const images = [
-    ...archives.map(({ path, required }) => ({ name: path, names: [path], required })),
-    ...listed,
-  ];
-  log.emit({ type: "run-started", images });
-  using life = lifetime(edge.signal, config.deadline);
-  const command = commandRunner(redactor(config.credentials), life.signal);
-  await importImages({
-    config,
-    only,
-    runtime: containerdRuntime(command, config),
-    emit: log.emit,
-    stop,
-    record: archiveRecord(edge.paths.state),
-    swept: earlier?.clean ?? false,
-    sizes: earlier?.sizes ?? new Map(),
-    lookEvery: edge.stdout.columns === undefined ? LOOK_EVERY.unwatched : LOOK_EVERY.watched,
-    cpus: edge.cpus,
-    now: Date.now,
-    random: Math.random,
-  });
+  log.emit({ type: "run-started", images: listed(run) });
+  requireTools(config.containerd);
+  using containerd = realContainerd(config, stop.ended);
+  const machine = { platform: edge.platform, cpus: edge.cpus };
+  await importImages(
+    { config, containerd, machine, clock: realClock, emit: log.emit, stop },
+    {
+      runId: log.state().runId,
+      only,
+      earlier: {
+        sizes: earlier === undefined ? new Map() : sizesIn(earlier),
+        archives: readArchiveRecord(edge.paths.state, warn(edge)),
+      },
+      recordArchives: (archives) => writeArchiveRecord(edge.paths.state, archives, warn(edge)),
+    },
+  );
   return endingOf(log.state(), config);
+}
+
+/** What the run is about: archives by their paths, until they are open. */
+function listed({ config, only }: Run) {
+  const chosen = config.images.filter((image) => only.size === 0 || only.has(image.source.name));
+  const images = chosen.map((image) => ({ name: image.source.name, names: namesOf(image), required: image.required }));
+  const archives = only.size > 0 ? [] : config.archives;
+  return [...archives.map(({ path, required }) => ({ name: path, names: [path], required })), ...images];
 }
 
 function conclude(args: RunArguments, edge: Edge, log: RunLog): void {

@@ -1,15 +1,16 @@
 // `status`: the run that goes on or went before, and what is true on the node now.
-import { existsSync } from "node:fs";
 import { loadConfig } from "../config/load.ts";
-import { namesOf, type NodeState, type WantedImage } from "../core/plan.ts";
+import { judge, type Node } from "../core/node.ts";
+import { namesOf, type PlannedImage } from "../core/plan.ts";
+import { problemOf } from "../core/verdict.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import { barLines } from "../report/bars.ts";
 import { namesTable, type NameRow } from "../report/names-table.ts";
-import { readStatus, type EarlierStatus } from "../report/status-file.ts";
-import { failedFromJson, viewFromJson } from "../report/status-view.ts";
-import { failureLines } from "../report/summary.ts";
+import { failureLines, isFailed } from "../report/summary.ts";
 import { noRates } from "../report/transfer-rate.ts";
+import { lockIsHeld } from "../state/lock.ts";
+import { readStatus, type ReadStatus, type Status } from "../state/status.ts";
 import { look } from "./look.ts";
 import type { RunArguments } from "./run.ts";
 
@@ -20,49 +21,59 @@ interface Row extends NameRow {
 
 export async function statusCommand(args: RunArguments, edge: Edge): Promise<number> {
   const config = await loadConfig(args.config ?? edge.paths.config);
-  const earlier = await readStatus(edge.paths.state);
+  const earlier = lastRun(edge);
   // Whoever asks for the status wants an answer now, not after the runtime's patience.
   const impatient = { ...config, containerd: { ...config.containerd, readyTimeout: 5_000 } };
-  const now = await look(impatient, edge.signal).catch((error: unknown) => {
+  const now = await look(impatient, edge).catch((error: unknown) => {
     if (error instanceof ExitError) return error;
     throw error;
   });
-  const rows = now instanceof ExitError ? [] : config.images.flatMap((image) => rowsOf(image, now.node));
+  const rows = now instanceof ExitError ? [] : now.plan.images.flatMap((planned) => rowsOf(planned, now.node));
   edge.stdout.write(args.json ? json(earlier, rows) : `${text(earlier, rows, edge.stdout.columns)}\n`);
   if (now instanceof ExitError) throw now;
   return rows.every((row) => row.present || !row.required) ? EXIT.ok : EXIT.imageFailed;
 }
 
-/** A name counts as present when it is the source's image, not merely some image. */
-function rowsOf(image: WantedImage, node: NodeState): Row[] {
-  const source = node.byName.get(image.source.name);
+/** A name counts as present when it is the source's image and usable, not merely some image. */
+function rowsOf({ image, judgement, names }: PlannedImage, node: Node): Row[] {
+  const source = image.source.name;
   return namesOf(image).map((name) => {
-    const found = node.byName.get(name);
+    const found = judge(node, name);
+    const elsewhere = names.some((other) => other.name === name && other.action !== "keep");
     return {
       name,
-      source: image.source.name,
+      source,
       required: image.required,
-      present: found !== undefined && found.id === source?.id,
-      pinned: found?.pinned ?? false,
-      ...(found === undefined ? {} : { id: found.id }),
+      present: judgement.is === "usable" && found.is === "usable" && !elsewhere,
+      pinned: node.cri.get(name)?.pinned ?? false,
+      ...(found.is === "usable" ? { id: found.id } : {}),
+      ...(found.is === "usable" || found.is === "absent" ? {} : { problem: problemOf(found) }),
     };
   });
 }
 
-const json = (earlier: EarlierStatus | undefined, now: readonly Row[]): string =>
-  `${JSON.stringify({ run: earlier?.status ?? null, now }, null, 2)}\n`;
+const json = (earlier: LastRun | undefined, now: readonly Row[]): string =>
+  `${JSON.stringify({ run: earlier?.status.json ?? null, now }, null, 2)}\n`;
 
-const text = (
-  earlier: EarlierStatus | undefined,
-  rows: readonly Row[],
-  columns: number | undefined,
-): string => [lastRun(earlier), ...detailsOf(earlier, columns), ...namesTable(rows)].join("\n");
+const text = (earlier: LastRun | undefined, rows: readonly Row[], columns: number | undefined): string =>
+  [headline(earlier), ...detailsOf(earlier, columns), ...namesTable(rows)].join("\n");
+
+interface LastRun {
+  readonly status: ReadStatus;
+  readonly inProgress: boolean;
+}
+
+function lastRun({ paths, stderr }: Edge): LastRun | undefined {
+  const status = readStatus(paths.state, (why) => stderr.write(`warning: ${why}\n`));
+  if (status === undefined) return undefined;
+  return { status, inProgress: status.phase !== "ended" && lockIsHeld(paths.state) === true };
+}
 
 /** Ends with a blank line. What failed is told as the run itself told it: whoever comes later has only this. */
-function detailsOf(earlier: EarlierStatus | undefined, columns: number | undefined): string[] {
+function detailsOf(earlier: LastRun | undefined, columns: number | undefined): string[] {
   if (earlier === undefined) return [""];
-  if (isGoingOn(earlier)) return [...bars(earlier.status, columns), ""];
-  return ["", ...failureLines(failedFromJson(earlier.status))];
+  if (earlier.inProgress) return [...bars(earlier.status, columns), ""];
+  return ["", ...failureLines(earlier.status.images.filter(isFailed))];
 }
 
 /** As wide as `table` is where there is no terminal. */
@@ -71,24 +82,20 @@ const WIDTH = 100;
 const MOST_BARS = 50;
 
 /** What the run's own terminal would show. */
-function bars(status: unknown, columns = WIDTH): string[] {
-  const view = viewFromJson(status);
-  if (view === undefined) return [];
-  return barLines(view, { columns, rows: MOST_BARS, now: Date.now(), rates: noRates });
-}
+const bars = (status: Status, columns = WIDTH): string[] =>
+  barLines(status, { columns, rows: MOST_BARS, now: Date.now(), rates: noRates });
 
-const isGoingOn = ({ status }: EarlierStatus): boolean =>
-  status.phase !== "ended" && existsSync(`/proc/${status.pid}`);
+const iso = (ms: number): string => new Date(ms).toISOString();
 
-function lastRun(earlier: EarlierStatus | undefined): string {
+function headline(earlier: LastRun | undefined): string {
   if (earlier === undefined) return "no run has left its state here yet";
-  const { status } = earlier;
-  const done = status.images.length - status.totals.unfinished;
-  if (status.phase === "ended") {
-    const how = status.exitCode === 0 ? "well" : `with exit code ${status.exitCode}`;
-    return `last run: ended ${how} at ${status.endedAt}${status.stopped === undefined ? "" : ` (${status.stopped})`}`;
+  const { images, totals, phase, pid, startedAt, endedAt = startedAt, exitCode, stopped } = earlier.status;
+  if (phase === "ended") {
+    const how = exitCode === 0 ? "succeeded" : `ended with exit code ${exitCode}`;
+    return `last run: ${how} at ${iso(endedAt)}${stopped === undefined ? "" : ` (${stopped})`}`;
   }
-  return isGoingOn(earlier)
-    ? `a run goes on since ${status.startedAt} (pid ${status.pid}, ${status.phase}): ${done} of ${status.images.length} images done`
-    : `last run: began at ${status.startedAt} and was killed in "${status.phase}"; run again to finish it`;
+  const done = images.length - totals.unfinished;
+  return earlier.inProgress
+    ? `run in progress since ${iso(startedAt)} (pid ${pid}, ${phase}): ${done} of ${images.length} images done`
+    : `last run: started at ${iso(startedAt)} and was killed in "${phase}"; run again to finish it`;
 }

@@ -1,19 +1,11 @@
 // The configuration as the rest of the program knows it: every default applied, every text parsed.
+import type { WantedArchive } from "../core/archives.ts";
 import type { Credential } from "../core/credentials.ts";
 import type { WantedImage } from "../core/plan.ts";
 import type { RetryPolicy } from "../core/retry.ts";
 
 export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
-
-/** A docker or OCI archive on this VM. */
-export interface WantedArchive {
-  readonly path: string;
-  readonly required: boolean;
-  readonly pin: boolean;
-  /** Milliseconds for its import. */
-  readonly timeout: number;
-}
 
 /** Where the runtime is. Paths are absolute; `readyTimeout` in milliseconds. */
 export interface ContainerdConfig {
@@ -41,6 +33,8 @@ export interface Config {
   readonly logLevel: LogLevel;
   /** Absolute path for the result of a run in the Prometheus text format. */
   readonly metricsFile?: string;
+  /** What the operator should know, although it stops nothing. */
+  readonly warnings?: readonly string[];
   /** Every credential that was read, used or not: all of them are redacted. */
   readonly credentials: readonly Credential[];
 }

@@ -1,9 +1,9 @@
 // What the entries of a configuration mean together: duplicates merged, conflicts found, credentials handed out.
+import type { WantedArchive } from "../core/archives.ts";
 import { credentialFor, type RegistryCredential } from "../core/credentials.ts";
 import type { WantedImage } from "../core/plan.ts";
 import type { Reference } from "../core/reference.ts";
 import { issueAt, type Issue } from "./issue.ts";
-import type { WantedArchive } from "./config.ts";
 import type { WrittenConfig, WrittenImage } from "./schema.ts";
 
 /** An entry of `images[]` with its index there, for messages. */

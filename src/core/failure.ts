@@ -1,5 +1,5 @@
-// The error catalogue: what crictl, ctr and containerd say, the class it means, and what the class entails.
-// The texts come from real containerd 1.6, 1.7 and 2.x (test/fixtures/errors; scripts/record-errors records them anew).
+// The classes of failures, and what each entails: whether to try again, and what the person who reads it can do.
+// core/evidence.ts finds the class in what a tool printed.
 
 export const FAILURE_CLASSES = [
   "auth",
@@ -12,6 +12,8 @@ export const FAILURE_CLASSES = [
   "timeout",
   "tls",
   "reference",
+  "platform",
+  "not-an-image",
   "disk",
   "runtime",
   "cancelled",
@@ -29,8 +31,8 @@ export interface Failure {
 }
 
 /**
- * What a class decides. `stop`: no further attempt for this image. `at-once`: the partial layer is still in
- * containerd for about 50 ms, so go on from it. `back-off`: wait, this image alone. `registry-back-off`: wait, every
+ * What a class decides. `stop`: no further attempt for this image. `at-once`: what has arrived is kept, so go on from
+ * it at once, and back off when that fails too. `back-off`: wait, this image alone. `registry-back-off`: wait, every
  * image of that registry. `wait-for-runtime`: try again once containerd answers. `stop-run`: no further pull at all.
  */
 export type Action = "stop" | "at-once" | "back-off" | "registry-back-off" | "wait-for-runtime" | "stop-run";
@@ -48,7 +50,7 @@ const CLASSES: Readonly<Record<FailureClass, Entry>> = {
   },
   "not-found": {
     action: "stop",
-    next: "push the image to the registry or correct its name or tag, and check that a manifest for this platform exists",
+    next: "push the image to the registry, or correct its name or tag",
   },
   "rate-limit": {
     action: "registry-back-off",
@@ -73,6 +75,14 @@ const CLASSES: Readonly<Record<FailureClass, Entry>> = {
     next: "give containerd the registry's CA, or the right scheme, in certs.d/<host>/hosts.toml",
   },
   reference: { action: "stop", next: "correct the image's name" },
+  platform: {
+    action: "stop",
+    next: "push a manifest for this node's platform (an index may hold several), or list another image",
+  },
+  "not-an-image": {
+    action: "stop",
+    next: "list a container image here: what has this name is a chart, a signature or another artifact, or a broken image",
+  },
   disk: {
     action: "stop-run",
     next: "free space on the disk that holds containerd's images, or give the worker a larger one, then run again",
@@ -94,78 +104,24 @@ const CLASSES: Readonly<Record<FailureClass, Entry>> = {
 export const actionOf = (failure: FailureClass): Action => CLASSES[failure].action;
 export const nextStep = (failure: FailureClass): string => CLASSES[failure].next;
 
-/** containerd's two ways to name the answer of a registry or token service, up to the number. */
-const answered = (codes: string): RegExp =>
-  new RegExp(
-    String.raw`(?:unexpected status(?: code \S+| from [A-Z]+ request to \S+)?|failed with status code \[[^\]]*\]): (?:${codes}) `,
-    "u",
-  );
+/** gRPC's codes that tell something by themselves. */
+const BY_CODE: ReadonlyMap<number, FailureClass> = new Map([
+  [1, "cancelled"],
+  [4, "runtime"],
+  [8, "disk"],
+  [14, "runtime"],
+]);
+const DISK_FULL = /no space left|disk quota exceeded/u;
+/** What Node says of a socket that nobody answers, or of a session that broke. */
+const NO_CONNECTION = /\b(?:ECONN\w+|EPIPE|ENOENT|ENOTSOCK|ETIMEDOUT|ERR_HTTP2_\w+|ERR_STREAM_\w+)\b/u;
 
 /**
- * First match wins. The answers come first, because behind them stands what the registry says, which may be anything;
- * then what only one side can say; last what several say, and what is a consequence of the rest.
+ * The class of an error of containerd's API.
+ * @param code gRPC's; undefined where there was no answer
  */
-export const RULES: readonly (readonly [FailureClass, RegExp])[] = [
-  ["rate-limit", answered("429")],
-  ["server", answered(String.raw`408|5\d\d`)],
-  ["auth", answered("401|403")],
-  // What a server that expects TLS answers to plain text. 1.6.20 does not tell the scheme that was used.
-  ["tls", answered("400")],
-  ["auth", /pull access denied|authorization failed|illegal base64 data|invalid decoded auth/u],
-  ["disk", /no space left on device|disk quota exceeded/u],
-  ["runtime", /validate service connection: /u],
-  [
-    "runtime",
-    /code = Unavailable desc = (?:connection error|error reading from server|transport is closing|the connection is draining)/u,
-  ],
-  // ctr, which talks to containerd alone.
-  ["runtime", /failed to dial "|connection error: desc = |^ctr: [^\n]*context deadline exceeded/mu],
-  ["reference", /failed to parse image reference|invalid reference format|error parsing reference/u],
-  // Newer crictls say so when they are stopped. What containerd cancels by itself is a pull without progress.
-  ["cancelled", /interrupted: context canceled/u],
-  ["stall", /code = Canceled|context canceled/u],
-  // After a blank, because a tag may end in the same letters: `team/app:tls: not found`.
-  ["tls", /(?<![^\s"])(?:x509|tls): |server gave HTTP response to HTTPS client/u],
-  // No answer at all. TLS handshake timeout has no colon after `tls`, and so passes the rule above.
-  ["network", /failed to do request: /u],
-  [
-    "network",
-    /connection refused|no such host|server misbehaving|network is unreachable|no route to host|i\/o timeout|context deadline exceeded/u,
-  ],
-  // A blob that the manifest promises; also `code = NotFound`, but the image is there.
-  ["server", /could not fetch content descriptor [^]*not found/u],
-  ["transfer", /unexpected EOF|connection reset by peer|broken pipe|(?<![^\s"])http2: |stream error/u],
-  ["transfer", /unexpected commit digest|failed size validation/u],
-  ["not-found", /no match for platform|: not found/u],
-];
-
-/** The class of a redacted tool message; `unknown` is retried and says so. */
-export function classify(message: string): FailureClass {
-  return RULES.find(([, pattern]) => pattern.test(message))?.[0] ?? "unknown";
-}
-
-/** Refused as such, not for lack of rights to one repository: each further try brings the account nearer to a lock-out. */
-export const isWrongPassword = (failure: Failure): boolean =>
-  failure.class === "auth" && /401 Unauthorized/iu.test(failure.message);
-
-/** The last `msg="…"` of a Go program's log lines, where crictl and ctr put what matters. */
-const LOGGED = /^.*\bmsg="(?<said>(?:[^"\\]|\\.)*)"/gmu;
-/** ctr says it plainly, below warnings that it logs. */
-const PLAIN = /^ctr: (?<said>[^]*)/mu;
-/** What every pull's error begins with, and every reader knows. */
-const PREAMBLE =
-  /^(?:pulling image: )?(?:rpc error: code = \w+ desc = )?(?:failed to pull and unpack image "[^"]*": )?/u;
-const LONGEST = 600;
-
-/** Within Go's quotes. */
-const unescape = (_match: string, escaped: string): string => (escaped === "n" ? " " : escaped);
-
-/** A tool's message as a person wants to read it; classify the whole text, not this. */
-export function essence(text: string): string {
-  const logged = [...text.matchAll(LOGGED)]
-    .at(-1)
-    ?.groups?.["said"]?.replaceAll(/\\(?<escaped>["\\n])/gu, unescape);
-  const said = PLAIN.exec(text)?.groups?.["said"] ?? logged ?? text;
-  const short = said.replace(PREAMBLE, "").trim();
-  return short.length > LONGEST ? `${short.slice(0, LONGEST)}…` : short;
+export function classOfCode(code: number | undefined, message = ""): FailureClass {
+  // containerd has no code of its own for a full disk: it comes as Unknown.
+  if (DISK_FULL.test(message)) return "disk";
+  if (code === undefined || NO_CONNECTION.test(message)) return "runtime";
+  return BY_CODE.get(code) ?? "unknown";
 }

@@ -1,5 +1,7 @@
 // The plan is a value: what the operator wants, held against what the node has. Nothing here does anything.
 import type { Credential } from "./credentials.ts";
+import { judge, type Judgement, type Node, type Usable } from "./node.ts";
+import { isPin, isPinned, namesOfPin, oldLabels, pinName } from "./pins.ts";
 import type { Reference } from "./reference.ts";
 
 export type PullPolicy = "Always" | "IfNotPresent";
@@ -18,29 +20,6 @@ export interface WantedImage {
   readonly credential?: Credential;
 }
 
-/** An image as CRI lists it. */
-export interface PresentImage {
-  /** Digest of the image's configuration, what CRI calls the image id. */
-  readonly id: string;
-  /** Every name that CRI resolves to it, tags and digests, normalised. */
-  readonly names: readonly string[];
-  /** Compressed bytes. */
-  readonly size: number;
-  readonly pinned: boolean;
-}
-
-/** CRI's listing, by each name of each image. It decides what is pulled. */
-export type Listing = ReadonlyMap<string, PresentImage>;
-
-/** What is on the node: the listing, and which names carry which of the two pin labels. */
-export interface NodeState {
-  readonly byName: Listing;
-  /** Names that carry the CRI's own pin label, whoever set it. */
-  readonly pinned: ReadonlySet<string>;
-  /** Names that this agent pinned. */
-  readonly ours: ReadonlySet<string>;
-}
-
 export type PullDecision =
   | { readonly action: "pull" | "keep"; readonly why: string }
   | {
@@ -50,112 +29,103 @@ export type PullDecision =
       readonly why: string;
     };
 
-export interface TagDecision {
-  readonly target: Reference;
+export interface NameDecision {
+  readonly name: string;
   readonly action: "keep" | "create" | "move";
   readonly why: string;
 }
 
-/** The part of a plan that needs no labels: pulls wait for nothing else. */
-export interface PlannedPull {
+export interface PlannedImage {
   readonly image: WantedImage;
   readonly decision: PullDecision;
-}
-
-export interface PlannedImage extends PlannedPull {
-  /** As far as it is known before the pull, which may bring another image under the source's name. */
-  readonly tags: readonly TagDecision[];
-  /** Names that will be pinned, because their labels lack it or a pull or tag drops it. */
-  readonly pins: readonly string[];
+  /** What the source's name is good for now. */
+  readonly judgement: Judgement;
+  /** Further names, as far as they are known before the pull, which may bring another image under the source's name. */
+  readonly names: readonly NameDecision[];
+  readonly pin: "create" | "keep" | "none";
 }
 
 export interface Plan {
   readonly images: readonly PlannedImage[];
-  /** Names pinned by an earlier run that are no longer wanted, or no longer wanted pinned. */
-  readonly unpin: readonly string[];
+  /** Pins of ours that are no longer wanted. */
+  readonly unpin: readonly Unpin[];
+  /** How many labels of version 1.0.0 are to be taken away. */
+  readonly oldLabels: number;
 }
 
-export const listing = (images: readonly PresentImage[]): Listing =>
-  new Map(images.flatMap((image) => image.names.map((name) => [name, image] as const)));
-
-export const nodeState = (
-  images: readonly PresentImage[],
-  pinned: Iterable<string>,
-  ours: Iterable<string>,
-): NodeState => ({ byName: listing(images), pinned: new Set(pinned), ours: new Set(ours) });
+export interface Unpin {
+  /** Of the record that pins. */
+  readonly record: string;
+  /** Of the image, for a person. */
+  readonly name: string;
+}
 
 /** Source first, then the further names. */
 export const namesOf = (image: WantedImage): string[] =>
   [image.source, ...image.targets].map((reference) => reference.name);
 
-/** Decides what is pulled. A digest that has several names is pulled under one of them; the others are tags. */
-export function planPulls(wanted: readonly WantedImage[], present: Listing): PlannedPull[] {
-  const nameOf = new Map([...present.keys()].map((name) => [name.slice(name.indexOf("@") + 1), name]));
-  return wanted.map((image) => {
-    const decision = decidePull(image, present);
-    const { digest, name } = image.source;
-    const asked = decision.action === "keep" || image.pullPolicy === "Always";
-    if (digest === undefined || asked) return { image, decision };
-    const sameAs = nameOf.getOrInsert(digest, name);
-    if (sameAs === name) return { image, decision };
-    return { image, decision: { action: "share", sameAs, why: `has the digest of ${sameAs}` } };
-  });
-}
-
 /**
- * Decides the rest.
- * @param pulls of all images that are wanted
- * @param pinning false where the runtime ignores pins: then nothing is pinned, and nothing unpinned
+ * Decides everything from one look at the node.
+ * @param pins false where the runtime ignores pins: then nothing is pinned, and nothing unpinned
  */
-export function planNames(pulls: readonly PlannedPull[], node: NodeState, pinning: boolean): Plan {
-  const images = pulls.map((pull) => planImage(pull, node, pinning));
-  const pinned = pulls.filter(({ image }) => image.pin);
-  const keep = new Set(pinned.flatMap(({ image }) => namesOf(image)));
-  const unpin = pinning ? [...node.ours].filter((name) => !keep.has(name)).toSorted() : [];
-  return { images, unpin };
+export function planRun(wanted: readonly WantedImage[], node: Node, pins: boolean): Plan {
+  const unpin = pins ? unwantedPins(wanted, node) : [];
+  const old = oldLabels(node);
+  return { images: planImages(wanted, node, pins), unpin, oldLabels: old.records.length + old.blobs.length };
 }
-
-/** Decides everything from one look at the node. */
-export const planImport = (wanted: readonly WantedImage[], node: NodeState, pinning: boolean): Plan =>
-  planNames(planPulls(wanted, node.byName), node, pinning);
-
-/** The part for some sources only; all of it when none is named. */
-export const chosen = <Planned extends PlannedPull>(
-  images: readonly Planned[],
-  only: ReadonlySet<string>,
-): readonly Planned[] =>
-  only.size === 0 ? images : images.filter(({ image }) => only.has(image.source.name));
 
 /** The part of a plan for some sources only; then nothing is unpinned, because the rest of the list was not looked at. */
 export const narrow = (plan: Plan, only: ReadonlySet<string>): Plan =>
-  only.size === 0 ? plan : { images: chosen(plan.images, only), unpin: [] };
+  only.size === 0
+    ? plan
+    : { images: plan.images.filter(({ image }) => only.has(image.source.name)), unpin: [], oldLabels: 0 };
+
+/** Whether the node is as it should be. */
+export const isDone = ({ images, unpin, oldLabels: labels }: Plan): boolean =>
+  unpin.length === 0 &&
+  labels === 0 &&
+  images.every(
+    ({ decision, names, pin }) =>
+      decision.action === "keep" && pin !== "create" && names.every(({ action }) => action === "keep"),
+  );
 
 /** How many images there are of each decision. */
 export function countDecisions(
-  images: readonly PlannedPull[],
+  images: readonly PlannedImage[],
 ): Readonly<Record<PullDecision["action"], number>> {
   const count = (action: PullDecision["action"]): number =>
     images.filter(({ decision }) => decision.action === action).length;
   return { pull: count("pull"), share: count("share"), keep: count("keep") };
 }
 
-function planImage({ image, decision }: PlannedPull, node: NodeState, pinning: boolean): PlannedImage {
-  const present = node.byName.get(image.source.name);
-  const tags = image.targets.map((target) => decideTag(target, present?.id, node));
-  const changed = new Set(tags.filter((tag) => tag.action !== "keep").map((tag) => tag.target.name));
-  if (decision.action !== "keep") changed.add(image.source.name);
-  const pins = namesOf(image).filter((name) => changed.has(name) || !node.pinned.has(name));
-  return { image, decision, tags, pins: image.pin && pinning ? pins : [] };
+/** A digest that has several names is pulled under one of them; the others are tags. */
+function planImages(wanted: readonly WantedImage[], node: Node, pins: boolean): PlannedImage[] {
+  const records = [...node.records.values()].filter((record) => record.name.includes("/") && !isPin(record));
+  const named = new Map(records.map(({ name, target }) => [target.digest, name]));
+  const usable = (name: string): boolean => !node.records.has(name) || judge(node, name).is === "usable";
+  return wanted.map((image) => {
+    const planned = planImage(image, node, pins);
+    const { digest, name } = image.source;
+    const asked = planned.judgement.is !== "absent" || image.pullPolicy === "Always";
+    if (digest === undefined || asked) return planned;
+    const sameAs = named.getOrInsert(digest, name);
+    if (sameAs === name || !usable(sameAs)) return planned;
+    return { ...planned, decision: { action: "share", sameAs, why: `has the digest of ${sameAs}` } };
+  });
 }
 
-function decidePull(image: WantedImage, present: Listing): PullDecision {
-  if (!present.has(image.source.name)) return { action: "pull", why: "not on this node" };
-  switch (image.pullPolicy) {
+export function planImage(image: WantedImage, node: Node, pins: boolean): PlannedImage {
+  const judgement = judge(node, image.source.name);
+  const names = planNames(image, node, judgement);
+  const pin = !image.pin || !pins ? "none" : judgement.is === "usable" && isPinned(node, judgement.target) ? "keep" : "create";
+  return { image, decision: decidePull(image, judgement), judgement, names, pin };
+}
+
+function decidePull({ source, pullPolicy }: WantedImage, judgement: Judgement): PullDecision {
+  if (judgement.is !== "usable") return { action: "pull", why: whyPull(judgement) };
+  switch (pullPolicy) {
     case "IfNotPresent":
-      return {
-        action: "keep",
-        why: image.source.digest === undefined ? "present" : "present, by its digest",
-      };
+      return { action: "keep", why: source.digest === undefined ? "present" : "present, by its digest" };
     case "Always":
       return { action: "pull", why: "present, but pullPolicy is Always" };
     case "implicit-Always":
@@ -166,16 +136,51 @@ function decidePull(image: WantedImage, present: Listing): PullDecision {
   }
 }
 
-/**
- * Names are compared by image, never by their text alone: a target that exists may point elsewhere.
- * @param id of the source's image, as far as it is known
- */
-export function decideTag(target: Reference, id: string | undefined, node: NodeState): TagDecision {
-  const current = node.byName.get(target.name);
-  if (current === undefined) return { target, action: "create", why: "not on this node" };
-  if (id === undefined) return { target, action: "move", why: "may point to another image" };
-  if (current.id !== id) return { target, action: "move", why: "points to another image" };
-  return { target, action: "keep", why: "points to this image" };
+function whyPull(judgement: Exclude<Judgement, Usable>): string {
+  switch (judgement.is) {
+    case "absent":
+      return "not on this node";
+    case "damaged":
+      return `damaged: ${judgement.missing} missing`;
+    case "foreign":
+      return `present, but for ${judgement.platform}`;
+    case "not-an-image":
+      return "present, but no container image";
+  }
+}
+
+/** Names are compared by what they lead to, never by their text alone: one that exists may lead elsewhere. */
+function planNames(image: WantedImage, { records }: Node, judgement: Judgement): NameDecision[] {
+  const digest = judgement.is === "usable" ? judgement.target.digest : undefined;
+  return furtherNames(image, digest).map((name): NameDecision => {
+    const current = records.get(name)?.target.digest;
+    if (current === undefined) return { name, action: "create", why: "not on this node" };
+    if (digest === undefined) return { name, action: "move", why: "may lead to another image" };
+    if (current !== digest) return { name, action: "move", why: "leads to another image" };
+    return { name, action: "keep", why: "leads to this image" };
+  });
+}
+
+/** As a pull of each would name it: by its tag, and by its digest, which pods ask for that pin one. */
+function furtherNames({ source, targets }: WantedImage, digest: string | undefined): string[] {
+  const repositories = [source, ...targets].map(({ domain, path }) => `${domain}/${path}`);
+  const byDigest = digest === undefined ? [] : repositories.map((repository) => `${repository}@${digest}`);
+  const names = new Set([...targets.map(({ name }) => name), ...byDigest]);
+  names.delete(source.name);
+  return [...names];
+}
+
+/** A further name with a digest that the image does not have, which no tag can give it. */
+export const impossibleName = ({ targets }: WantedImage, { target }: Usable): Reference | undefined =>
+  targets.find(({ digest }) => digest !== undefined && digest !== target.digest);
+
+/** Pins of ours, but for those of images that a wanted name leads to, whatever became of its pull. */
+export function unwantedPins(wanted: readonly WantedImage[], node: Node): Unpin[] {
+  const names = wanted.filter(({ pin }) => pin).flatMap(namesOf);
+  const keep = new Set(names.flatMap((name) => node.records.get(name)?.target ?? []).map(pinName));
+  return [...node.records.values()]
+    .filter((record) => isPin(record) && !keep.has(record.name))
+    .map((record) => ({ record: record.name, name: namesOfPin(node, record) }));
 }
 
 /** Compressed bytes that an image will probably have; undefined when nothing is known of it. */
@@ -186,8 +191,8 @@ export type SizeOf = (image: WantedImage) => number | undefined;
  * has about the size of the last one.
  * @param earlier compressed bytes by source name
  */
-export function probableSizes(earlier: ReadonlyMap<string, number>, present: Listing): SizeOf {
-  const here = [...present].map(([name, { size }]) => [repositoryOf(name), size] as const);
+export function probableSizes(earlier: ReadonlyMap<string, number>, { cri }: Node): SizeOf {
+  const here = [...cri].map(([name, { size }]) => [repositoryOf(name), size] as const);
   const before = [...earlier].map(([name, size]) => [repositoryOf(name), size] as const);
   const byRepository = new Map([...here, ...before]);
   return ({ source }) => earlier.get(source.name) ?? byRepository.get(`${source.domain}/${source.path}`);
@@ -200,7 +205,7 @@ const repositoryOf = (name: string): string => name.replace(/@.*$|:[^:/@]+$/u, "
  * Longest first, so that the biggest image does not start last and run alone. Unknown ones keep the list's order, before
  * the known: any of them may be the biggest.
  */
-export function longestFirst(images: readonly PlannedPull[], sizeOf: SizeOf): PlannedPull[] {
-  const size = ({ image }: PlannedPull): number => sizeOf(image) ?? Number.POSITIVE_INFINITY;
+export function longestFirst(images: readonly PlannedImage[], sizeOf: SizeOf): PlannedImage[] {
+  const size = ({ image }: PlannedImage): number => sizeOf(image) ?? Number.POSITIVE_INFINITY;
   return images.toSorted((a, b) => (size(a) === size(b) ? 0 : size(b) - size(a)));
 }

@@ -1,7 +1,7 @@
 // A run as data: what happens is an event, and every view of it (status.json, table, bars, exit code) is made from
 // the state that the events add up to.
 import { nextStep, type Failure } from "./failure.ts";
-import type { PlannedPull } from "./plan.ts";
+import type { PlannedImage } from "./plan.ts";
 
 export const STEPS = ["import", "pull", "tag", "pin", "verify"] as const;
 export type Step = (typeof STEPS)[number];
@@ -77,6 +77,8 @@ export interface RunState {
   readonly startedAt: number;
   readonly endedAt?: number;
   readonly phase: RunPhase;
+  /** The phase that a wait interrupted, and that goes on after it. */
+  readonly interrupted?: RunPhase;
   readonly exitCode?: number;
   /** Why the run ended before its work was done. */
   readonly stopped?: string;
@@ -106,7 +108,9 @@ export type RunEvent =
       readonly why: string;
     }
   | { readonly type: "runtime-ready"; readonly containerd: string; readonly concurrency: number }
-  | { readonly type: "planned"; readonly pulls: readonly PlannedPull[] }
+  /** It answers again, after a wait in the middle of the run. */
+  | { readonly type: "runtime-back" }
+  | { readonly type: "planned"; readonly images: readonly PlannedImage[] }
   | { readonly type: "attempt-started"; readonly image: string; readonly attempt: number }
   | {
       readonly type: "attempt-failed";
@@ -117,7 +121,7 @@ export type RunEvent =
       readonly retryIn?: number;
     }
   | { readonly type: "progress"; readonly image: string; readonly progress: Progress }
-  | { readonly type: "pulled"; readonly image: string; readonly attempt: number; readonly id: string }
+  | { readonly type: "pulled"; readonly image: string; readonly attempt: number }
   | {
       /** An archive is on the node, under these names; it was there already unless `imported`. */
       readonly type: "archive-done";
@@ -126,7 +130,7 @@ export type RunEvent =
       readonly imported: boolean;
     }
   | { readonly type: "tagged"; readonly image: string; readonly target: string; readonly moved: boolean }
-  | { readonly type: "pinned"; readonly image: string; readonly name: string }
+  | { readonly type: "pinned"; readonly image: string; readonly digest: string }
   | { readonly type: "placed"; readonly image: string }
   | { readonly type: "unpinned"; readonly name: string }
   | {
@@ -169,7 +173,9 @@ export function applyEvent(state: RunState, event: RunEvent, at: number): RunSta
     case "run-started":
       return { ...state, images: event.images.map(waiting) };
     case "waiting":
-      return { ...state, phase: event.phase };
+      return { ...state, phase: event.phase, ...(WORKING.has(state.phase) ? { interrupted: state.phase } : {}) };
+    case "runtime-back":
+      return { ...state, phase: state.interrupted ?? state.phase };
     case "runtime-ready":
       return { ...state, phase: "importing", containerd: event.containerd, concurrency: event.concurrency };
     case "archive-done":
@@ -196,6 +202,8 @@ export function applyEvent(state: RunState, event: RunEvent, at: number): RunSta
     }
   }
 }
+
+const WORKING = new Set<RunPhase>(["importing", "verifying"]);
 
 /** In place of an archive stand the images that it holds, unless the list names them too. */
 function openArchive(
@@ -250,7 +258,7 @@ function applyToImage(image: ImageState, event: ImageEvent, at: number): ImageSt
     case "progress":
       return { ...image, progress: event.progress };
     case "pulled":
-      return { ...image, phase: "finishing", attempts: event.attempt, id: event.id };
+      return { ...image, phase: "finishing", attempts: event.attempt };
     case "placed":
       return { ...image, phase: "placed", endedAt: at };
     case "image-done":

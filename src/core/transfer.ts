@@ -7,15 +7,30 @@ export interface Layer {
   readonly size: number;
 }
 
+/** A download in progress, or one that broke and is kept. Bytes; `total` is 0 while it is not known. */
+export interface Download {
+  /** `layer-sha256:…`, `manifest-sha256:…`; containerd's key for the blob. */
+  readonly ref: string;
+  readonly offset: number;
+  readonly total: number;
+}
+
 /** What the content store shows at one moment. */
 export interface Sample {
   /** Bytes so far of every download in progress, by digest; of all images. */
-  readonly ingests: ReadonlyMap<string, number>;
+  readonly downloads: ReadonlyMap<string, number>;
   /** Digests of finished blobs. */
   readonly finished: ReadonlySet<string>;
-  /** Epoch milliseconds. */
+  /** Milliseconds of a monotonic clock. */
   readonly at: number;
 }
+
+/** containerd's key for the download of a layer, which it has from the moment that the download begins. */
+export const layerRef = (digest: string): string => `layer-${digest}`;
+
+/** The download that an attempt could not finish because what came is not what was promised; it never heals by itself. */
+export const brokenDownload = (evidence: string): string | undefined =>
+  /failed commit on ref \\*"(?<ref>[^"\\]+)\\*"/u.exec(evidence)?.groups?.["ref"];
 
 export function progressOf(layers: readonly Layer[], sample: Sample): Progress {
   const parts = layers.map((layer) => ({ ...layer, received: receivedOf(layer, sample) }));
@@ -28,8 +43,8 @@ export function progressOf(layers: readonly Layer[], sample: Sample): Progress {
   };
 }
 
-const receivedOf = ({ digest, size }: Layer, { finished, ingests }: Sample): number =>
-  finished.has(digest) ? size : Math.min(ingests.get(digest) ?? 0, size);
+const receivedOf = ({ digest, size }: Layer, { finished, downloads }: Sample): number =>
+  finished.has(digest) ? size : Math.min(downloads.get(digest) ?? 0, size);
 
 /** What one attempt has shown so far; a value, advanced sample by sample. */
 export interface Movement {
@@ -65,7 +80,7 @@ export function advance(
 ): Movement {
   const open = new Map(
     (layers ?? []).flatMap((layer) => {
-      const size = sample.ingests.get(layer.digest);
+      const size = sample.downloads.get(layer.digest);
       // A full blob is being checked and written out, which may take long on a slow disk and is no stall.
       if (size === undefined || size >= layer.size) return [];
       const last = movement.open.get(layer.digest);
@@ -94,3 +109,11 @@ export function stalledFor(movement: Movement, nodeWideLimit: boolean, at: numbe
   );
   return Math.max(0, at - Math.max(movement.idleSince, queuedUntil), ...waits);
 }
+
+/** Takes away a time in which nobody looked: the machine slept, or we did. */
+export const forgive = (movement: Movement, ms: number): Movement => ({
+  ...movement,
+  open: new Map([...movement.open].map(([digest, layer]) => [digest, { ...layer, since: layer.since + ms }])),
+  idleSince: movement.idleSince + ms,
+  nodeSince: movement.nodeSince + ms,
+});

@@ -3,7 +3,7 @@
 import { totals, type ImageState, type Phase, type RunState } from "../core/run-state.ts";
 import { formatBytes, formatDuration } from "../core/units.ts";
 import { columnsFor, type Cells } from "./bar-columns.ts";
-import { downloads, isArchive, type Downloads } from "./downloads.ts";
+import { downloads, isArchive, type Downloads } from "../core/downloads.ts";
 import { rateOf, type Rates } from "./transfer-rate.ts";
 
 export type ViewImage = Pick<

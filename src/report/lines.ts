@@ -1,5 +1,5 @@
 // The run as lines, for BOSH's logs and pipes: one at each transition, and one every half minute while pulls go on.
-import { countDecisions, type PlannedPull } from "../core/plan.ts";
+import { countDecisions, type PlannedImage } from "../core/plan.ts";
 import type { ImageState, RunEvent, RunState } from "../core/run-state.ts";
 import { imageOf, totals } from "../core/run-state.ts";
 import type { Output } from "../edge.ts";
@@ -51,8 +51,10 @@ export function eventLine(event: RunEvent, state: RunState): string | undefined 
       return `waiting: ${event.why}`;
     case "runtime-ready":
       return `containerd ${event.containerd}, ${event.concurrency} images at once`;
+    case "runtime-back":
+      return "containerd answers again";
     case "planned":
-      return decided(event.pulls);
+      return decided(event.images);
     case "attempt-started":
       return `${event.image.startsWith("/") ? "importing" : "pulling"} ${event.image}${event.attempt === 1 ? "" : ` (attempt ${event.attempt})`}`;
     case "attempt-failed":
@@ -84,10 +86,10 @@ export function eventLine(event: RunEvent, state: RunState): string | undefined 
 }
 
 /** `5 images: 2 to pull, 1 to name like another, 2 present`. */
-export function decided(pulls: readonly PlannedPull[]): string {
-  const { pull, share, keep } = countDecisions(pulls);
+export function decided(images: readonly PlannedImage[]): string {
+  const { pull, share, keep } = countDecisions(images);
   const shared = share === 0 ? "" : `${share} to name like another, `;
-  return `${pulls.length} images: ${pull} to pull, ${shared}${keep} present`;
+  return `${images.length} images: ${pull} to pull, ${shared}${keep} present`;
 }
 
 function retryLine(

@@ -2,7 +2,7 @@
 import path from "node:path";
 import { pino, type Level, type Logger } from "pino";
 import type { LogLevel } from "../config/config.ts";
-import type { PlannedPull, PullDecision } from "../core/plan.ts";
+import type { PlannedImage, PullDecision } from "../core/plan.ts";
 import { imageOf, type RunEvent, type RunState } from "../core/run-state.ts";
 import type { Edge } from "../edge.ts";
 import { build } from "../version.ts";
@@ -65,6 +65,7 @@ const LINES: Readonly<Record<RunEvent["type"], { readonly level: Level; readonly
   "run-started": { level: "info", message: "run started" },
   waiting: { level: "info", message: "waiting" },
   "runtime-ready": { level: "info", message: "container runtime ready" },
+  "runtime-back": { level: "info", message: "container runtime back" },
   planned: { level: "info", message: "planned" },
   "attempt-started": { level: "info", message: "pull started" },
   "attempt-failed": { level: "warn", message: "pull failed" },
@@ -89,7 +90,7 @@ function fieldsOf(event: RunEvent): object {
     case "run-started":
       return { images: event.images.length };
     case "planned":
-      return planFields(event.pulls);
+      return planFields(event.images);
     case "attempt-failed":
     case "image-failed": {
       const { type: _, failure, ...rest } = event;
@@ -110,8 +111,8 @@ function fieldsOf(event: RunEvent): object {
   }
 }
 
-function planFields(pulls: readonly PlannedPull[]): object {
+function planFields(images: readonly PlannedImage[]): object {
   const named = (action: PullDecision["action"]): string[] =>
-    pulls.filter(({ decision }) => decision.action === action).map(({ image }) => image.source.name);
+    images.filter(({ decision }) => decision.action === action).map(({ image }) => image.source.name);
   return { pull: named("pull"), share: named("share"), present: named("keep").length };
 }

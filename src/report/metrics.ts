@@ -1,6 +1,6 @@
 // The result of a run for node_exporter's textfile collector: https://prometheus.io/docs/instrumenting/exposition_formats/
-import { chmodSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { type ImageState, IN_PLACE, type RunState } from "../core/run-state.ts";
+import { readRegular, replaceRegular } from "../state/regular-file.ts";
 
 /** Of one image, or of the run. */
 interface Sample {
@@ -21,36 +21,11 @@ interface Family {
  */
 export function writeMetrics(file: string, state: RunState, narrowed: boolean): string | undefined {
   try {
-    replaceFile(file, metricsText(state, readEarlier(file), narrowed));
+    // The collector is another user, and reads whatever ends in .prom at any moment.
+    replaceRegular(file, metricsText(state, readRegular(file) ?? "", narrowed), 0o644);
     return undefined;
   } catch (error) {
     return `metrics_file cannot be written: ${error instanceof Error ? error.message : String(error)}`;
-  }
-}
-
-function readEarlier(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch {
-    return "";
-  }
-}
-
-/**
- * The collector reads whatever ends in .prom at any moment, so the text appears whole or not at all. The temporary
- * file is made anew, as root would otherwise follow a link that somebody put in its place.
- */
-function replaceFile(file: string, text: string): void {
-  const temporary = `${file}.new`;
-  rmSync(temporary, { force: true });
-  try {
-    writeFileSync(temporary, text, { flag: "wx" });
-    // The collector is another user; a umask must not lock it out.
-    chmodSync(temporary, 0o644);
-    renameSync(temporary, file);
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
   }
 }
 

@@ -9,6 +9,8 @@ export interface NameRow {
   /** Of the image that has this name. */
   readonly id?: string;
   readonly pinned: boolean;
+  /** What is wrong with what the name leads to. */
+  readonly problem?: string;
 }
 
 /** Rows for a person; a list that is longer is cut down to what is not as it should be. */
@@ -17,10 +19,12 @@ const MOST_ROWS = 100;
 const COLUMNS: readonly Column<NameRow>[] = [
   {
     title: "PRESENT",
-    cell: ({ present, id }) => (present ? "yes" : id === undefined ? "no" : "other image"),
+    cell: ({ present, id, problem }) =>
+      present ? "yes" : problem !== undefined ? "unusable" : id === undefined ? "no" : "other image",
   },
   { title: "PINNED", cell: ({ pinned }) => (pinned ? "yes" : "no") },
   { title: "ID", cell: ({ id }) => shortDigest(id) },
+  { title: "PROBLEM", cell: ({ problem = "" }) => problem },
   { title: "NAME", cell: ({ name }) => shortName(name) },
 ];
 

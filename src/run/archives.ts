@@ -1,140 +1,150 @@
-// Archives on the VM, for images without a registry: imported before anything is pulled, and not again while neither the
-// file nor what it brought has changed.
+// Imports archives, one after the other because they share the disk, before anything is pulled. One that fails stops no other.
 import { stat } from "node:fs/promises";
-import type { SemVer } from "semver";
-import type { WantedArchive } from "../config/config.ts";
-import { listing, namesOf, type Listing, type WantedImage } from "../core/plan.ts";
-import { parseReference } from "../core/reference.ts";
+import { CommandError } from "../containerd/command.ts";
+import { UnknownCompression } from "../containerd/archive-stream.ts";
+import {
+  archivedImage,
+  isNameless,
+  type FileFacts,
+  type FoundArchive,
+  type PlannedArchive,
+  type RecordedArchive,
+  type WantedArchive,
+} from "../core/archives.ts";
+import type { Capabilities } from "../core/capabilities.ts";
 import type { Failure } from "../core/failure.ts";
-import { usesTransferService } from "../core/runtime-version.ts";
-import type { Emit } from "../core/run-state.ts";
-import { CommandError } from "../runtime/command.ts";
-import type { ImageRuntime } from "../runtime/image-runtime.ts";
-import type { ArchiveRecord, RecordedArchive } from "./archive-record.ts";
-import { commandFailure, interruption } from "./tool-failure.ts";
+import type { Node } from "../core/node.ts";
+import type { WantedImage } from "../core/plan.ts";
+import { parseReference } from "../core/reference.ts";
+import type { Context } from "./context.ts";
+import { toFailure } from "./tool-failure.ts";
 
-export interface ArchiveOptions {
-  readonly archives: readonly WantedArchive[];
-  readonly runtime: Pick<ImageRuntime, "importArchive" | "images">;
-  readonly record: ArchiveRecord;
-  readonly emit: Emit;
-  readonly signal: AbortSignal;
-  readonly containerd: SemVer;
+export async function findArchives(
+  archives: readonly WantedArchive[],
+  recorded: Readonly<Record<string, RecordedArchive>>,
+): Promise<FoundArchive[]> {
+  return Promise.all(
+    archives.map(async (archive) => {
+      const known = recorded[archive.path];
+      return { archive, file: await factsOf(archive.path), ...(known === undefined ? {} : { recorded: known }) };
+    }),
+  );
 }
 
-export interface FromArchives {
-  /** After the imports. */
-  readonly present: Listing;
-  /** What the archives hold, as images to be pinned and verified like any other. */
-  readonly images: readonly WantedImage[];
-  /** Names that this run imported. */
-  readonly imported: ReadonlySet<string>;
-}
-
-/** Imports what has to be, one archive after the other: they share the disk. One that fails stops no other. */
-export async function importArchives(options: ArchiveOptions, before: Listing): Promise<FromArchives> {
-  const images: WantedImage[] = [];
-  const imported = new Set<string>();
-  for (const archive of options.archives) {
-    const known = await options.record.read(archive.path);
-    const outcome = await bring(options, archive, known, before);
-    images.push(...outcome.names.flatMap((name) => wanted(name, archive)));
-    if (outcome.imported) outcome.names.forEach((name) => imported.add(name));
-  }
-  if (imported.size === 0) return { present: before, images, imported };
-  const present = listing(await options.runtime.images());
-  await options.record.confirm(present);
-  return { present, images, imported };
-}
-
-interface Brought {
-  readonly names: readonly string[];
-  readonly imported: boolean;
-}
-
-async function bring(
-  { runtime, record, emit, signal, containerd }: ArchiveOptions,
-  archive: WantedArchive,
-  known: RecordedArchive | undefined,
-  present: Listing,
-): Promise<Brought> {
-  const image = archive.path;
+async function factsOf(path: string): Promise<FileFacts | Failure> {
   try {
-    signal.throwIfAborted();
-    const file = await stat(archive.path);
-    if (known !== undefined && isUnchanged(known, file, present)) {
-      emit({ type: "archive-done", image, names: [...known.names.keys()], imported: false });
-      return { names: [...known.names.keys()], imported: false };
-    }
-    emit({ type: "attempt-started", image, attempt: 1 });
-    const names = await runtime.importArchive(archive.path, {
-      signal,
-      timeout: archive.timeout,
-      local: usesTransferService(containerd),
-    });
-    record.imported(archive.path, file, names);
-    emit({ type: "archive-done", image, names, imported: true });
-    return { names, imported: true };
+    const file = await stat(path);
+    const { size, mtimeMs, ctimeMs } = file;
+    return file.isFile() ? { size, mtimeMs, ctimeMs } : { class: "not-found", message: "the archive is no regular file", next: CHECK_PATH };
   } catch (error) {
-    emit({ type: "image-failed", image, step: "import", failure: archiveFailure(error, signal) });
-    // What an earlier import brought is still wanted: a missing file must not unpin it.
-    const left = [...(known?.names.keys() ?? [])].filter((name) => present.has(name));
-    return { names: left, imported: false };
+    return fileFailure(error);
   }
 }
 
-interface FileFacts {
-  readonly size: number;
-  readonly mtimeMs: number;
+/** Images of all archives, whether they were imported by this run or before. */
+export interface Brought {
+  readonly images: readonly WantedImage[];
+  /** Names by archive that this run imported. */
+  readonly imported: ReadonlyMap<string, readonly string[]>;
 }
 
-const isUnchanged = (known: RecordedArchive, file: FileFacts, present: Listing): boolean =>
-  known.size === file.size &&
-  known.mtimeMs === file.mtimeMs &&
-  known.names.size > 0 &&
-  [...known.names].every(([name, id]) => present.get(name)?.id === id);
-
-function wanted(name: string, { required, pin, timeout }: WantedArchive): WantedImage[] {
-  const parsed = parseReference(name);
-  if (!parsed.ok) return [];
-  return [{ source: parsed.reference, targets: [], pullPolicy: "IfNotPresent", required, pin, timeout }];
+export async function importArchives(
+  context: Context,
+  planned: readonly PlannedArchive[],
+  found: readonly FoundArchive[],
+  { transferService, snapshotter }: Pick<Capabilities, "transferService"> & Pick<Node, "snapshotter">,
+): Promise<Brought> {
+  const images: WantedImage[] = [];
+  const imported = new Map<string, readonly string[]>();
+  for (const [index, { archive, action, names }] of planned.entries()) {
+    const file = found[index]?.file;
+    const fresh = action === "import" ? await importOne(context, archive, { local: transferService, snapshotter }) : undefined;
+    if (fresh !== undefined) imported.set(archive.path, fresh);
+    if (file !== undefined && "class" in file) tellFailed(context, archive, file);
+    if (action === "keep") context.emit({ type: "archive-done", image: archive.path, names, imported: false });
+    images.push(...(fresh ?? names).flatMap((name) => archivedImage(name, archive)));
+  }
+  return { images, imported };
 }
 
-/** The list's images, and those of the archives that the list does not name itself. */
-export function withArchived(
-  listed: readonly WantedImage[],
-  archived: readonly WantedImage[],
-): WantedImage[] {
-  const named = new Set(listed.flatMap(namesOf));
-  const added = archived.filter((image) => !named.has(image.source.name));
-  return [...listed, ...new Map(added.map((image) => [image.source.name, image])).values()];
+/** What is to be kept of the imports of this run, with what the names lead to on the node. */
+export const recordOf = (found: readonly FoundArchive[], { imported }: Brought, { records }: Node): Record<string, RecordedArchive> =>
+  Object.fromEntries(
+    found.flatMap(({ archive: { path }, file }) => {
+      const names = imported.get(path);
+      if (names === undefined || "class" in file) return [];
+      return [[path, { ...file, names: Object.fromEntries(names.map((name) => [name, records.get(name)?.target.digest ?? ""])) }]];
+    }),
+  );
+
+const tellFailed = ({ emit }: Context, { path }: WantedArchive, failure: Failure): void =>
+  emit({ type: "image-failed", image: path, step: "import", failure });
+
+/** @returns the names that it brought, as containerd's CRI would write them; undefined when it failed */
+async function importOne(
+  context: Context,
+  archive: WantedArchive,
+  how: { readonly local: boolean; readonly snapshotter: string },
+): Promise<string[] | undefined> {
+  const { containerd, machine, emit, stop } = context;
+  const { path: image, timeout } = archive;
+  try {
+    stop.signal.throwIfAborted();
+    emit({ type: "attempt-started", image, attempt: 1 });
+    const platform = `${machine.platform.os}/${machine.platform.architecture}`;
+    const raw = await containerd.importArchive(image, { ...how, platform, timeout, signal: stop.signal });
+    const names = await completeNames(context, raw);
+    if (names.length === 0) throw new NamelessArchive();
+    emit({ type: "archive-done", image, names, imported: true });
+    return names;
+  } catch (error) {
+    tellFailed(context, archive, archiveFailure(error, stop.signal));
+    return undefined;
+  }
 }
+
+/** An OCI archive's short names are recorded as they stand, and no pod finds those. */
+async function completeNames({ containerd }: Context, raw: readonly string[]): Promise<string[]> {
+  const names: string[] = [];
+  for (const name of raw) {
+    const parsed = parseReference(name);
+    const full = parsed.ok && !isNameless(name) ? parsed.reference.name : undefined;
+    if (full !== undefined && full !== name) await containerd.tag(name, [full]);
+    if (full !== name) await containerd.deleteRecord(name);
+    if (full !== undefined) names.push(full);
+  }
+  return names;
+}
+
+class NamelessArchive extends Error {
+  override readonly name = "NamelessArchive";
+}
+
+const CHECK_PATH = "check the path, and that the package which carries the archive belongs to a job on this VM";
+const MAKE_ANEW = "make the archive anew, with docker save, skopeo copy or ctr images export";
 
 const DAMAGED =
   /unexpected EOF|unexpected end of file|invalid tar header|unrecognized image format|short read|expected number of bytes|incorrect (?:header|data) check|Z_\w+_ERROR|ZSTD_/iu;
 const FOREIGN = /might be filtered out|no match for platform/iu;
 
 function archiveFailure(error: unknown, signal: AbortSignal): Failure {
-  const interrupted = interruption(error, signal);
-  if (interrupted !== undefined) return interrupted;
-  if (isMissing(error)) {
-    const next = "check the path, and that the package which carries the archive belongs to a job on this VM";
-    return { class: "not-found", message: "the archive does not exist", next };
-  }
-  if (!(error instanceof CommandError)) throw error;
-  if (FOREIGN.test(error.message)) {
-    const next = "save the image again for this node's platform";
-    return { class: "not-found", message: "the archive holds no image for this node's platform", next };
-  }
-  const failure = commandFailure(error);
-  if (!DAMAGED.test(error.message)) return failure;
-  const next = "make the archive anew, with docker save, skopeo copy or ctr images export";
-  return {
-    class: "transfer",
-    message: `the archive is damaged, or no docker or OCI archive (${failure.message})`,
-    next,
-  };
+  if (error instanceof NamelessArchive)
+    return { class: "reference", message: "the archive names no image", next: "save it with a full name, such as registry.example.com/app:1" };
+  if (error instanceof UnknownCompression)
+    return { class: "transfer", message: `the archive is compressed with ${error.message}, which is not supported`, next: "save it uncompressed, or with gzip or zstd" };
+  if (error instanceof Error && "syscall" in error) return fileFailure(error);
+  const failure = toFailure(error, signal);
+  if (!(error instanceof CommandError) || signal.aborted) return failure;
+  if (error.timedOut) return { class: "timeout", message: "not imported in time (image_timeout)" };
+  if (FOREIGN.test(error.raw))
+    return { class: "platform", message: "the archive holds no image for this node's platform", next: "save the image again for this node's platform" };
+  if (!DAMAGED.test(error.raw)) return failure;
+  return { class: "transfer", message: `the archive is damaged, or no docker or OCI archive (${failure.message})`, next: MAKE_ANEW };
 }
 
-const isMissing = (error: unknown): boolean =>
-  error instanceof Error && "code" in error && error.code === "ENOENT";
+function fileFailure(error: unknown): Failure {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error";
+  if (code === "ENOENT" || code === "ENOTDIR")
+    return { class: "not-found", message: "the archive does not exist", next: CHECK_PATH };
+  return { class: "unknown", message: `the archive cannot be read (${code})`, next: "check the file and the disk that it is on" };
+}

@@ -3,7 +3,6 @@ import { statfs } from "node:fs/promises";
 import type { Emit } from "../core/run-state.ts";
 import { formatBytes } from "../core/units.ts";
 import { Interruption } from "./interruption.ts";
-import { UNHURRIED } from "./pause.ts";
 
 /** The kubelet's default imageGCHighThresholdPercent: above it, it deletes images that no pod uses and nobody pinned. */
 const KUBELET_LINE = 85;
@@ -17,39 +16,32 @@ export interface DiskGuard {
   readonly describe: () => Promise<string>;
 }
 
-/** @param find gives a directory of that file system; asked once, and only if something is to be pulled */
-export function diskGuard(
-  find: () => Promise<string | undefined>,
-  minFreePercent: number,
-  emit: Emit,
-): DiskGuard {
-  let found: Promise<string | undefined> | undefined;
-  // A runtime that cannot tell where its images are is no reason not to pull them.
-  const look = async (): Promise<Usage | undefined> => {
-    const directory = await (found ??= find().catch(() => undefined));
-    return directory === undefined ? undefined : measure(directory).catch(() => undefined);
+/** @param directory of that file system; a runtime that does not tell it is no reason not to pull */
+export function diskGuard(directory: string | undefined, minFreePercent: number, emit: Emit): DiskGuard {
+  const told = new Set<string>();
+  const warn = (about: string, message: string): void => {
+    if (!told.has(about)) emit({ type: "warning", message });
+    told.add(about);
   };
-  let warned = false;
-  const warnIfFull = async (): Promise<Usage | undefined> => {
+  let asked = false;
+  const look = async (): Promise<Usage | undefined> =>
+    directory === undefined ? undefined : measure(directory).catch(() => undefined);
+  const lookAndWarn = async (): Promise<Usage | undefined> => {
     const usage = await look();
-    if (usage === undefined || warned || 100 - usage.freePercent < KUBELET_LINE) return usage;
-    warned = true;
-    const full = `${usage.text}: above ${KUBELET_LINE}% in use`;
-    emit({ type: "warning", message: `${full} the kubelet deletes images that are neither used nor pinned` });
+    if (usage === undefined && minFreePercent > 0)
+      warn("unknown", "disk.min_free_percent cannot be checked: the file system of containerd's images is not known");
+    if (usage !== undefined && 100 - usage.freePercent >= KUBELET_LINE)
+      warn("full", `${usage.text}: above ${KUBELET_LINE}% in use the kubelet deletes images that are neither used nor pinned`);
     return usage;
   };
-  let early: NodeJS.Timeout | undefined;
   return {
     admit: async () => {
-      early ??= setTimeout(warnIfFull, UNHURRIED).unref();
-      if (minFreePercent === 0) return;
-      const usage = await warnIfFull();
+      asked = true;
+      const usage = await lookAndWarn();
       if (usage !== undefined && usage.freePercent < minFreePercent) throw tooLittle(usage, minFreePercent);
     },
     review: async () => {
-      if (early === undefined) return;
-      clearTimeout(early);
-      await warnIfFull();
+      if (asked) await lookAndWarn();
     },
     describe: async () => (await look())?.text ?? "free space unknown",
   };

@@ -1,35 +1,79 @@
-// Looks at the node: what CRI lists, and the labels of the names.
-import type { SemVer } from "semver";
-import { listing, type Listing, type NodeState } from "../core/plan.ts";
-import type { ImageRuntime } from "../runtime/image-runtime.ts";
+// Reads the node into one value, or the part of it that an image needs.
+import { chainIdOf, parseConfig, snapshottersOf, type ImageConfig, type Platform } from "../core/content.ts";
+import { configsOf, type Blob, type CriImage, type ImageRecord, type Node } from "../core/node.ts";
+import { pinName } from "../core/pins.ts";
+import { namesOf, type WantedImage } from "../core/plan.ts";
+import { ApiError } from "../containerd/connection.ts";
+import type { Containerd } from "../containerd/containerd.ts";
+import { slots } from "./slots.ts";
 
-export type LabelView = Pick<ImageRuntime, "pinned" | "pinnedByUs">;
+/** Of the configs, which are read one by one. */
+const READS_AT_ONCE = 16;
 
-/** The labels, to what CRI has listed. They take two calls, which no pull has to wait for. */
-export async function lookAtLabels(runtime: LabelView, byName: Listing): Promise<NodeState> {
-  const [pinned, ours] = await Promise.all([runtime.pinned(), runtime.pinnedByUs()]);
-  return { byName, pinned: new Set(pinned), ours: new Set(ours) };
+/** Everything: a handful of lists, and the configs that the names lead to. */
+export async function lookAtNode(containerd: Containerd, platform: Platform, names: readonly string[]): Promise<Node> {
+  const [records, blobs, cri, directory] = await Promise.all([
+    containerd.records(),
+    containerd.blobs(),
+    containerd.criImages(),
+    containerd.imageDirectory().catch(() => undefined),
+  ]);
+  const snapshotter = snapshotterOf(directory, blobs);
+  const node = { platform, snapshotter, ...byKey(records, blobs), ...(directory === undefined ? {} : { imageDirectory: directory }) };
+  const [snapshots, configs] = await Promise.all([
+    containerd.snapshots(snapshotter),
+    readConfigs(containerd, configsOf(node, names).filter((digest) => node.blobs.has(digest))),
+  ]);
+  return { ...node, snapshots: new Set(snapshots), configs, cri: criByName(cri) };
 }
 
-export interface FirstLook {
-  readonly version: SemVer;
-  readonly present: Listing;
+/** An image that was just pulled: its names as they are now, and what its repository has. CRI is not asked. */
+export async function lookAtImage(containerd: Containerd, image: WantedImage, node: Node): Promise<Node> {
+  const repositories = [image.source, ...image.targets];
+  const [records, blobs] = await Promise.all([
+    containerd.records({ names: namesOf(image), repositories }),
+    containerd.blobs([image.source]),
+  ]);
+  const part = { ...node, ...byKey(records, blobs), cri: new Map() };
+  const configs = configsOf(part, [image.source.name]).flatMap((digest) => part.blobs.get(digest) ?? []);
+  const chainIds = configs.flatMap((config) => chainIdOf(config, node.snapshotter) ?? []);
+  const [snapshots, read] = await Promise.all([
+    chainIds.length === 0 ? [] : containerd.snapshots(node.snapshotter, chainIds),
+    readConfigs(containerd, configs.map(({ digest }) => digest)),
+  ]);
+  const pins = records.flatMap(({ target }) => node.records.get(pinName(target)) ?? []);
+  pins.forEach((pin) => part.records.set(pin.name, pin));
+  return { ...part, snapshots: new Set(snapshots), configs: read };
 }
 
-/**
- * containerd is nearly always up, so it is asked for its images along with its version, and again if that failed.
- * @param ready gives the version once containerd answers. Throws when it does not in its time
- */
-export async function lookWhenReady(
-  runtime: Pick<ImageRuntime, "images">,
-  ready: () => Promise<SemVer>,
-): Promise<FirstLook> {
-  const early = new AbortController();
-  const looking = runtime.images(early.signal).catch(() => undefined);
-  try {
-    const version = await ready();
-    return { version, present: listing((await looking) ?? (await runtime.images())) };
-  } finally {
-    early.abort();
-  }
+const byKey = (records: readonly ImageRecord[], blobs: readonly Blob[]) => ({
+  records: new Map(records.map((record) => [record.name, record])),
+  blobs: new Map(blobs.map((blob) => [blob.digest, blob])),
+});
+
+const criByName = (images: readonly CriImage[]): Node["cri"] =>
+  new Map(images.flatMap((image) => image.names.map((name) => [name, image] as const)));
+
+/** CRI's directory is named after its snapshotter; else the one with which most was unpacked. */
+function snapshotterOf(directory: string | undefined, blobs: readonly Blob[]): string {
+  const named = /io\.containerd\.snapshotter\.v1\.(?<name>[^/]+)\/?$/u.exec(directory ?? "")?.groups?.["name"];
+  if (named !== undefined) return named;
+  const used = [...Map.groupBy(blobs.flatMap(snapshottersOf), (name) => name)];
+  return used.toSorted(([, a], [, b]) => b.length - a.length)[0]?.[0] ?? "overlayfs";
+}
+
+/** A config that has gone since it was listed is missing, which is judged like one that never was here. */
+async function readConfigs(containerd: Containerd, digests: readonly string[]): Promise<Map<string, ImageConfig>> {
+  const limit = slots(READS_AT_ONCE);
+  const read = digests.map((digest) =>
+    limit(async () => [[digest, parseConfig(await containerd.read(digest))] as const]).catch(noneIfGone),
+  );
+  return new Map((await Promise.all(read)).flat());
+}
+
+const NOT_FOUND = 5;
+
+function noneIfGone(error: unknown): [] {
+  if (error instanceof ApiError && error.code === NOT_FOUND) return [];
+  throw error;
 }

@@ -1,60 +1,39 @@
-// Pulls with retry. The only module that knows p-retry, which loops; core/retry.ts decides, slots.ts limits.
+// Pulls one image with retry: p-retry loops, core/retry.ts decides, slots.ts limits.
 import pRetry from "p-retry";
-import { isWrongPassword, type Failure } from "../core/failure.ts";
+import type { Containerd } from "../containerd/containerd.ts";
+import { CommandError } from "../containerd/command.ts";
+import { isWrongPassword } from "../core/evidence.ts";
+import type { Failure } from "../core/failure.ts";
 import type { WantedImage } from "../core/plan.ts";
-import { nextAttempt, type NextAttempt, type RetryPolicy } from "../core/retry.ts";
-import type { Emit } from "../core/run-state.ts";
+import { nextAttempt, type NextAttempt } from "../core/retry.ts";
+import { brokenDownload } from "../core/transfer.ts";
 import { formatDuration } from "../core/units.ts";
-import { CommandError } from "../runtime/command.ts";
-import type { ImageRuntime } from "../runtime/image-runtime.ts";
+import type { Context } from "./context.ts";
 import { Interruption } from "./interruption.ts";
-import { pause } from "./pause.ts";
+import type { Asking, RegistryHealth, Visit } from "./registry-health.ts";
+import type { Slots } from "./slots.ts";
 import { toFailure } from "./tool-failure.ts";
-import type { RegistryHealth } from "./registry-health.ts";
-import { slots, type Slots } from "./slots.ts";
 
-export interface PullerOptions {
-  readonly runtime: Pick<ImageRuntime, "pull">;
-  readonly concurrency: number;
-  readonly policy: RetryPolicy;
+export interface Puller extends Pick<Context, "config" | "clock" | "emit" | "stop"> {
+  readonly containerd: Pick<Containerd, "pull" | "abort">;
+  readonly slots: Slots;
   readonly health: RegistryHealth;
-  readonly emit: Emit;
-  /** Ends every pull; its reason is an Interruption. */
-  readonly signal: AbortSignal;
-  /** Watches an attempt, which it may end through `abort`. @returns how to stop watching */
-  readonly watch: (image: WantedImage, abort: AbortController) => () => void;
-  /** What must hold before each attempt, such as free disk. @throws Interruption */
-  readonly admit: (image: WantedImage) => Promise<void>;
-  /** Told of a full disk before the slot is given to the next image. @returns the failure with what was found */
-  readonly diskFull?: (image: WantedImage, failure: Failure) => Promise<Failure>;
-  /** Resolves when containerd answers again. @throws when it does not in its time */
-  readonly untilReady: () => Promise<unknown>;
-  /** Epoch milliseconds. */
-  readonly now: () => number;
-  /** From 0 to 1. */
-  readonly random: () => number;
+  /** What goes with an attempt: what must hold before it, what watches it, what mends the node after it. */
+  readonly around: Around;
 }
 
-export type Pulled =
-  | { readonly ok: true; readonly id: string }
-  | { readonly ok: false; readonly failure: Failure };
-
-/** Pulls one image, with as many attempts as it takes and may take. */
-export type Pull = (image: WantedImage, mostAttempts: number) => Promise<Pulled>;
-
-export function puller(options: PullerOptions): Pull {
-  const limit = slots(options.concurrency);
-  return async (image, mostAttempts) => {
-    const job: Job = { image, mostAttempts, attempts: 0, rounds: 0, resumed: false };
-    try {
-      return { ok: true, id: await rounds(options, limit, job) };
-    } catch (error) {
-      return {
-        ok: false,
-        failure: error instanceof AttemptFailed ? error.failure : toFailure(error, options.signal),
-      };
-    }
-  };
+export interface Around {
+  /** Such as free disk. @throws Interruption */
+  readonly admit: () => Promise<void>;
+  /**
+   * @param answered told when bytes of the image arrive
+   * @returns how to stop watching
+   */
+  readonly watch: (image: WantedImage, abort: AbortController, answered: () => void) => () => void;
+  /** Told of a full disk before the slot is given to the next image. @returns the failure with what was found */
+  readonly diskFull: (image: WantedImage, failure: Failure) => Promise<Failure>;
+  /** Resolves when containerd answers again. @throws when it does not in its time */
+  readonly comeback: () => Promise<void>;
 }
 
 /** What the attempts of one image share. */
@@ -62,10 +41,9 @@ interface Job {
   readonly image: WantedImage;
   readonly mostAttempts: number;
   attempts: number;
-  rounds: number;
-  /** Whether this round had its attempt that goes on from a partial layer. */
-  resumed: boolean;
-  /** Epoch milliseconds. The clock of an image starts with its first attempt, not while it waits for a slot. */
+  /** Of the last attempt. */
+  failure?: Failure;
+  /** By the clock. An image's time begins with its first attempt, not while it waits for a slot. */
   endsAt?: number;
 }
 
@@ -82,70 +60,100 @@ class AttemptFailed extends Error {
   }
 }
 
-/** core/retry.ts counts the attempts; p-retry only has to loop until it says stop. */
-const LOOP = { retries: Number.POSITIVE_INFINITY, minTimeout: 0 };
-
-/** Rounds with a wait between them, which holds no slot. */
-function rounds(options: PullerOptions, limit: Slots, job: Job): Promise<string> {
-  return pRetry(() => inSlot(options, limit, job.image.source.domain, () => round(options, job)), {
-    ...LOOP,
-    shouldRetry: async ({ error }) => {
-      if (!(error instanceof AttemptFailed)) return false;
-      if (error.next.kind === "after-runtime") await options.untilReady();
-      if (error.next.kind === "later") await pause(error.next.delay, options.signal);
-      return error.next.kind !== "stop";
-    },
-  });
-}
-
-/** One stay in a slot. A broken transfer goes on in it at once: queueing again would outlast the partial layer. */
-function round(options: PullerOptions, job: Job): Promise<string> {
-  job.rounds += 1;
-  job.resumed = false;
-  return pRetry(() => attempt(options, job), {
-    ...LOOP,
-    shouldRetry: ({ error }) => error instanceof AttemptFailed && error.next.kind === "at-once",
-  });
-}
-
-/** Waits for the registry before the slot, and looks again inside: it may have closed meanwhile. */
-async function inSlot<Value>(
-  { health, signal }: PullerOptions,
-  limit: Slots,
-  host: string,
-  use: () => Promise<Value>,
-): Promise<Value> {
-  for (;;) {
-    await pause(health.waitFor(host), signal);
-    const used = await limit(async () => (health.waitFor(host) > 0 ? undefined : { value: await use() }));
-    if (used !== undefined) return used.value;
+/** @returns how it failed after all attempts; undefined when it was pulled */
+export async function pullImage(puller: Puller, image: WantedImage, mostAttempts: number): Promise<Failure | undefined> {
+  const job: Job = { image, mostAttempts, attempts: 0 };
+  const { around, clock, stop } = puller;
+  try {
+    await pRetry(() => inSlot(puller, job), {
+      // core/retry.ts counts the attempts.
+      retries: Number.POSITIVE_INFINITY,
+      minTimeout: 0,
+      shouldRetry: async ({ error }) => {
+        if (!(error instanceof AttemptFailed)) return false;
+        if (error.next.kind === "after-runtime") await around.comeback();
+        if (error.next.kind === "later") await clock.sleep(error.next.delay, stop.signal);
+        return error.next.kind !== "stop";
+      },
+    });
+    return undefined;
+  } catch (error) {
+    return error instanceof AttemptFailed ? error.failure : toFailure(error, stop.signal);
   }
 }
 
-async function attempt(options: PullerOptions, job: Job): Promise<string> {
+/** Waits for the registry before the slot, and asks again inside: it may have closed meanwhile. */
+async function inSlot(puller: Puller, job: Job): Promise<void> {
+  const { health, stop, slots } = puller;
+  const { source, credential } = job.image;
+  const asking: Asking = { host: source.domain, image: source.name, ...(credential && { credential }) };
+  for (;;) {
+    await health.untilOpen(asking, stop.signal);
+    const asked = await slots(async () => {
+      using visit = health.enter(asking);
+      if (visit === undefined) return false;
+      await attempt(puller, job, visit);
+      return true;
+    });
+    if (asked) return;
+  }
+}
+
+async function attempt(puller: Puller, job: Job, visit: Visit): Promise<void> {
+  const { stop, clock, emit, around, containerd } = puller;
   const { image } = job;
-  options.signal.throwIfAborted();
-  if (options.health.hasRefused(image.source.domain, image.credential)) throw alreadyRefused(image);
-  await options.admit(image);
+  const { name } = image.source;
+  stop.signal.throwIfAborted();
+  if (visit.refused) throw alreadyRefused(image);
+  if (visit.exhausted && job.failure !== undefined) throw new AttemptFailed(job.failure, { kind: "stop" });
+  await around.admit();
   job.attempts += 1;
-  job.endsAt ??= options.now() + image.timeout;
-  options.emit({ type: "attempt-started", image: image.source.name, attempt: job.attempts });
+  job.endsAt ??= clock.now() + image.timeout;
+  emit({ type: "attempt-started", image: name, attempt: job.attempts });
   const abort = new AbortController();
-  const signal = AbortSignal.any([options.signal, abort.signal]);
-  const unwatch = options.watch(image, abort);
+  const signal = AbortSignal.any([stop.signal, abort.signal]);
+  const unwatch = around.watch(image, abort, visit.answered);
   try {
-    return succeeded(
-      options,
-      job,
-      await options.runtime.pull(image.source.name, pullOptions(options, job, signal)),
-    );
+    await containerd.pull(name, { signal, timeout: Math.max(1, job.endsAt - clock.now()), ...login(image) });
+    visit.succeeded();
+    emit({ type: "pulled", image: name, attempt: job.attempts });
   } catch (error) {
-    const failure = timedOut(error, image) ?? toFailure(error, signal);
-    const full = failure.class === "disk" && !signal.aborted;
-    throw failed(options, job, full ? ((await options.diskFull?.(image, failure)) ?? failure) : failure);
+    throw await failed(puller, job, visit, { error, signal });
   } finally {
     unwatch();
   }
+}
+
+const login = ({ credential }: WantedImage) => (credential === undefined ? {} : { credential });
+
+interface Thrown {
+  readonly error: unknown;
+  /** That could end the attempt. */
+  readonly signal: AbortSignal;
+}
+
+/** Mends what can be, decides, tells, and gives what to throw. */
+async function failed(puller: Puller, job: Job, visit: Visit, { error, signal }: Thrown): Promise<AttemptFailed> {
+  const { containerd, emit, around, config, clock, health } = puller;
+  const { image, attempts } = job;
+  const seen = timedOut(error, image) ?? toFailure(error, signal);
+  const failure = seen.class === "disk" && !signal.aborted ? await around.diskFull(image, seen) : seen;
+  job.failure = failure;
+  const raw = error instanceof CommandError ? error.raw : "";
+  const broken = brokenDownload(raw);
+  // Kept by the lease, it would fail every further attempt in the same way.
+  if (broken !== undefined) await containerd.abort(broken).catch(() => {});
+  const exhausted = visit.failed(failure, isWrongPassword(raw));
+  const next = nextAttempt(failure.class, config.retry, {
+    attempt: attempts,
+    last: exhausted || attempts >= job.mostAttempts,
+    registryWait: health.waitFor(image.source.domain),
+    timeLeft: (job.endsAt ?? 0) - clock.now(),
+    random: clock.random(),
+  });
+  const retryIn = next.kind === "stop" ? {} : { retryIn: next.kind === "later" ? next.delay : 0 };
+  emit({ type: "attempt-failed", image: image.source.name, attempt: attempts, failure, ...retryIn });
+  return new AttemptFailed(failure, next);
 }
 
 const timedOut = (error: unknown, { timeout }: WantedImage): Failure | undefined =>
@@ -153,40 +161,8 @@ const timedOut = (error: unknown, { timeout }: WantedImage): Failure | undefined
     ? { class: "timeout", message: `not complete after ${formatDuration(timeout)} (image_timeout)` }
     : undefined;
 
-const pullOptions = ({ now }: PullerOptions, { image, endsAt = 0 }: Job, signal: AbortSignal) => ({
-  signal,
-  timeout: Math.max(1, endsAt - now()),
-  ...(image.credential === undefined ? {} : { credential: image.credential }),
-});
-
-function succeeded({ health, emit }: PullerOptions, { image, attempts }: Job, id: string): string {
-  health.succeeded(image.source.domain, image.credential);
-  emit({ type: "pulled", image: image.source.name, attempt: attempts, id });
-  return id;
-}
-
-/** Decides, tells, and gives what to throw. */
-function failed(options: PullerOptions, job: Job, failure: Failure): AttemptFailed {
-  const { image, attempts } = job;
-  const host = image.source.domain;
-  if (isWrongPassword(failure)) options.health.refused(host, image.credential);
-  const exhausted = options.health.failed(host, failure);
-  const next = nextAttempt(failure.class, options.policy, {
-    last: exhausted || attempts >= job.mostAttempts,
-    resumed: job.resumed,
-    round: job.rounds,
-    registryWait: options.health.waitFor(host),
-    timeLeft: (job.endsAt ?? 0) - options.now(),
-    random: options.random(),
-  });
-  if (next.kind === "at-once") job.resumed = true;
-  const retryIn = next.kind === "stop" ? {} : { retryIn: next.kind === "later" ? next.delay : 0 };
-  options.emit({ type: "attempt-failed", image: image.source.name, attempt: attempts, failure, ...retryIn });
-  return new AttemptFailed(failure, next);
-}
-
-const alreadyRefused = (image: WantedImage): Interruption =>
+const alreadyRefused = ({ source }: WantedImage): Interruption =>
   new Interruption({
     class: "auth",
-    message: `not tried: ${image.source.domain} refused these credentials for another image, and a further try could lock the account`,
+    message: `not tried: ${source.domain} refused these credentials for another image, and a further try could lock the account`,
   });

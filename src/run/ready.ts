@@ -1,13 +1,19 @@
-// Waits until containerd answers: BOSH counts it as running when its process exists, which says nothing of its socket.
-import { setTimeout as sleep } from "node:timers/promises";
-import type { SemVer } from "semver";
+// Waits for containerd: before the run, because BOSH counts it as running when its process exists, which says nothing of
+// its socket; and in every step of it, because it may be restarted at any moment.
+import type { Containerd } from "../containerd/containerd.ts";
+import { isExecutable } from "../containerd/command.ts";
+import { ApiError } from "../containerd/connection.ts";
 import type { ContainerdConfig } from "../config/config.ts";
+import { capabilitiesOf, type Capabilities } from "../core/capabilities.ts";
 import { formatDuration } from "../core/units.ts";
 import { EXIT, ExitError } from "../exit.ts";
-import { isExecutable } from "../runtime/command.ts";
-import type { ImageRuntime } from "../runtime/image-runtime.ts";
+import type { Context } from "./context.ts";
+import { toFailure } from "./tool-failure.ts";
 
 const POLL = 250;
+/** gRPC's codes for what waiting does not mend: the socket may not be opened, and there is no CRI v1 behind it. */
+const PERMISSION_DENIED = 7;
+const UNIMPLEMENTED = 12;
 
 /** @throws ExitError (runtime not ready) when a tool is missing, which waiting does not mend */
 export function requireTools(config: ContainerdConfig): void {
@@ -19,28 +25,38 @@ export function requireTools(config: ContainerdConfig): void {
   throw new ExitError(EXIT.runtimeNotReady, `container runtime not usable: ${lines.join("; ")}`);
 }
 
-/**
- * @param signal ends the wait early with its reason
- * @returns the version of containerd. @throws ExitError (runtime not ready)
- */
-export async function waitUntilReady(
-  runtime: Pick<ImageRuntime, "version">,
-  config: ContainerdConfig,
-  signal: AbortSignal,
-  onWait: () => void,
-): Promise<SemVer> {
-  const bound = AbortSignal.any([signal, AbortSignal.timeout(config.readyTimeout)]);
+export type Waiting = Pick<Context, "containerd" | "clock"> & {
+  readonly settings: ContainerdConfig;
+  /** Ends the wait early with its reason. */
+  readonly signal: AbortSignal;
+  /** Told once, when it does not answer at first. */
+  readonly onWait: (why: string) => void;
+};
+
+/** @throws ExitError (runtime not ready) */
+export async function untilReady({ containerd, clock, settings, signal, onWait }: Waiting): Promise<Capabilities> {
+  const until = clock.now() + settings.readyTimeout;
+  const bound = AbortSignal.any([signal, AbortSignal.timeout(settings.readyTimeout)]);
   for (let first = true; ; first = false) {
     try {
-      return await runtime.version(bound);
+      return capabilitiesOf(await containerd.version(bound));
     } catch (error) {
-      if (first) onWait();
-      await sleep(POLL, undefined, { signal: bound }).catch(() => {});
       signal.throwIfAborted();
-      if (bound.aborted) throw notReady(config, error);
+      if (error instanceof ApiError && error.code in HOPELESS) throw hopeless(error);
+      if (first) onWait(`containerd at ${settings.socket} does not answer yet`);
+      if (clock.now() + POLL >= until) throw notReady(settings, error);
+      await clock.sleep(POLL, signal);
     }
   }
 }
+
+const HOPELESS: Readonly<Record<number, string>> = {
+  [PERMISSION_DENIED]: "",
+  [UNIMPLEMENTED]: ": it has no CRI v1, which containerd 1.6 and later have unless the plugin is disabled in its config.toml",
+};
+
+const hopeless = ({ code, message }: ApiError): ExitError =>
+  new ExitError(EXIT.runtimeNotReady, `container runtime not usable: ${message}${HOPELESS[code]}`);
 
 function notReady(config: ContainerdConfig, error: unknown): ExitError {
   const why = error instanceof Error ? error.message : String(error);
@@ -49,4 +65,54 @@ function notReady(config: ContainerdConfig, error: unknown): ExitError {
     `container runtime not ready: containerd at ${config.socket} did not answer within ` +
       `${formatDuration(config.readyTimeout)} (property containerd.ready_timeout). Last answer: ${why}`,
   );
+}
+
+/** One wait for all steps that find containerd gone. @throws Interruption (runtime) when it does not come back */
+export function comeback({ config, containerd, clock, emit, stop }: Context): () => Promise<void> {
+  let waiting: Promise<void> | undefined;
+  const wait = async (): Promise<void> => {
+    let waited = false;
+    const onWait = (why: string): void => {
+      waited = true;
+      emit({ type: "waiting", phase: "waiting-for-runtime", why });
+    };
+    await untilReady({ containerd, clock, settings: config.containerd, signal: stop.signal, onWait }).catch(stop.runtimeLost);
+    // It may answer while a step still fails: that is no reason to ask without pause.
+    await clock.sleep(POLL, stop.signal);
+    if (waited) emit({ type: "runtime-back" });
+  };
+  return () => (waiting ??= wait().finally(() => (waiting = undefined)));
+}
+
+/**
+ * containerd, asked again after each wait for it. Not a pull, which has its own retry, nor what watches pulls.
+ * @param back resolves when containerd answers again
+ */
+export function patient(containerd: Containerd, back: () => Promise<void>): Containerd {
+  const again =
+    <Args extends unknown[], Answer>(ask: (...args: Args) => Promise<Answer>) =>
+    async (...args: Args): Promise<Answer> => {
+      for (;;) {
+        try {
+          return await ask(...args);
+        } catch (error) {
+          if (toFailure(error).class !== "runtime") throw error;
+          await back();
+        }
+      }
+    };
+  return {
+    ...containerd,
+    criImages: again(containerd.criImages),
+    records: again(containerd.records),
+    blobs: again(containerd.blobs),
+    snapshots: again(containerd.snapshots),
+    read: again(containerd.read),
+    saveRecord: again(containerd.saveRecord),
+    deleteRecord: again(containerd.deleteRecord),
+    unlabelRecord: again(containerd.unlabelRecord),
+    unlabelBlob: again(containerd.unlabelBlob),
+    tag: again(containerd.tag),
+    importArchive: again(containerd.importArchive),
+  };
 }

@@ -1,32 +1,45 @@
 // Everything that can end a run before its work is done, in one signal: the operator, the deadline, a full disk, a
 // lost runtime. Its reason is an Interruption, which becomes the failure of every image that is not complete.
-import { formatDuration } from "../core/units.ts";
+import { formatDuration, LONGEST_MS } from "../core/units.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import { Interruption } from "./interruption.ts";
 
 export interface Stopper extends Disposable {
+  /** Nothing new is begun, and every pull is ended. */
   readonly signal: AbortSignal;
+  /** The last bound: every call and tool is ended, with the same reason, so that a run is over within 10 s of its signal or deadline. */
+  readonly ended: AbortSignal;
   /** No further image can succeed on this disk. */
   readonly diskFull: (message: string) => void;
   /** containerd went away and did not come back. */
   readonly runtimeLost: (error: unknown) => never;
+  /** A bug of ours: everything else is ended before it is told. */
+  readonly crashed: (error: unknown) => never;
   /** Nothing more can be done on this node. */
   readonly throwIfLost: () => void;
   /** The operator wants the program to end, whatever its images came to. */
   readonly throwIfStopped: () => void;
 }
 
+/** Milliseconds for names, pins and the proof of what was pulled; ending a tool may take 3 s more. */
+const WRAP_UP = 6_000;
+
 /**
  * @param outer the operator's signal
  * @param deadline milliseconds
  */
 export function stopper(outer: AbortSignal, deadline: number): Stopper {
-  const own = new AbortController();
+  const [own, ended] = [new AbortController(), new AbortController()];
   let lost: ExitError | undefined;
-  const message = `the deadline of ${formatDuration(deadline)} is over`;
-  const timer = setTimeout(() => own.abort(new Interruption({ class: "timeout", message })), deadline);
+  const over = new Interruption({ class: "timeout", message: `the deadline of ${formatDuration(deadline)} is over` });
+  const endAfter = (ms: number, reason: () => unknown): NodeJS.Timeout =>
+    setTimeout(() => ended.abort(reason()), Math.min(ms, LONGEST_MS));
+  const timers = [setTimeout(() => own.abort(over), deadline), endAfter(deadline + WRAP_UP, () => over)];
+  const onStop = (): void => void timers.push(endAfter(WRAP_UP, () => outer.reason));
+  outer.addEventListener("abort", onStop, { once: true });
   return {
     signal: AbortSignal.any([outer, own.signal]),
+    ended: ended.signal,
     diskFull: (why) => own.abort(new Interruption({ class: "disk", message: `not pulled: ${why}` })),
     runtimeLost: (error) => {
       if (error instanceof Interruption || !(error instanceof ExitError)) throw error;
@@ -35,10 +48,17 @@ export function stopper(outer: AbortSignal, deadline: number): Stopper {
       own.abort(reason);
       throw reason;
     },
+    crashed: (error) => {
+      own.abort(new Interruption({ class: "cancelled", message: "ended by an internal error" }));
+      throw error;
+    },
     throwIfLost: () => {
       if (lost !== undefined) throw lost;
     },
     throwIfStopped: () => outer.throwIfAborted(),
-    [Symbol.dispose]: () => clearTimeout(timer),
+    [Symbol.dispose]: () => {
+      outer.removeEventListener("abort", onStop);
+      timers.forEach(clearTimeout);
+    },
   };
 }

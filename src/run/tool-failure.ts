@@ -1,32 +1,29 @@
-// From whatever a tool's call threw to a failure with a class.
-import { classify, essence, type Failure } from "../core/failure.ts";
+// From whatever a call to containerd or a tool threw to a failure with a class.
+import { ApiError } from "../containerd/connection.ts";
+import { CommandError } from "../containerd/command.ts";
+import { CredentialRefused } from "../containerd/crictl.ts";
+import { diagnose, essence } from "../core/evidence.ts";
+import { classOfCode, type Failure } from "../core/failure.ts";
 import { EXIT, ExitError } from "../exit.ts";
-import { CommandError } from "../runtime/command.ts";
-import { CredentialRefused } from "../runtime/crictl.ts";
 import { Interruption } from "./interruption.ts";
 
-/** @param signal the one that could end the tool; its reason tells why it did */
-export function toFailure(error: unknown, signal: AbortSignal): Failure {
-  const interrupted = interruption(error, signal);
-  if (interrupted !== undefined) return interrupted;
+/**
+ * @param signal the one that could end the call; its reason tells why it did
+ * @throws what is neither: a bug of ours
+ */
+export function toFailure(error: unknown, signal?: AbortSignal): Failure {
+  const by = error instanceof Interruption ? error : signal?.reason;
+  if (by instanceof Interruption) return { class: by.class, message: by.message };
   if (error instanceof CredentialRefused) return { class: "auth", message: error.message };
-  return commandFailure(error);
-}
-
-/** @throws what is no CommandError: a bug of ours */
-export function commandFailure(error: unknown): Failure {
+  if (error instanceof ApiError) return { class: classOfCode(error.code, error.message), message: error.message };
   if (!(error instanceof CommandError)) throw error;
-  return { class: error.timedOut ? "timeout" : classify(error.message), message: essence(error.message) };
+  const message = essence(error.message);
+  // A tool that has no answer within its own bound waits for containerd.
+  return error.timedOut ? { class: "runtime", message } : { ...diagnose(error.raw), message };
 }
 
-/** Where a tool failed at something that no single image can be blamed for: the end of the run; all else as it is. */
+/** Where something failed for which no single image can be blamed: the end of the run; all else as it is. */
 export const runtimeUnusable = (error: unknown): unknown =>
-  error instanceof CommandError
+  error instanceof CommandError || error instanceof ApiError
     ? new ExitError(EXIT.runtimeNotReady, `container runtime not usable: ${essence(error.message)}`)
     : error;
-
-/** Why it was ended by us; undefined when it was not. */
-export function interruption(error: unknown, signal: AbortSignal): Failure | undefined {
-  const by = error instanceof Interruption ? error : signal.reason;
-  return by instanceof Interruption ? { class: by.class, message: by.message } : undefined;
-}

@@ -1,168 +1,199 @@
-// The work on the images: each is pulled if it has to be, named, pinned. One failure never stops another, except that
-// a full disk or a lost runtime leaves nothing to try.
+// The work on the images: each is pulled if it has to be, pinned, named. One failure never stops another, except that a
+// full disk or a lost runtime leaves nothing to try.
+import type { Capabilities } from "../core/capabilities.ts";
+import { configsOf, type Node } from "../core/node.ts";
 import type { Failure, FailureClass } from "../core/failure.ts";
-import {
-  longestFirst,
-  type Listing,
-  type NodeState,
-  type PlannedPull,
-  type SizeOf,
-  type WantedImage,
-} from "../core/plan.ts";
-import type { RetryPolicy } from "../core/retry.ts";
-import type { Emit, Step } from "../core/run-state.ts";
-import type { ImageRuntime } from "../runtime/image-runtime.ts";
-import type { DiskGuard } from "./disk.ts";
-import { FinishFailed, finishImage } from "./finish.ts";
-import type { Observer } from "./observer.ts";
-import { Interruption } from "./interruption.ts";
-import { commandFailure } from "./tool-failure.ts";
-import type { Pull } from "./pull.ts";
-import { slots } from "./slots.ts";
-import type { Stopper } from "./stopper.ts";
-import type { Expected } from "./verify.ts";
+import { longestFirst, probableSizes, type PlannedImage, type WantedImage } from "../core/plan.ts";
+import type { Step } from "../core/run-state.ts";
+import { formatBytes } from "../core/units.ts";
+import type { Context } from "./context.ts";
+import { diskGuard, type DiskGuard } from "./disk.ts";
+import type { Lease } from "./lease.ts";
+import { lookAtImage } from "./look.ts";
+import { PlaceFailed, placeImage } from "./place.ts";
+import { pullImage, type Puller } from "./pull.ts";
+import { registryHealth } from "./registry-health.ts";
+import { concurrencyOf } from "./run.ts";
+import { slots, type Slots } from "./slots.ts";
+import { toFailure } from "./tool-failure.ts";
+import { watchPulls, type Watch } from "./watch.ts";
 
-export interface WorkOptions {
-  readonly pulls: readonly PlannedPull[];
-  readonly present: Listing;
-  /** The node with its labels, which are read while the first pulls are under way. Rejects with an Interruption. */
-  readonly node: Promise<NodeState>;
-  readonly pinning: boolean;
-  readonly local: boolean;
-  readonly runtime: Pick<ImageRuntime, "tag" | "pin">;
-  readonly pull: Pull;
-  readonly retry: RetryPolicy;
-  readonly observer: Pick<Observer, "pulled" | "done">;
-  readonly disk: Pick<DiskGuard, "describe">;
-  readonly stop: Stopper;
-  /** Names that came from archives in this run. */
-  readonly imported: ReadonlySet<string>;
-  readonly sizeOf: SizeOf;
-  readonly emit: Emit;
+export interface Work {
+  readonly context: Context;
+  readonly can: Capabilities;
+  readonly lease: Lease;
+  /** Resolves when containerd answers again. @throws when it does not in its time */
+  readonly comeback: () => Promise<void>;
+  /** Before the pulls. */
+  readonly node: Node;
+  /** Compressed bytes by source name, from an earlier run. */
+  readonly sizes: ReadonlyMap<string, number>;
+  /** Names by archive that this run imported. */
+  readonly imported: ReadonlyMap<string, readonly string[]>;
 }
 
-/** Tags and pins at once; beside pulls, whose slots they do not take. containerd's database has a single writer. */
-const FINISHING = 4;
-/** Attempts to look up an implicit `:latest` of an image that is here: nobody asked for it, so nobody waits for it. */
-const FRESHNESS_ATTEMPTS = 2;
-
-/** @returns the images that should now be right, to be verified */
-export async function workOff(options: WorkOptions): Promise<Expected[]> {
-  const finishing = slots(FINISHING);
-  const ordered = longestFirst(options.pulls, options.sizeOf);
-  const obtained = new Map<string, Promise<Obtained | undefined>>();
-  // Those that share a digest last: they wait for the one that is pulled.
-  const inTurn = ordered.toSorted((a, b) => Number(isShared(a)) - Number(isShared(b)));
-  const results = await Promise.all(
-    inTurn.map(async (planned): Promise<Expected[]> => {
-      const obtaining = share(options, planned, obtained).then(
-        (shared) => shared ?? obtain(options, planned),
-      );
-      obtained.set(planned.image.source.name, obtaining);
-      const outcome = await obtaining;
-      const expected =
-        outcome === undefined ? [] : await finishing(() => finish(options, planned.image, outcome));
-      // Last, because it is one more call of a tool, and nobody waits for it.
-      options.observer.done(planned.image);
-      return expected;
-    }),
-  );
-  return results.flat();
+/** An image that should now be right, to be proved. */
+export interface Placed {
+  readonly image: WantedImage;
+  readonly how: "present" | "pulled" | "imported" | "kept";
 }
 
-const isShared = ({ decision }: PlannedPull): boolean => decision.action === "share";
+/** What pulls have in common. */
+interface Crew {
+  readonly puller: Puller;
+  readonly watch: Watch;
+  readonly disk: DiskGuard;
+  /** Tags at once; beside pulls, whose slots they do not take. containerd's database has a single writer. */
+  readonly naming: Slots;
+}
+const NAMING = 4;
 
-/** Gives the image the name of one with the same digest; undefined where that is not to be or cannot be done. */
-async function share(
-  { present, node, runtime, emit }: WorkOptions,
-  { image, decision }: PlannedPull,
-  obtained: ReadonlyMap<string, Promise<Obtained | undefined>>,
-): Promise<Obtained | undefined> {
-  if (decision.action !== "share") return undefined;
-  const { sameAs } = decision;
-  const id = present.get(sameAs)?.id ?? (await obtained.get(sameAs))?.id;
-  const name = image.source.name;
-  if (id === undefined) return undefined;
+/** @returns the images that should now be right */
+export async function pullAndPlace(work: Work, planned: readonly PlannedImage[]): Promise<Placed[]> {
+  const { stop } = work.context;
+  const crew = gather(work, planned);
+  const pulls = new Map<string, Promise<Obtained | undefined>>();
   try {
-    // By then nothing carries a pin any more that is not wanted, and that a tag would hand on.
-    await node;
-    await runtime.tag(sameAs, [name], { local: false });
-  } catch {
-    // Whatever is wrong with the other name or the labels, a pull does not need them.
-    return undefined;
+    const results = await Promise.allSettled(
+      inTurn(work, planned).map(async (each) => {
+        const obtaining = obtain(work, crew, each, pulls);
+        pulls.set(each.image.source.name, obtaining);
+        const found = await obtaining.catch(stop.crashed);
+        return found === undefined ? undefined : crew.naming(() => place(work, crew, each.image, found)).catch(stop.crashed);
+      }),
+    );
+    const crash = results.find((result) => result.status === "rejected");
+    if (crash !== undefined) throw crash.reason;
+    return results.flatMap((result) => (result.status === "fulfilled" ? (result.value ?? []) : []));
+  } finally {
+    await crew.watch.stop();
+    await crew.disk.review();
   }
-  emit({ type: "tagged", image: name, target: name, moved: false });
-  return { id, how: "pulled" };
+}
+
+/** Longest first where each image has its own downloads; those that share a digest last, because they wait for the one that is pulled. */
+function inTurn({ can, node, sizes }: Work, planned: readonly PlannedImage[]): PlannedImage[] {
+  // Behind a node-wide limit the list's order is the operator's.
+  const ordered = can.nodeWideDownloads ? [...planned] : longestFirst(planned, probableSizes(sizes, node));
+  return ordered.toSorted((a, b) => Number(isShared(a)) - Number(isShared(b)));
+}
+
+const isShared = ({ decision }: PlannedImage): boolean => decision.action === "share";
+
+function gather({ context, can, lease, comeback, node }: Work, planned: readonly PlannedImage[]): Crew {
+  const { config, clock, emit, stop, machine } = context;
+  const damaged = planned.filter(({ judgement }) => judgement.is === "damaged").map(({ image }) => image.source.name);
+  const ids = new Set([...node.cri.values()].map(({ id }) => id));
+  const whole = ids.difference(new Set(configsOf(node, damaged)));
+  const watch = watchPulls({ ...context, lease, nodeWideDownloads: can.nodeWideDownloads, whole });
+  const disk = diskGuard(node.imageDirectory, config.minFreePercent, emit);
+  const puller: Puller = {
+    ...context,
+    slots: slots(concurrencyOf(config.concurrency, can, machine)),
+    health: registryHealth(config.retry, clock),
+    around: {
+      admit: disk.admit,
+      watch: watch.begin,
+      comeback,
+      diskFull: async (image, failure) => {
+        // What is held for a later attempt is what fills it.
+        await lease.release();
+        const room = await disk.describe();
+        stop.diskFull(room);
+        const needs = watch.sizeOf(image);
+        const needed = needs === undefined ? "" : `the image has ${formatBytes(needs)} compressed, and more unpacked; `;
+        return { ...failure, message: `${failure.message} (${needed}${room})` };
+      },
+    },
+  };
+  return { puller, watch, disk, naming: slots(NAMING) };
 }
 
 interface Obtained {
-  readonly id: string;
-  readonly how: Expected["how"];
+  readonly how: Placed["how"];
+  /** With the image, as it is now. */
+  readonly node: Node;
 }
 
-/** The image's id, pulled or not; undefined when it failed. */
-async function obtain(options: WorkOptions, { image, decision }: PlannedPull): Promise<Obtained | undefined> {
-  const present = options.present.get(image.source.name);
-  if (decision.action === "keep" && present !== undefined) {
-    return { id: present.id, how: options.imported.has(image.source.name) ? "imported" : "present" };
+/** Has the image on the node, pulled or not; undefined when it failed. */
+async function obtain(
+  work: Work,
+  crew: Crew,
+  planned: PlannedImage,
+  pulls: ReadonlyMap<string, Promise<unknown>>,
+): Promise<Obtained | undefined> {
+  const { image, decision, judgement } = planned;
+  if (decision.action === "keep") return { how: isImported(work, image) ? "imported" : "present", node: work.node };
+  if (decision.action === "share" && (await share(work, image, decision.sameAs, pulls))) return pulled(work, crew, image);
+  // Nobody asked for a newer one, so nobody waits for it.
+  const optional = image.pullPolicy === "implicit-Always" && judgement.is === "usable";
+  const { attempts } = work.context.config.retry;
+  const failure = await pullImage(crew.puller, image, optional ? Math.min(attempts, FRESHNESS_ATTEMPTS) : attempts);
+  if (failure === undefined) return pulled(work, crew, image);
+  if (optional && UNREACHABLE.has(failure.class)) return keep(work, image, failure);
+  return fail(work, crew, image, "pull", failure);
+}
+
+const FRESHNESS_ATTEMPTS = 2;
+
+const isImported = ({ imported }: Work, { source }: WantedImage): boolean =>
+  [...imported.values()].some((names) => names.includes(source.name));
+
+async function pulled(work: Work, crew: Crew, image: WantedImage): Promise<Obtained | undefined> {
+  const { containerd, stop } = work.context;
+  try {
+    return { how: "pulled", node: await lookAtImage(containerd, image, work.node) };
+  } catch (error) {
+    return fail(work, crew, image, "pull", toFailure(error, stop.ended));
   }
-  const optional = image.pullPolicy === "implicit-Always" && present !== undefined;
-  const { attempts } = options.retry;
-  const pulled = await options.pull(image, optional ? Math.min(attempts, FRESHNESS_ATTEMPTS) : attempts);
-  if (pulled.ok) {
-    options.observer.pulled(pulled.id);
-    return { id: pulled.id, how: "pulled" };
+}
+
+/** Gives the image the name of one with the same digest. Whatever is wrong with that one, a pull does not need it. */
+async function share(
+  { context, node }: Work,
+  image: WantedImage,
+  sameAs: string,
+  pulls: ReadonlyMap<string, Promise<unknown>>,
+): Promise<boolean> {
+  const { name } = image.source;
+  if (!node.records.has(sameAs) && (await pulls.get(sameAs)) === undefined) return false;
+  try {
+    await context.containerd.tag(sameAs, [name]);
+  } catch {
+    return false;
   }
-  if (optional && UNREACHABLE.has(pulled.failure.class))
-    return keep(options, image, present.id, pulled.failure);
-  await fail(options, image, "pull", pulled.failure);
-  return undefined;
+  context.emit({ type: "tagged", image: name, target: name, moved: false });
+  return true;
 }
 
 /** The registry could not be asked, as opposed to what it answered. */
-const UNREACHABLE = new Set<FailureClass>([
-  "network",
-  "server",
-  "rate-limit",
-  "transfer",
-  "stall",
-  "timeout",
-]);
+const UNREACHABLE = new Set<FailureClass>(["network", "server", "rate-limit", "transfer", "stall", "timeout"]);
 
-function keep({ emit }: WorkOptions, image: WantedImage, id: string, failure: Failure): Obtained {
-  const message = `${image.source.name} is kept as it is: its registry could not be asked for a newer one (${failure.class}: ${failure.message})`;
-  emit({ type: "warning", message });
-  return { id, how: "kept" };
+function keep({ context, node }: Work, { source }: WantedImage, failure: Failure): Obtained {
+  const message = `${source.name} is kept as it is: its registry could not be asked for a newer one (${failure.class}: ${failure.message})`;
+  context.emit({ type: "warning", message });
+  return { how: "kept", node };
 }
 
-async function finish(options: WorkOptions, image: WantedImage, { id, how }: Obtained): Promise<Expected[]> {
+async function place(work: Work, crew: Crew, image: WantedImage, { how, node }: Obtained): Promise<Placed | undefined> {
+  const { context, can } = work;
   try {
-    await finishImage({ ...options, node: await options.node }, image, id, how === "pulled");
-    options.emit({ type: "placed", image: image.source.name });
-    return [{ image, id, how }];
+    const { id } = await placeImage(context, image, node, can.pins);
+    crew.watch.pulled(id);
+    context.emit({ type: "placed", image: image.source.name });
+    return { image, how };
   } catch (error) {
-    const [step, failure] = finishFailure(error);
-    await fail(options, image, step, failure);
-    return [];
+    if (!(error instanceof PlaceFailed)) throw error;
+    return fail(work, crew, image, error.step, error.failure);
   }
 }
 
-function finishFailure(error: unknown): readonly [Step, Failure] {
-  if (error instanceof FinishFailed) return [error.step, commandFailure(error.cause)];
-  // The labels of the node could not be read.
-  if (error instanceof Interruption) return ["pin", { class: error.class, message: error.message }];
-  throw error;
-}
-
-async function fail(
-  { emit, stop, disk }: WorkOptions,
-  image: WantedImage,
-  step: Step,
-  failure: Failure,
-): Promise<void> {
+async function fail({ context, lease }: Work, { disk }: Crew, image: WantedImage, step: Step, failure: Failure): Promise<undefined> {
+  const { stop, emit } = context;
   const full = failure.class === "disk" && !stop.signal.aborted;
-  const room = full ? await disk.describe() : "";
-  const message = full ? `${failure.message} (${room})` : failure.message;
-  emit({ type: "image-failed", image: image.source.name, step, failure: { class: failure.class, message } });
-  if (full) stop.diskFull(room);
+  if (full) {
+    await lease.release();
+    stop.diskFull(await disk.describe());
+  }
+  emit({ type: "image-failed", image: image.source.name, step, failure });
 }

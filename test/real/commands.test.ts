@@ -106,7 +106,7 @@ describeEachLine(
       const during = await agent.run(properties, "status");
       expect(during.exitCode).toBe(1);
       expect(during.stdout).toMatch(
-        new RegExp(`a run goes on since \\S+ \\(pid ${running.pid}, importing\\)`, "u"),
+        new RegExp(`run in progress since \\S+ \\(pid ${running.pid}, importing\\)`, "u"),
       );
       expect(during.stdout).toMatch(new RegExp(`yes +(?:yes|no) +[a-f0-9]{12} +${fast.reference}`, "u"));
       expect(during.stdout).toMatch(new RegExp(`no +no +${slow.reference}`, "u"));
@@ -115,7 +115,7 @@ describeEachLine(
       const after = await agent.run(properties, "status");
       const json = await agent.run(properties, "status", "--json");
       expect(after.exitCode).toBe(0);
-      expect(after.stdout).toMatch(/last run: ended well at \S+Z/u);
+      expect(after.stdout).toMatch(/last run: succeeded at \S+Z/u);
       const pinned = node.pins;
       expect(JSON.parse(json.stdout)).toMatchObject({
         run: { pid: running.pid, phase: "ended", exitCode: 0 },
@@ -154,7 +154,7 @@ describeEachLine(
 
       expect(ended.exitCode).toBe(1);
       expect(ended.stdout).toMatch(
-        /last run: began at \S+Z and was killed in "importing"; run again to finish it/u,
+        /last run: started at \S+Z and was killed in "importing"; run again to finish it/u,
       );
     });
 

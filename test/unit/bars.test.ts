@@ -1,12 +1,12 @@
 import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { downloads } from "../../src/core/downloads.ts";
 import { applyEvent, startState, type RunEvent, type RunState } from "../../src/core/run-state.ts";
 import { progressOf } from "../../src/core/transfer.ts";
 import { barLines, viewOf, WHOLE_RUN } from "../../src/report/bars.ts";
-import { downloads } from "../../src/report/downloads.ts";
 import { clearReflowed, watchSink } from "../../src/report/live.ts";
-import { toJson } from "../../src/report/status-file.ts";
-import { failedFromJson, viewFromJson } from "../../src/report/status-view.ts";
 import { noRates, rateOf, withMark } from "../../src/report/transfer-rate.ts";
+import { toJson } from "../../src/state/status-file.ts";
+import { parseStatus } from "../../src/state/status.ts";
 
 const START = Date.parse("2026-01-01T00:00:00Z");
 const MB = 1_000_000;
@@ -134,11 +134,9 @@ describe("the view of a run", () => {
   });
 
   it("is the same from status.json", () => {
-    const read = viewFromJson(JSON.parse(JSON.stringify(toJson(busy))));
+    const read = parseStatus(JSON.stringify(toJson(busy)));
     if (read === undefined) throw new Error("status.json was not understood");
     expect(barLines(read, screen(100))).toEqual(barLines(viewOf(busy), screen(100)));
-    expect(viewFromJson({ schema: 9 })).toBeUndefined();
-    expect(failedFromJson({ schema: 9 })).toEqual([]);
   });
 
   it("leaves single layers out of status.json", () => {

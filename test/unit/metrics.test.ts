@@ -147,7 +147,9 @@ describe("the metrics file", () => {
 
   it("is a warning where it cannot be written", () => {
     const folder = directory();
-    expect(writeMetrics(path.join(folder, "none", "x.prom"), state, false)).toMatch(/metrics_file .*ENOENT/u);
+    expect(writeMetrics(path.join(folder, "none", "x.prom"), state, false)).toMatch(
+      /metrics_file .*its directory does not exist/u,
+    );
     mkdirSync(path.join(folder, "y.prom"));
     expect(writeMetrics(path.join(folder, "y.prom"), state, false)).toMatch(/metrics_file cannot/u);
     expect(readdirSync(folder)).toEqual(["y.prom"]);

@@ -1,5 +1,5 @@
 // One containerd and the registries that a suite pulls from, with the questions that its tests ask of them.
-import { canPin, parseVersion } from "../../../src/core/runtime-version.ts";
+import { capabilitiesOf, parseVersion } from "../../../src/core/capabilities.ts";
 import { type Containerd, startContainerd } from "../../rig/containerd.ts";
 import { type FaultProxy, startFaultProxy } from "../../rig/fault-proxy.ts";
 import { type ImageSpec, type PushedImage, pushImage } from "../../rig/push.ts";
@@ -36,7 +36,7 @@ export async function startNode(line: ContainerdLine): Promise<TestNode> {
   const stop = async (): Promise<void> => {
     await Promise.all([containerd.stop(), proxy.stop(), registry.stop(), locked.stop()]);
   };
-  const pins = version !== undefined && canPin(version);
+  const pins = version !== undefined && capabilitiesOf(version).pins;
   return { containerd, registry, proxy, locked, pins, [Symbol.asyncDispose]: stop };
 }
 

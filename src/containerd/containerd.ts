@@ -1,0 +1,60 @@
+// What the agent needs of a node's containerd: the port behind which the real one and the tests' one stand.
+import type { SemVer } from "semver";
+import type { Repository } from "../core/content.ts";
+import type { Credential } from "../core/credentials.ts";
+import type { Blob, CriImage, ImageRecord } from "../core/node.ts";
+import type { Download } from "../core/transfer.ts";
+import type { Resource } from "./leases.ts";
+
+export interface PullOptions {
+  readonly credential?: Credential;
+  /** Ends the pull, also inside containerd, which stops at once when its client goes. */
+  readonly signal: AbortSignal;
+  /** Milliseconds. */
+  readonly timeout: number;
+}
+
+export interface ImportOptions extends Omit<PullOptions, "credential"> {
+  /** `linux/amd64` */
+  readonly platform: string;
+  /** The one that CRI uses. */
+  readonly snapshotter: string;
+  /** Not through the transfer service, which does not tell the names. */
+  readonly local: boolean;
+}
+
+export interface RecordFilter {
+  readonly names: readonly string[];
+  readonly repositories: readonly Repository[];
+}
+
+/** Names are normalised references, as core/reference.ts makes them. Every call throws ApiError or CommandError. */
+export interface Containerd extends Disposable {
+  /** Of containerd, by its CRI. */
+  version(signal: AbortSignal): Promise<SemVer>;
+  criImages(): Promise<CriImage[]>;
+  imageDirectory(): Promise<string | undefined>;
+  /** All of them, or those that have one of the names or a digest name of one of the repositories. */
+  records(of?: RecordFilter): Promise<ImageRecord[]>;
+  blobs(repositories?: readonly Repository[]): Promise<Blob[]>;
+  snapshots(snapshotter: string, chainIds?: readonly string[]): Promise<string[]>;
+  read(digest: string): Promise<string>;
+  downloads(): Promise<Download[]>;
+  abort(ref: string): Promise<void>;
+  saveRecord(record: ImageRecord): Promise<void>;
+  deleteRecord(name: string): Promise<void>;
+  unlabelRecord(record: ImageRecord, labels: readonly string[]): Promise<void>;
+  unlabelBlob(blob: Blob, labels: readonly string[]): Promise<void>;
+  leases(): Promise<string[]>;
+  createLease(id: string, expires: Date): Promise<void>;
+  hold(lease: string, resource: Resource): Promise<void>;
+  deleteLease(id: string): Promise<void>;
+  /** Begins to find out how crictl takes credentials: the first pull with some would wait for it. */
+  prepareLogin(): void;
+  /** Through CRI, so that mirrors and certificates of the node apply. */
+  pull(name: string, options: PullOptions): Promise<void>;
+  /** Gives what `source` leads to further names, whether they exist or not. */
+  tag(source: string, names: readonly string[]): Promise<void>;
+  /** Imports a docker or OCI archive, also gzip or zstd. @returns the names that it brought, as they are recorded */
+  importArchive(path: string, options: ImportOptions): Promise<string[]>;
+}

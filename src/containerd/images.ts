@@ -1,0 +1,63 @@
+// containerd's image records: a name, its labels, and the descriptor that it leads to.
+// A request without one of its sub-messages crashes containerd 1.7 and 2, so each write is built here and nowhere else.
+import type { ImageRecord } from "../core/node.ts";
+import type { Repository } from "../core/content.ts";
+import { ApiError, type Connection } from "./connection.ts";
+import type { RecordFilter } from "./containerd.ts";
+import { Images, type Image } from "./generated/images_pb.ts";
+
+/** gRPC's codes for what is there already, and for what is not. */
+const ALREADY_EXISTS = 6;
+const NOT_FOUND = 5;
+
+export function imageRecords({ client, call }: Connection) {
+  const images = client(Images);
+  return {
+    records: async (of?: RecordFilter): Promise<ImageRecord[]> => {
+      const filters = of === undefined ? [] : [...of.names.map(named), ...of.repositories.map(digestsOf)];
+      const { images: found } = await call((options) => images.list({ filters }, options));
+      return found.map(toRecord);
+    },
+    /** Makes the record, or puts the labels on the one that has its name. */
+    saveRecord: async ({ name, labels, target }: ImageRecord): Promise<void> => {
+      const image = { name, labels, target: toDescriptor(target) };
+      try {
+        await call((options) => images.create({ image }, options));
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.code !== ALREADY_EXISTS) throw error;
+        await call((options) => images.update({ image, updateMask: { paths: labelPaths(Object.keys(labels)) } }, options));
+      }
+    },
+    unlabelRecord: async ({ name, target }: ImageRecord, labels: readonly string[]): Promise<void> => {
+      const image = { name, labels: {}, target: toDescriptor(target) };
+      await call((options) => images.update({ image, updateMask: { paths: labelPaths(labels) } }, options));
+    },
+    /** One that is not there is deleted already. */
+    deleteRecord: async (name: string): Promise<void> => {
+      await call((options) => images.delete({ name }, options)).catch(unlessCode(NOT_FOUND));
+    },
+  };
+}
+
+const named = (name: string): string => `name==${name}`;
+/** Dots need a class rather than a backslash, which the filter's own quoting would take for itself. */
+const digestsOf = ({ domain, path }: Repository): string =>
+  `name~="^${`${domain}/${path}`.replaceAll(/[.[\]]/gu, (char) => (char === "." ? "[.]" : "."))}@"`;
+
+/** containerd cuts the prefix and takes the rest as the label's key, dots and all; a mask `labels` would replace all of them. */
+export const labelPaths = (labels: readonly string[]): string[] => labels.map((label) => `labels.${label}`);
+
+/** For an error that is as good as an answer. */
+export const unlessCode =
+  (code: number) =>
+  (error: unknown): void => {
+    if (!(error instanceof ApiError) || error.code !== code) throw error;
+  };
+
+const toDescriptor = ({ mediaType, digest, size }: ImageRecord["target"]) => ({ mediaType, digest, size: BigInt(size) });
+
+const toRecord = ({ name, labels, target }: Image): ImageRecord => ({
+  name,
+  labels,
+  target: { mediaType: target?.mediaType ?? "", digest: target?.digest ?? "", size: Number(target?.size ?? 0) },
+});

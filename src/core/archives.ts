@@ -1,0 +1,79 @@
+// Archives on the VM, for images without a registry: which have to be imported, and what they are to bring.
+import type { Failure } from "./failure.ts";
+import { judge, type Node } from "./node.ts";
+import { namesOf, type WantedImage } from "./plan.ts";
+import { parseReference } from "./reference.ts";
+
+/** A docker or OCI archive on this VM. */
+export interface WantedArchive {
+  readonly path: string;
+  readonly required: boolean;
+  readonly pin: boolean;
+  /** Milliseconds for its import. */
+  readonly timeout: number;
+}
+
+/** What tells that a file is still the one that was imported. Bytes, and epoch milliseconds. */
+export interface FileFacts {
+  readonly size: number;
+  readonly mtimeMs: number;
+  /** Nobody can set it: a file that was replaced by one of the same size and time has another. */
+  readonly ctimeMs: number;
+}
+
+export interface RecordedArchive extends FileFacts {
+  /** Target digests by the names that the import gave them. */
+  readonly names: Readonly<Record<string, string>>;
+}
+
+/** An archive as it was found, and what is known of its last import. */
+export interface FoundArchive {
+  readonly archive: WantedArchive;
+  readonly file: FileFacts | Failure;
+  readonly recorded?: RecordedArchive;
+}
+
+export interface PlannedArchive {
+  readonly archive: WantedArchive;
+  readonly action: "import" | "keep" | "fail";
+  readonly why: string;
+  /** That an earlier import brought. */
+  readonly names: readonly string[];
+}
+
+export function planArchive({ archive, file, recorded }: FoundArchive, node: Node): PlannedArchive {
+  const names = Object.keys(recorded?.names ?? {});
+  // What an earlier import brought is still wanted: a missing file must not unpin it.
+  if ("class" in file)
+    return { archive, action: "fail", why: file.message, names: names.filter((name) => node.records.has(name)) };
+  if (recorded === undefined) return { archive, action: "import", why: "not imported yet", names };
+  if (!isSameFile(file, recorded)) return { archive, action: "import", why: "the file has changed", names };
+  const lost = Object.entries(recorded.names).filter(([name, digest]) => !isThere(node, name, digest));
+  const why = `${lost[0]?.[0]} is not what it brought`;
+  return lost.length === 0 ? { archive, action: "keep", why: "unchanged", names } : { archive, action: "import", why, names };
+}
+
+const isSameFile = (file: FileFacts, recorded: FileFacts): boolean =>
+  file.size === recorded.size && file.mtimeMs === recorded.mtimeMs && file.ctimeMs === recorded.ctimeMs;
+
+function isThere(node: Node, name: string, digest: string): boolean {
+  const judgement = judge(node, name);
+  return judgement.is === "usable" && judgement.target.digest === digest;
+}
+
+/** What an archive holds, as an image to be pinned and proved like any other. */
+export function archivedImage(name: string, { required, pin, timeout }: WantedArchive): WantedImage[] {
+  const parsed = parseReference(name);
+  if (!parsed.ok) return [];
+  return [{ source: parsed.reference, targets: [], pullPolicy: "IfNotPresent", required, pin, timeout }];
+}
+
+/** The list's images, and those of the archives that the list does not name itself. */
+export function withArchived(listed: readonly WantedImage[], archived: readonly WantedImage[]): WantedImage[] {
+  const named = new Set(listed.flatMap(namesOf));
+  const added = archived.filter((image) => !named.has(image.source.name));
+  return [...listed, ...new Map(added.map((image) => [image.source.name, image])).values()];
+}
+
+/** ctr names after the day what an archive gives a tag and no repository. */
+export const isNameless = (name: string): boolean => /^import-\d{4}-\d\d-\d\d[:@]/u.test(name);

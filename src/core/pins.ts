@@ -1,0 +1,41 @@
+// Pins: one image record of our own for each image, which nobody's pull or tag takes away. Deleting it unpins.
+import type { Descriptor, ImageRecord, Node } from "./node.ts";
+
+/** CRI's own label: the kubelet's garbage collection passes over an image of which any record carries it. */
+const PINNED = { label: "io.cri-containerd.pinned", value: "pinned" };
+/** `.invalid` is no host that a pull could ever ask; a digest reference gives the image no further tag. */
+const PIN_PREFIX = "import-images.invalid/pin@";
+
+export const pinName = ({ digest }: Descriptor): string => `${PIN_PREFIX}${digest}`;
+export const isPin = ({ name }: ImageRecord): boolean => name.startsWith(PIN_PREFIX);
+
+export const pinRecord = (target: Descriptor): ImageRecord => ({
+  name: pinName(target),
+  labels: { [PINNED.label]: PINNED.value },
+  target,
+});
+
+/** Whether our record pins the image; somebody may have taken its label. */
+export function isPinned({ records }: Node, target: Descriptor): boolean {
+  const pin = records.get(pinName(target));
+  return pin?.target.digest === target.digest && pin.labels[PINNED.label] === PINNED.value;
+}
+
+/** Names that an image has beside its pin, for a person; its digest when it has none. */
+export const namesOfPin = ({ records }: Node, pin: ImageRecord): string => {
+  const names = [...records.values()].filter((record) => record.target.digest === pin.target.digest && !isPin(record));
+  const tags = names.map(({ name }) => name).filter((name) => name.includes(":") && !name.includes("@") && !name.startsWith("sha256:"));
+  return tags.length === 0 ? pin.target.digest : tags.join(", ");
+};
+
+/** Version 1.0.0 pinned by labels on the names themselves, and held manifests by a label that roots them. */
+const OLD_PIN = "io.import-images.pinned";
+const OLD_ROOT = { label: "containerd.io/gc.root", value: "import-images" };
+
+/** What version 1.0.0 left: records and blobs, and the labels of ours that they carry. */
+export const oldLabels = ({ records, blobs }: Pick<Node, "records" | "blobs">) => ({
+  records: [...records.values()].filter(({ labels }) => OLD_PIN in labels),
+  recordLabels: [OLD_PIN, PINNED.label],
+  blobs: [...blobs.values()].filter(({ labels }) => labels[OLD_ROOT.label] === OLD_ROOT.value),
+  blobLabels: [OLD_ROOT.label],
+});

@@ -1,0 +1,56 @@
+// Whether an image is as it should be. The records are what containers are created from; CRI is what the kubelet will be told.
+import { judge, type Judgement, type Node } from "./node.ts";
+import { namesOf, planImage, type WantedImage } from "./plan.ts";
+import type { Verified } from "./run-state.ts";
+
+export type Verdict =
+  | { readonly ok: true; readonly verified: Verified }
+  | {
+      readonly ok: false;
+      readonly problem: string;
+      /** CRI may only not have heard of it yet. */
+      readonly mayPass: boolean;
+    };
+
+/** Whether an image is whole, pinned, and under all its names, to containerd and to CRI. */
+export function verdictOn(image: WantedImage, node: Node, pins: boolean): Verdict {
+  const { judgement, names, pin } = planImage(image, node, pins);
+  if (judgement.is !== "usable") return wrong(problemOf(judgement));
+  const name = names.find(({ action }) => action !== "keep");
+  if (name !== undefined) return wrong(name.action === "create" ? `${name.name} is gone` : `${name.name} ${name.why}`);
+  if (pin === "create") return wrong("its pin is gone");
+  const unknown = [...namesOf(image)].map((text) => criProblem(text, judgement.id, node, pin === "keep")).find((text) => text !== undefined);
+  if (unknown !== undefined) return { ok: false, problem: unknown, mayPass: true };
+  const { id, target } = judgement;
+  const { size = 0, pinned = false } = node.cri.get(image.source.name) ?? {};
+  return { ok: true, verified: { id, digest: target.digest, size, pinned } };
+}
+
+const wrong = (problem: string): Verdict => ({ ok: false, problem, mayPass: false });
+
+function criProblem(name: string, id: string, { cri }: Node, pinned: boolean): string | undefined {
+  const image = cri.get(name);
+  if (image === undefined) return `CRI does not list ${name}`;
+  if (image.id !== id) return `CRI takes ${name} for ${image.id}, expected ${id}`;
+  return pinned && !image.pinned ? `CRI does not report ${name} as pinned` : undefined;
+}
+
+/** What is wrong with a name, for a person. */
+export function problemOf(judgement: Exclude<Judgement, { is: "usable" }>): string {
+  switch (judgement.is) {
+    case "absent":
+      return "its name is gone";
+    case "damaged":
+      return `it is damaged: ${judgement.missing} missing`;
+    case "foreign":
+      return `it is for ${judgement.platform}`;
+    case "not-an-image":
+      return "it is no container image";
+  }
+}
+
+/** Whether a name is usable and the image of its source. */
+export const isSame = (node: Node, source: string, name: string): boolean => {
+  const [one, other] = [judge(node, source), judge(node, name)];
+  return one.is === "usable" && other.is === "usable" && one.target.digest === other.target.digest;
+};

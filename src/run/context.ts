@@ -1,0 +1,41 @@
+// What every step of a run has at hand.
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Config } from "../config/config.ts";
+import type { Containerd } from "../containerd/containerd.ts";
+import type { Platform } from "../core/content.ts";
+import type { Emit } from "../core/run-state.ts";
+import type { Stopper } from "./stopper.ts";
+
+export interface Clock {
+  /** Whole milliseconds of a monotonic clock: nobody can set it. */
+  readonly now: () => number;
+  readonly date: () => Date;
+  /** Rejects with the signal's own reason, which says why, not with a bare AbortError. */
+  readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
+  /** From 0 to 1. */
+  readonly random: () => number;
+}
+
+export interface Machine {
+  readonly platform: Platform;
+  readonly cpus: number;
+}
+
+export interface Context {
+  readonly config: Config;
+  readonly containerd: Containerd;
+  readonly machine: Machine;
+  readonly clock: Clock;
+  readonly emit: Emit;
+  readonly stop: Stopper;
+}
+
+export const realClock: Clock = {
+  now: () => Math.round(performance.now()),
+  date: () => new Date(),
+  sleep: async (ms, signal) => {
+    signal?.throwIfAborted();
+    if (ms > 0) await sleep(ms, undefined, { ...(signal === undefined ? {} : { signal }) }).catch(() => signal?.throwIfAborted());
+  },
+  random: Math.random,
+};

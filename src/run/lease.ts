@@ -1,0 +1,43 @@
+// The lease of a run: what was fetched, finished or not, stays for the next attempt and the next run.
+import type { Containerd } from "../containerd/containerd.ts";
+import type { Resource } from "../containerd/leases.ts";
+
+export interface Lease {
+  /** Keeps these from garbage collection; those that are kept already cost nothing. */
+  readonly hold: (resources: readonly Resource[]) => Promise<void>;
+  /** Lets go of all that this and earlier runs hold. What no image needs is gone on return. */
+  readonly release: () => Promise<void>;
+  /** Lets go of what this run holds. */
+  readonly releaseOwn: () => Promise<void>;
+}
+
+/**
+ * Nothing here fails a run: a lease that cannot be had costs bytes.
+ * @param expires when containerd gives up what a run left that nobody went on with
+ */
+export function leaseOf(containerd: Containerd, id: string, expires: Date): Lease {
+  const held = new Set<string>();
+  let created: Promise<void> | undefined;
+  const drop = async (ids: readonly string[]): Promise<void> => {
+    held.clear();
+    created = undefined;
+    await Promise.allSettled(ids.map((lease) => containerd.deleteLease(lease)));
+  };
+  return {
+    hold: async (resources) => {
+      const fresh = resources.filter((resource) => !held.has(resource.id));
+      if (fresh.length === 0) return;
+      fresh.forEach((resource) => held.add(resource.id));
+      created ??= containerd.createLease(id, expires);
+      try {
+        await created;
+        await Promise.all(fresh.map((resource) => containerd.hold(id, resource)));
+      } catch {
+        created = undefined;
+        fresh.forEach((resource) => held.delete(resource.id));
+      }
+    },
+    release: async () => drop(await containerd.leases().catch(() => [id])),
+    releaseOwn: async () => (created === undefined ? undefined : drop([id])),
+  };
+}

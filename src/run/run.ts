@@ -1,0 +1,119 @@
+// The run, from top to bottom: look, plan, pull, pin, name, prove. Everything that happens goes out as an event.
+import { planArchive, withArchived, type RecordedArchive } from "../core/archives.ts";
+import { automaticConcurrency, type Capabilities } from "../core/capabilities.ts";
+import type { Node } from "../core/node.ts";
+import { countDecisions, isDone, namesOf, narrow, planRun, type Plan } from "../core/plan.ts";
+import { findArchives, importArchives, recordOf, type Brought } from "./archives.ts";
+import type { Context } from "./context.ts";
+import { leaseOf } from "./lease.ts";
+import { lookAtNode } from "./look.ts";
+import { repair, tell, waitForCri, type Proof } from "./prove.ts";
+import { comeback, patient, untilReady } from "./ready.ts";
+import { tidy } from "./tidy.ts";
+import { pullAndPlace, type Placed, type Work } from "./work.ts";
+
+/** What earlier runs left behind. */
+export interface Earlier {
+  /** Compressed bytes by source name. */
+  readonly sizes: ReadonlyMap<string, number>;
+  /** By path. */
+  readonly archives: Readonly<Record<string, RecordedArchive>>;
+}
+
+export interface RunOptions {
+  readonly runId: string;
+  /** Source names to which the run is narrowed; all when empty. */
+  readonly only: ReadonlySet<string>;
+  readonly earlier: Earlier;
+  /** Keeps what was imported, for the next run. */
+  readonly recordArchives: (archives: Earlier["archives"]) => void;
+}
+
+/** @throws ExitError (runtime not ready), or the Interruption that stopped it */
+export async function run(start: Context, options: RunOptions): Promise<void> {
+  const { only, earlier } = options;
+  await start.clock.sleep(start.config.startJitter * start.clock.random(), start.stop.signal);
+  const can = await ready(start);
+  const context = { ...start, comeback: comeback(start) };
+  const patience = { ...context, containerd: patient(start.containerd, context.comeback) };
+
+  const before = await look(patience, options);
+  const { images, node, imported } = await bringArchives(patience, options, can, before);
+  const wanted = withArchived(context.config.images, images);
+  const plan = narrow(planRun(wanted, node, can.pins), only);
+  announce(patience, can, plan);
+
+  const lease = leaseOf(patience.containerd, `import-images-${options.runId}`, expiry(patience));
+  const work: Work = { context: patience, can, lease, comeback: context.comeback, node, sizes: earlier.sizes, imported };
+  const placed = await pullAndPlace(work, plan.images);
+  context.stop.throwIfLost();
+  context.emit({ type: "verifying" });
+  const proof = await prove(work, placed, isDone(plan) ? node : undefined);
+  if (only.size === 0 && proof.node !== undefined) await tidy(patience, wanted, proof.node, can);
+  if (proof.right === plan.images.length) await (only.size === 0 ? lease.release() : lease.releaseOwn());
+  context.stop.throwIfLost();
+  context.stop.throwIfStopped();
+}
+
+/** What the node shows; what is wrong gets one repair, because others pull and delete beside us. */
+async function prove(work: Work, placed: readonly Placed[], seen: Node | undefined): Promise<Proof> {
+  const first = await waitForCri(work, placed, seen);
+  if (first.wrong.length === 0 || work.context.stop.signal.aborted) return tell(work, first);
+  const mended = await pullAndPlace({ ...work, node: first.node ?? work.node }, repair(first, work));
+  const right = placed.filter(({ image }) => !first.wrong.some((wrong) => wrong.image === image));
+  return tell(work, await waitForCri(work, [...right, ...mended], undefined));
+}
+
+async function ready({ config, containerd, clock, emit, stop, machine }: Context): Promise<Capabilities> {
+  if (config.images.some(({ credential }) => credential !== undefined)) containerd.prepareLogin();
+  const onWait = (why: string): void => emit({ type: "waiting", phase: "waiting-for-runtime", why });
+  const can = await untilReady({ containerd, clock, settings: config.containerd, signal: stop.signal, onWait });
+  emit({ type: "runtime-ready", containerd: can.containerd, concurrency: concurrencyOf(config.concurrency, can, machine) });
+  return can;
+}
+
+export const concurrencyOf = (
+  wanted: number | "auto",
+  can: Capabilities,
+  { cpus }: Context["machine"],
+): number => (wanted === "auto" ? automaticConcurrency(can, cpus) : wanted);
+
+const look = ({ config, containerd, machine }: Context, { earlier }: RunOptions): Promise<Node> =>
+  lookAtNode(containerd, machine.platform, [
+    ...config.images.flatMap(namesOf),
+    ...Object.values(earlier.archives).flatMap(({ names }) => Object.keys(names)),
+  ]);
+
+/** A run narrowed to some images leaves the archives alone. */
+async function bringArchives(
+  context: Context,
+  options: RunOptions,
+  can: Capabilities,
+  before: Node,
+): Promise<Brought & { readonly node: Node }> {
+  const found = options.only.size > 0 ? [] : await findArchives(context.config.archives, options.earlier.archives);
+  const planned = found.map((archive) => planArchive(archive, before));
+  const brought = await importArchives(context, planned, found, { ...can, snapshotter: before.snapshotter });
+  if (brought.imported.size === 0) return { ...brought, node: before };
+  const node = await look(context, { ...options, earlier: { ...options.earlier, archives: recordOf(found, brought, before) } });
+  options.recordArchives({ ...options.earlier.archives, ...recordOf(found, brought, node) });
+  return { ...brought, node };
+}
+
+function announce({ emit, config }: Context, can: Capabilities, plan: Plan): void {
+  for (const message of config.warnings ?? []) emit({ type: "warning", message });
+  if (!can.pins && config.images.some((image) => image.pin)) {
+    const message = `containerd ${can.containerd} is too old to pin images (1.6.25, 1.7.10 and later can): the kubelet may delete them when the disk fills`;
+    emit({ type: "warning", message });
+  }
+  emit({ type: "planned", images: plan.images });
+  if (!can.nodeWideDownloads || countDecisions(plan.images).pull < 2) return;
+  // The operator can lift what we cannot.
+  const setting = '[plugins."io.containerd.transfer.v1.local"] max_concurrent_downloads';
+  const message = `containerd ${can.containerd} shares its downloads, 3 by default, among all images of the node; ${setting} in its config.toml raises that`;
+  emit({ type: "note", message });
+}
+
+/** Time for somebody to run it again; after it containerd throws away what no image needs. */
+const KEPT = 24 * 3_600_000;
+const expiry = ({ clock, config }: Context): Date => new Date(clock.date().getTime() + config.deadline + KEPT);

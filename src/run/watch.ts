@@ -1,0 +1,196 @@
+// Looks at containerd's downloads while images are pulled. One look feeds the progress that is shown, the detection of
+// stalls, and the lease that lets a later attempt go on from what was fetched.
+import { configOf, isDocument, isFrom, manifestsOf, parseLayers } from "../core/content.ts";
+import type { Blob } from "../core/node.ts";
+import type { WantedImage } from "../core/plan.ts";
+import {
+  advance,
+  forgive,
+  layerRef,
+  progressOf,
+  stalledFor,
+  startMovement,
+  type Download,
+  type Layer,
+  type Movement,
+  type Sample,
+} from "../core/transfer.ts";
+import { formatDuration } from "../core/units.ts";
+import type { Context } from "./context.ts";
+import { Interruption } from "./interruption.ts";
+import type { Lease } from "./lease.ts";
+
+export interface WatchOptions extends Pick<Context, "config" | "containerd" | "clock" | "emit"> {
+  readonly lease: Lease;
+  readonly nodeWideDownloads: boolean;
+  /** Ids of images that are whole, whose manifests are therefore not what is being pulled. */
+  readonly whole: Iterable<string>;
+}
+
+export interface Watch {
+  /**
+   * Watches one attempt, and aborts it when it stalls.
+   * @param answered told when its manifest is here
+   * @returns how to stop watching
+   */
+  readonly begin: (image: WantedImage, abort: AbortController, answered: () => void) => () => void;
+  /** The image is whole: its manifests are no longer what is being pulled. */
+  readonly pulled: (id: string) => void;
+  /** Compressed bytes of the image, once its manifest was seen. */
+  readonly sizeOf: (image: WantedImage) => number | undefined;
+  /** Ends the looking, and waits for a look that is under way. */
+  readonly stop: () => Promise<void>;
+}
+
+/** containerd's default for the whole node, from 2.1. With fewer of them, those that are queued included, none waits for another. */
+const DOWNLOADS = 3;
+/** Milliseconds: what breaks before the first look is fetched anew, and what is over before costs none. */
+const FIRST_LOOK = 250;
+const LOOK_EVERY = 1_000;
+/** A look that comes so much later than it should says nothing of what happened meanwhile. */
+const BLINK = 5_000;
+
+interface Attempt {
+  readonly image: WantedImage;
+  readonly abort: AbortController;
+  readonly answered: () => void;
+  movement: Movement;
+  /** Once its manifest is here. */
+  layers?: readonly Layer[];
+  finished: ReadonlySet<string>;
+}
+
+export function watchPulls(options: WatchOptions): Watch {
+  const { clock } = options;
+  const attempts = new Set<Attempt>();
+  const sizes = new Map<WantedImage, number>();
+  const whole = new Set(options.whole);
+  const look = looker(options, whole);
+  const stopped = new AbortController();
+  let looking: Promise<void> | undefined;
+  let fresh = false;
+
+  const keepLooking = async (): Promise<void> => {
+    while (attempts.size > 0 && !stopped.signal.aborted) {
+      const pause = Math.min(fresh ? FIRST_LOOK : LOOK_EVERY, options.config.stallTimeout / 4);
+      fresh = false;
+      await clock.sleep(pause, stopped.signal).catch(() => {});
+      if (!stopped.signal.aborted && attempts.size > 0) await look(attempts);
+    }
+    looking = undefined;
+  };
+
+  return {
+    begin: (image, abort, answered) => {
+      const attempt: Attempt = { image, abort, answered, movement: startMovement(clock.now()), finished: new Set() };
+      attempts.add(attempt);
+      fresh = true;
+      looking ??= keepLooking();
+      return () => {
+        attempts.delete(attempt);
+        if (attempt.layers !== undefined) sizes.set(image, sizeOf(attempt.layers));
+      };
+    },
+    pulled: (id) => void whole.add(id),
+    sizeOf: (image) => sizes.get(image),
+    stop: async () => {
+      stopped.abort();
+      await looking;
+    },
+  };
+}
+
+const sizeOf = (layers: readonly Layer[]): number => layers.reduce((sum, { size }) => sum + size, 0);
+
+/** One look at all attempts under way. */
+function looker(options: WatchOptions, whole: ReadonlySet<string>): (attempts: ReadonlySet<Attempt>) => Promise<void> {
+  const { config, containerd, clock } = options;
+  let last: Sample | undefined;
+  let answeredAt = clock.now();
+  let lookedAt = clock.now();
+  return async (attempts) => {
+    const late = clock.now() - lookedAt - LOOK_EVERY;
+    lookedAt = clock.now();
+    if (late > BLINK) {
+      answeredAt += late;
+      for (const attempt of attempts) attempt.movement = forgive(attempt.movement, late);
+    }
+    try {
+      const open = byDigest(await containerd.downloads());
+      await refresh(options, [...attempts].filter((attempt) => isStale(attempt, open)), whole);
+      const at = clock.now();
+      const moved = open.size >= DOWNLOADS && (last === undefined || hasMoved(last.downloads, open));
+      last = { downloads: open, finished: new Set(), at };
+      for (const attempt of attempts) observe(options, attempt, moved, { ...last, finished: attempt.finished });
+      answeredAt = clock.now();
+    } catch {
+      // containerd may be restarting; the attempts find out by themselves, unless it is frozen.
+      const patience = config.containerd.readyTimeout;
+      if (clock.now() - answeredAt > patience) attempts.forEach(({ abort }) => abort.abort(frozen(patience)));
+    }
+  };
+}
+
+type Open = ReadonlyMap<string, number>;
+
+const byDigest = (downloads: readonly Download[]): Open =>
+  new Map(downloads.map(({ ref, offset }) => [ref.slice(ref.indexOf("-") + 1), offset]));
+
+const hasMoved = (before: Open, now: Open): boolean =>
+  now.size !== before.size || [...now].some(([digest, offset]) => offset !== before.get(digest));
+
+/** Its manifest is not known, or a layer that was open no longer is: only then the blobs have to be listed. */
+const isStale = ({ layers, finished, movement }: Attempt, open: Open): boolean =>
+  layers === undefined ||
+  [...movement.open.keys()].some((digest) => !open.has(digest) && !finished.has(digest)) ||
+  (layers.every(({ digest }) => !open.has(digest)) && layers.some(({ digest }) => !finished.has(digest)));
+
+async function refresh({ containerd, lease }: WatchOptions, stale: readonly Attempt[], whole: ReadonlySet<string>): Promise<void> {
+  if (stale.length === 0) return;
+  const blobs = await containerd.blobs(stale.map(({ image }) => image.source));
+  const finished = new Set(blobs.map(({ digest }) => digest));
+  for (const attempt of stale) {
+    attempt.finished = finished;
+    if (attempt.layers !== undefined) continue;
+    const documents = documentsOf(attempt.image, blobs, whole);
+    // One that has gone since it was listed, with another attempt that failed, has no layers to show.
+    const read = await Promise.all(documents.map(({ digest }) => containerd.read(digest).then(parseLayers, () => [])));
+    const layers = read.flat();
+    if (layers.length === 0) continue;
+    attempt.answered();
+    attempt.layers = [...new Map(layers.map((layer) => [layer.digest, layer])).values()];
+    const missing = attempt.layers.filter(({ digest }) => !finished.has(digest));
+    // With all of them here only unpacking is left, which a write to the database would keep waiting.
+    if (missing.length === 0) continue;
+    await lease.hold([
+      ...documents.map(({ digest }) => ({ type: "content" as const, id: digest })),
+      ...missing.map(({ digest }) => ({ type: "ingests" as const, id: layerRef(digest) })),
+    ]);
+  }
+}
+
+/** Indexes and manifests of an image's repository that belong to no image that is whole. */
+function documentsOf({ source }: WantedImage, blobs: readonly Blob[], whole: ReadonlySet<string>): Blob[] {
+  const documents = blobs.filter((blob) => isDocument(blob) && isFrom(source, blob));
+  const isWhole = (manifest: Blob): boolean => whole.has(configOf(manifest) ?? "");
+  const settled = new Set(documents.filter(isWhole).map(({ digest }) => digest));
+  return documents.filter((blob) => !settled.has(blob.digest) && !manifestsOf(blob).some((digest) => settled.has(digest)));
+}
+
+function observe({ config, emit, nodeWideDownloads }: WatchOptions, attempt: Attempt, moved: boolean, sample: Sample): void {
+  const { layers, image } = attempt;
+  attempt.movement = advance(attempt.movement, layers, moved, sample);
+  if (layers !== undefined) emit({ type: "progress", image: image.source.name, progress: progressOf(layers, sample) });
+  if (stalledFor(attempt.movement, nodeWideDownloads, sample.at) >= config.stallTimeout)
+    attempt.abort.abort(stalled(config.stallTimeout, layers, sample));
+}
+
+function stalled(timeout: number, layers: readonly Layer[] | undefined, sample: Sample): Interruption {
+  const quiet = `no byte came for ${formatDuration(timeout)}`;
+  const { layersDone, layers: count } = progressOf(layers ?? [], sample);
+  const seen = layers === undefined ? "not even a manifest" : `with ${layersDone} of ${count} layers done`;
+  return new Interruption({ class: "stall", message: `${quiet}, ${seen}` });
+}
+
+const frozen = (patience: number): Interruption =>
+  new Interruption({ class: "runtime", message: `containerd did not answer for ${formatDuration(patience)}` });

@@ -1,0 +1,46 @@
+// What was imported from which archive file: archives.json in the state directory. Losing it costs an import, no more.
+import path from "node:path";
+import * as v from "valibot";
+import type { RecordedArchive } from "../core/archives.ts";
+import { readRegular, replaceRegular } from "./regular-file.ts";
+
+/** By path. */
+export type ArchiveRecord = Readonly<Record<string, RecordedArchive>>;
+
+const fileSchema = v.record(
+  v.string(),
+  v.object({
+    size: v.number(),
+    mtimeMs: v.number(),
+    ctimeMs: v.number(),
+    names: v.record(v.string(), v.string()),
+  }),
+);
+
+const fileIn = (directory: string): string => path.join(directory, "archives.json");
+
+/**
+ * Nothing where there is none, or one that is damaged or written by another version.
+ * @param onProblem told why it cannot be read, which never fails a run
+ */
+export function readArchiveRecord(directory: string, onProblem: (why: string) => void): ArchiveRecord {
+  try {
+    const text = readRegular(fileIn(directory));
+    const read = v.safeParse(fileSchema, JSON.parse(text ?? "{}"));
+    return read.success ? read.output : {};
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) onProblem(forgotten(error));
+    return {};
+  }
+}
+
+export function writeArchiveRecord(directory: string, record: ArchiveRecord, onProblem: (why: string) => void): void {
+  try {
+    replaceRegular(fileIn(directory), JSON.stringify(record, null, 1), 0o640);
+  } catch (error) {
+    onProblem(forgotten(error));
+  }
+}
+
+const forgotten = (error: unknown): string =>
+  `the next run imports archives again: ${error instanceof Error ? error.message : String(error)}`;

@@ -1,0 +1,105 @@
+// One run at a time on a node. SQLite's file lock is the kernel's, taken in this process: it dies with its holder,
+// however that ends, and needs no helper process. The file stays empty and is root's alone: whoever may read a file may
+// lock it, and so hold up every run.
+import { accessSync, chmodSync, closeSync, constants, lstatSync, mkdirSync, openSync } from "node:fs";
+import path from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { setTimeout as sleep } from "node:timers/promises";
+import { formatDuration } from "../core/units.ts";
+import { EXIT, ExitError } from "../exit.ts";
+import { fileProblem, requireRegular } from "./regular-file.ts";
+
+const POLL = 200;
+const fileIn = (directory: string): string => path.join(directory, "lock");
+
+export interface LockWish {
+  readonly directory: string;
+  /** Milliseconds. */
+  readonly patience: number;
+  /** Ends the wait early with its reason. */
+  readonly signal: AbortSignal;
+  /** Who holds it, for the message. */
+  readonly holder: () => string;
+  readonly onWait: (holder: string) => void;
+}
+
+/** @throws ExitError (locked, or usage when the lock cannot be used) */
+export async function takeLock(wish: LockWish): Promise<Disposable> {
+  const { directory, patience, signal, holder, onWait } = wish;
+  const database = open(directory);
+  const start = performance.now();
+  for (let tries = 1; !tryLock(database, fileIn(directory)); tries += 1) {
+    const waited = performance.now() - start;
+    if (waited >= patience) {
+      database.close();
+      throw held(waited, holder());
+    }
+    // The first time it may be `status`, which asks for a moment.
+    if (tries === 2) onWait(holder());
+    await sleep(POLL, undefined, { signal }).catch(() => signal.throwIfAborted());
+  }
+  return { [Symbol.dispose]: () => database.close() };
+}
+
+/** Whether a run goes on: the lock knows. Undefined for a user who may not ask it. */
+export function lockIsHeld(directory: string): boolean | undefined {
+  const file = fileIn(directory);
+  try {
+    requireRegular(file);
+    if (!lstatSync(file).isFile()) return undefined;
+    using database = new DatabaseSync(file, { readOnly: true, timeout: 0 });
+    database.exec("BEGIN; SELECT 1 FROM sqlite_schema");
+    return false;
+  } catch (error) {
+    if (isBusy(error)) return true;
+    return error instanceof Error && "code" in error && error.code === "ENOENT" ? false : undefined;
+  }
+}
+
+function open(directory: string): DatabaseSync {
+  const file = fileIn(directory);
+  try {
+    mkdirSync(directory, { recursive: true });
+    prepare(file);
+    return new DatabaseSync(file, { timeout: 0 });
+  } catch (error) {
+    throw unusable(fileProblem(file, error));
+  }
+}
+
+/** Looks at the path and opens nothing that is there: to close a file gives up this process's locks on it. */
+function prepare(file: string): void {
+  try {
+    closeSync(openSync(file, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o600));
+  } catch (error) {
+    requireRegular(file);
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+    if ((lstatSync(file).mode & 0o077) !== 0) chmodSync(file, 0o600);
+    // SQLite would open what it may not write for reading, and share it.
+    accessSync(file, constants.W_OK);
+  }
+}
+
+/** The journal in memory: nothing is ever written, and so a full disk stops no run. */
+function tryLock(database: DatabaseSync, file: string): boolean {
+  try {
+    database.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
+    return true;
+  } catch (error) {
+    if (isBusy(error)) return false;
+    const why = error instanceof Error ? error.message : String(error);
+    throw unusable(`${file}: ${why}: remove it`);
+  }
+}
+
+const isBusy = (error: unknown): boolean => error instanceof Error && /locked|busy/iu.test(error.message);
+
+const unusable = (why: string): ExitError =>
+  new ExitError(EXIT.usage, `the lock cannot be used, so nothing was done: ${why}`);
+
+const held = (waited: number, holder: string): ExitError =>
+  new ExitError(
+    EXIT.locked,
+    `another run holds the lock (${holder}); waited ${formatDuration(waited)}. ` +
+      "See what it does with: import-images status",
+  );

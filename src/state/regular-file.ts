@@ -1,0 +1,121 @@
+// The door to the files that we keep. Only a regular file is read or replaced: by the time that root opens a path, a
+// FIFO there would block for ever, a device would swallow what is written, and a link would lead elsewhere.
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  type Stats,
+} from "node:fs";
+
+/** Bytes; the state of 5,000 images is a tenth of it. */
+const MOST = 64 * 1024 * 1024;
+
+/** Undefined when there is no such file. @throws Error with a sentence for a person, which names the path */
+export function readRegular(file: string): string | undefined {
+  try {
+    const descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+    try {
+      const status = fstatSync(descriptor);
+      if (!status.isFile()) throw new Error("not a regular file");
+      if (status.size > MOST) throw new Error(`it has ${status.size} bytes, which is too much`);
+      return readFileSync(descriptor, "utf8");
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw new Error(fileProblem(file, error), { cause: error });
+  }
+}
+
+/**
+ * The text appears whole or not at all: a reader never sees half of it, and a crash leaves the last true one. It is
+ * not synced: after a power failure an older state is as true as any.
+ * @param mode whatever the umask is
+ * @throws Error with a sentence for a person, which names the path
+ */
+export function replaceRegular(file: string, text: string, mode: number): void {
+  const temporary = `${file}.new`;
+  requireRegular(file);
+  remove(temporary);
+  try {
+    writeAnew(temporary, text, mode);
+    renameSync(temporary, file);
+  } catch (error) {
+    remove(temporary);
+    throw new Error(fileProblem(file, error), { cause: error });
+  }
+}
+
+/** Whatever it is, except a directory. */
+function remove(file: string): void {
+  try {
+    rmSync(file, { force: true });
+  } catch (error) {
+    throw new Error(fileProblem(file, error), { cause: error });
+  }
+}
+
+/** O_EXCL: nobody's link or file is written to, even if it came a moment ago. */
+function writeAnew(file: string, text: string, mode: number): void {
+  const descriptor = openSync(file, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode);
+  try {
+    fchmodSync(descriptor, mode);
+    writeFileSync(descriptor, text);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** @throws Error that says what stands there instead of a file */
+export function requireRegular(file: string): void {
+  if (kindAt(file) !== undefined) throw new Error(fileProblem(file, undefined));
+}
+
+/** What failed with this file, for a person: what stands there instead of a file, or what the system says. */
+export function fileProblem(file: string, error: unknown): string {
+  const kind = kindAt(file);
+  if (kind !== undefined) return `${file} is a ${kind}, not a regular file: remove it`;
+  const code = codeOf(error);
+  const why = code === undefined ? undefined : CODES[code];
+  return `${file}: ${why ?? (error instanceof Error ? error.message : String(error))}`;
+}
+
+const CODES: Readonly<Record<string, string>> = {
+  ENOSPC: "the disk is full (df -h and df -i show it)",
+  EDQUOT: "the disk quota is used up",
+  EROFS: "the file system is read-only (dmesg may say why)",
+  EACCES: "this user has no right to it: run as root",
+  EPERM: "this user has no right to it: run as root",
+  ENOENT: "its directory does not exist",
+  ENOTDIR: "a part of the path is not a directory",
+  EEXIST: "something else stands there",
+  EIO: "the disk cannot be read or written (dmesg may say why)",
+};
+
+const codeOf = (error: unknown): string | undefined =>
+  error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+
+/** Undefined for a regular file, and where nothing can be seen. */
+function kindAt(file: string): string | undefined {
+  try {
+    return kindOf(lstatSync(file));
+  } catch {
+    return undefined;
+  }
+}
+
+function kindOf(found: Stats): string | undefined {
+  if (found.isFile()) return undefined;
+  if (found.isSymbolicLink()) return "symbolic link";
+  if (found.isDirectory()) return "directory";
+  if (found.isFIFO()) return "FIFO";
+  return found.isSocket() ? "socket" : "device";
+}
