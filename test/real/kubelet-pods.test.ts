@@ -11,6 +11,8 @@ const policies: readonly PullPolicy[] = ["Never", "IfNotPresent"];
 
 /** How a pod may ask for an image that was imported as `own`, with these further names. */
 const further = ["registry.k8s.io/app:1", "debian-base:v2"];
+/** With a host that sorts behind most others. */
+const hosted = "registry.example.com/team/hosted:1";
 const spellings: Record<string, (image: PushedImage) => string> = {
   "its own name": ({ reference }) => reference,
   "its own name by digest": ({ reference, digest }) => `${reference.replace(/:[^:]+$/u, "")}@${digest}`,
@@ -39,10 +41,14 @@ describeReal(
       app = await node.push("team/app:1");
       old = await node.push("team/old:1");
       const { crictlPath: crictl, ctrPath: ctr, socket } = node.containerd;
-      const imported = { name: app.reference, retagAs: further };
-      await node.import([imported]);
+      await node.containerd.useHost("registry.example.com", { server: `http://${node.proxy.host}` });
+      await node.push("team/hosted:1");
+      const imported = [{ name: app.reference, retagAs: further }, { name: hosted }];
+      await node.import(imported);
       await bashPostStart([{ name: old.reference, retagAs: "old-base:v2" }], { crictl, ctr, socket });
-      upgrade = await node.agent.run(node.list([imported, { name: old.reference, retagAs: "old-base:v2" }]));
+      upgrade = await node.agent.run(
+        node.list([...imported, { name: old.reference, retagAs: "old-base:v2" }]),
+      );
       await node.proxy.down();
       kubelet = await node.startKubelet();
     });
@@ -80,6 +86,11 @@ describeReal(
       const pulling = await kubelet.refused(start(away, "IfNotPresent"), "ErrImagePull");
       expect(never).toContain('"registry.k8s.io/app:2" is not present');
       expect(pulling).toContain(away);
+    });
+
+    test("the image of a pod is told by the image's own name, not by its pin's", async () => {
+      const { imageId } = await kubelet.runs(start(hosted, "Never"));
+      expect(imageId).toMatch(/^registry\.example\.com\/team\/hosted@/u);
     });
 
     test("sandboxes run from the image that the import brought", async () => {
