@@ -7,10 +7,12 @@ import { startFaultProxy } from "../test/rig/fault-proxy.ts";
 import { temporaryFolder } from "../test/rig/folder.ts";
 import { type PushedImage, pushImage } from "../test/rig/push.ts";
 import { run } from "../test/rig/run.ts";
+import type { CrictlVersion } from "../test/rig/tools.ts";
 import { type Tools, toolsOf } from "./record-errors-tools.ts";
 
 export interface Subject {
   readonly containerd: Containerd;
+  readonly crictl: CrictlVersion;
   readonly tools: Tools;
   readonly site: Site;
 }
@@ -45,27 +47,37 @@ const during =
     return said;
   };
 
+/** While containerd is there and does nothing. */
+const frozen =
+  (act: Recording): Recording =>
+  async (subject) => {
+    subject.containerd.freeze();
+    const said = await act(subject);
+    subject.containerd.thaw();
+    return said;
+  };
+
 /**
  * containerd's own bound, shortened from its 5 minutes. 1.6 has none, and in 2 it ends no pull that the transfer
  * service makes.
  */
-async function withoutProgress({ site, containerd: { line } }: Subject): Promise<string | undefined> {
+async function withoutProgress({ site, crictl, containerd: { line } }: Subject): Promise<string | undefined> {
   if (line !== "1.7") return undefined;
-  await using containerd = await startContainerd(line);
+  await using containerd = await startContainerd(line, { crictl });
   const config = path.join(containerd.folder, "config.toml");
   const heading = `[plugins."io.containerd.grpc.v1.cri"]\n`;
   const text = await readFile(config, "utf8");
   await writeFile(config, text.replace(heading, `${heading}image_pull_progress_timeout = "2s"\n`));
   await containerd.restart();
   const tools = toolsOf(containerd);
-  return await during("no-progress", () => undefined)({ site, containerd, tools });
+  return await during("no-progress", () => undefined)({ site, containerd, tools, crictl });
 }
 
 /** 48 MB for an image of 60. */
-async function diskFull({ site, containerd: { line } }: Subject): Promise<string | undefined> {
+async function diskFull({ site, crictl, containerd: { line } }: Subject): Promise<string | undefined> {
   using folder = temporaryFolder();
   await run("mount", ["-t", "tmpfs", "-o", "size=48m", "tmpfs", folder.path]);
-  await using small = await startContainerd(line, { root: folder.path });
+  await using small = await startContainerd(line, { root: folder.path, crictl });
   const { reference } = await pushImage(site.registry, "faults/large:1", {
     layers: [{ bytes: 60_000_000, seed: "large" }],
   });
@@ -80,8 +92,29 @@ export const runtimeFaults: Readonly<Record<string, Recording>> = {
     tools.pull(`${site.secured.host}/faults/bad-auth:1`, Buffer.from("useronly").toString("base64")),
   "bad-auth-base64": ({ tools, site }) => tools.pull(`${site.secured.host}/faults/bad-auth:1`, "%%%"),
   "bad-reference": ({ tools }) => tools.pull("registry.example.com/Team/App:1"),
+  "crictl-terminated": during("terminated", (_subject, stop) => stop.abort()),
+  "pull-without-progress": withoutProgress,
+  "disk-full": diskFull,
+  "containerd-killed": during("killed", ({ containerd }) => containerd.kill()),
+  "containerd-down": ({ tools }) => tools.pull("registry.example.com/team/app:1"),
+  "containerd-restarted": async (subject) => {
+    await subject.containerd.restart();
+    return during("restarted", ({ containerd }) => containerd.restart())(subject);
+  },
+  "containerd-frozen": frozen(({ tools }) => tools.pull("registry.example.com/team/app:1")),
+  "crictl-timeout": frozen(({ tools }) => tools.crictl("--timeout=1s", "version")),
+};
+
+/** What ctr says is the same with every crictl. */
+export const ctrFaults: Readonly<Record<string, Recording>> = {
   "tag-missing-source": ({ tools }) =>
-    tools.tag("registry.example.com/team/app:1", "registry.example.com/team/app:2"),
+    tools.ctr(
+      "images",
+      "tag",
+      "--force",
+      "registry.example.com/team/app:1",
+      "registry.example.com/team/app:2",
+    ),
   // Without --force, which the agent always gives; containerd 2 moves the name.
   "tag-existing-target": async ({ tools, site, containerd }) => {
     const image = await pushImage(site.registry, "faults/tagged:1", {
@@ -89,59 +122,17 @@ export const runtimeFaults: Readonly<Record<string, Recording>> = {
     });
     await containerd.crictl("pull", image.reference);
     const tag = (): Promise<string | undefined> =>
-      tools.run(containerd.ctrPath, [
-        `--address=${containerd.socket}`,
-        "--namespace=k8s.io",
-        "images",
-        "tag",
-        image.reference,
-        "registry.example.com/team/app:3",
-      ]);
+      tools.ctr("images", "tag", image.reference, "registry.example.com/team/app:3");
     return (await tag()) ?? tag();
   },
   // What ctr says when it is asked about content that has gone.
-  "content-missing": ({ tools, containerd }) =>
-    tools.run(containerd.ctrPath, [
-      `--address=${containerd.socket}`,
-      "--namespace=k8s.io",
-      "content",
-      "label",
-      `sha256:${"1".repeat(64)}`,
-      "containerd.io/gc.root=x",
-    ]),
-  "crictl-terminated": during("terminated", (_subject, stop) => stop.abort()),
-  "pull-without-progress": withoutProgress,
-  "disk-full": diskFull,
-  "containerd-killed": during("killed", ({ containerd }) => containerd.kill()),
-  "containerd-down": ({ tools }) => tools.pull("registry.example.com/team/app:1"),
-  "containerd-down-ctr": ({ tools }) =>
-    tools.tag("registry.example.com/team/app:1", "registry.example.com/team/app:2"),
-  "containerd-restarted": async (subject) => {
-    await subject.containerd.restart();
-    return during("restarted", ({ containerd }) => containerd.restart())(subject);
-  },
-  "containerd-frozen": async ({ tools, containerd }) => {
-    containerd.freeze();
-    return tools.pull("registry.example.com/team/app:1");
-  },
-  "crictl-timeout": ({ tools, containerd }) =>
-    tools.run(containerd.crictlPath, [
-      "--config=/dev/null",
-      `--runtime-endpoint=unix://${containerd.socket}`,
-      `--image-endpoint=unix://${containerd.socket}`,
-      "--timeout=1s",
-      "version",
-    ]),
-  "containerd-frozen-ctr": async ({ tools, containerd }) => {
-    const said = await tools.run(containerd.ctrPath, [
-      `--address=${containerd.socket}`,
-      "--namespace=k8s.io",
-      "--timeout=1s",
-      "images",
-      "list",
-      "--quiet",
-    ]);
-    containerd.thaw();
+  "content-missing": ({ tools }) =>
+    tools.ctr("content", "label", `sha256:${"1".repeat(64)}`, "containerd.io/gc.root=x"),
+  "containerd-down-ctr": async ({ tools, containerd }) => {
+    await containerd.kill();
+    const said = await tools.ctr("images", "list", "--quiet");
+    await containerd.restart();
     return said;
   },
+  "containerd-frozen-ctr": frozen(({ tools }) => tools.ctr("--timeout=1s", "images", "list", "--quiet")),
 };

@@ -1,6 +1,6 @@
 // Reads what crictl and ctr printed: the statement that tells why, what a registry answered, and the class of both.
 // The texts come from real containerd 1.6, 1.7 and 2.x and several crictls (test/fixtures/errors; scripts/record-errors).
-import type { FailureClass } from "./failure.ts";
+import { actionOf, type FailureClass } from "./failure.ts";
 
 /** What a text shows. */
 export interface Diagnosis {
@@ -36,11 +36,12 @@ const PREAMBLE =
   /^(?:ctr: |pulling image: )?(?:rpc error: code = \w+ desc = )?(?:failed to pull and unpack image "[^"]*": )?/u;
 /** A token's scope repeats the image's name, and would push what was answered out of sight. */
 const LONG_QUERY = /(?<address>https?:\/\/[^\s?"]+\?)[^\s"]{40,}[^\s":]/gu;
-const LONGEST = 600;
+/** Characters: of a message, and of what one is made of. */
+const [LONGEST, READ] = [600, 6_000];
 
 /** A tool's message as a person wants to read it, in one line; classify the whole text, not this. */
 export function essence(text: string): string {
-  const said = statement(text).replace(PREAMBLE, "").replaceAll(LONG_QUERY, "$<address>…");
+  const said = statement(text).slice(0, READ).replace(PREAMBLE, "").replaceAll(LONG_QUERY, "$<address>…");
   const short = said.replaceAll(/[\s\p{Cc}]+/gu, " ").trim();
   return short.length > LONGEST ? `${short.slice(0, LONGEST)}…` : short;
 }
@@ -59,7 +60,7 @@ interface Answer {
 
 /** containerd's ways to introduce what it was answered. Behind it anything may stand. */
 const ANSWER =
-  /(?:unexpected (?:HEAD )?status(?: code| from [A-Z]+ request to)?(?: (?<url>\S+))?|failed with status code \[[^\]]*\]): (?<status>\d{3})(?!\d)|server message: /u;
+  /(?:unexpected (?:HEAD )?status(?: code| from [A-Z]+ request to)?(?: (?<url>\S+))?|failed with status code \[[^\]]*\]): (?<status>\d{3})(?!\d)|pull access denied|server message: |authorization failed/u;
 
 function answerIn(said: string): Answer | undefined {
   const match = ANSWER.exec(said);
@@ -75,107 +76,91 @@ function answerIn(said: string): Answer | undefined {
   };
 }
 
-const BLOB_REFUSED =
-  "the registry served the manifest and then refused a layer: look at the store behind it (signed addresses, expired tokens) and at this node's clock";
-const NO_TOKEN =
-  "the registry's token service refuses the request: check the user and password, and the realm that the registry names in its answer";
-const PLAIN_TO_TLS =
-  "plain http reached a server that may want https: give it the right scheme, and its CA, in certs.d/<host>/hosts.toml";
-const PROXY_LOGIN =
-  "the proxy refuses: give containerd the proxy's login in its HTTPS_PROXY, or except the registry in its NO_PROXY";
-const IN_BETWEEN =
-  "something in between answers HTML instead of the registry (a captive portal, a login page, a proxy), or the address is not a registry's: open it with curl from this node";
+const means = (failureClass: FailureClass, next?: string): Diagnosis => ({
+  class: failureClass,
+  ...(next !== undefined && { next }),
+});
 
-/** Answers that mean the same wherever they come from; the rest of 4xx is as permanent, of 5xx as passing. */
-const BY_STATUS: ReadonlyMap<number, Diagnosis> = new Map<number, Diagnosis>([
-  [
-    400,
-    {
-      class: "reference",
-      next: "the registry, or a proxy before it, finds the request malformed: check the image's name and the registry's own log",
-    },
-  ],
-  [401, { class: "auth" }],
-  [
-    402,
-    {
-      class: "auth",
-      next: "the registry wants to be paid: its plan or quota is used up; renew it, or pull from another registry",
-    },
-  ],
-  [403, { class: "auth" }],
-  [
-    405,
-    {
-      class: "not-found",
-      next: "what answers does not serve images: check host and port of the name, and certs.d/<host>/hosts.toml",
-    },
-  ],
-  [407, { class: "auth", next: PROXY_LOGIN }],
-  [408, { class: "server" }],
-  [
-    409,
-    {
-      class: "not-found",
-      next: "the registry has the image in a state in which it gives it to nobody (being deleted, copied or scanned): look at it there",
-    },
-  ],
-  [
-    410,
-    {
-      class: "not-found",
-      next: "the registry deleted this image for good: push it again, or correct its name",
-    },
-  ],
-  [
-    412,
-    {
-      class: "auth",
-      next: "the registry's policy forbids this image (a scan or a signature is missing or failed): look at the image in the registry",
-    },
-  ],
-  [425, { class: "server" }],
-  [429, { class: "rate-limit" }],
-  [
-    451,
-    {
-      class: "auth",
-      next: "the registry may not give out this image for legal reasons: take it from elsewhere",
-    },
-  ],
-]);
+const BLOB_REFUSED = means(
+  "server",
+  "the registry served the manifest and then refused a layer: look at the store behind it (signed addresses, expired tokens) and at this node's clock",
+);
+const NO_TOKEN = means(
+  "auth",
+  "the registry's token service refuses the request: check the user and password, and the realm that the registry names in its answer",
+);
+const PLAIN_TO_TLS = means(
+  "tls",
+  "plain http reached a server that may want https: give it the right scheme, and its CA, in certs.d/<host>/hosts.toml",
+);
+const PROXY_REFUSES = means(
+  "auth",
+  "the proxy refuses: give containerd the proxy's login in its HTTPS_PROXY, or except the registry in its NO_PROXY",
+);
+const REJECTED = means("not-found", "the registry rejects the request for good: its own log says why");
+
+/** Answers that say more than their first digit: the rest of 4xx is permanent, all else passes. */
+const BY_STATUS: Readonly<Record<number, Diagnosis>> = {
+  // 1.6.20 does not tell the address, and so not its scheme.
+  400: means(
+    "reference",
+    "the registry, or a proxy before it, finds the request malformed: check the image's name, the registry's log, and that plain http does not reach a server that wants https",
+  ),
+  402: means("auth", "the registry wants to be paid: renew its plan or quota, or pull from another registry"),
+  405: means(
+    "not-found",
+    "what answers does not serve images: check host and port of the name, and certs.d/<host>/hosts.toml",
+  ),
+  407: PROXY_REFUSES,
+  408: means("server"),
+  409: means(
+    "not-found",
+    "the registry has the image in a state in which it gives it to nobody (being deleted, copied or scanned): look at it there",
+  ),
+  410: means("not-found", "the registry deleted this image for good: push it again, or correct its name"),
+  412: means(
+    "auth",
+    "the registry's policy forbids this image (a scan or a signature is missing or failed): look at the image in the registry",
+  ),
+  // What was kept of a layer does not fit what the registry has.
+  416: means("transfer"),
+  425: means("server"),
+  429: means("rate-limit"),
+  451: means("auth", "the registry may not give out this image for legal reasons: take it from elsewhere"),
+};
 
 function ofAnswer({ status, url, forToken, forBlob }: Answer): Diagnosis {
-  const denied = status === undefined || status === 401 || status === 403;
-  if (forBlob && denied) return { class: "server", next: BLOB_REFUSED };
-  if (denied) return { class: "auth" };
-  const known = BY_STATUS.get(status);
-  if (forToken && status < 500 && status !== 407 && (known?.class ?? "auth") !== "server" && status !== 429)
-    return { class: "auth", next: NO_TOKEN };
-  // 1.6.20 does not tell the address.
-  if (status === 400 && !url.startsWith("https:")) return { class: "tls", next: PLAIN_TO_TLS };
-  if (known !== undefined) return known;
-  const rejected = status >= 400 && status < 500;
-  return rejected
-    ? { class: "not-found", next: "the registry rejects the request for good: its own log says why" }
-    : { class: "server" };
+  if (status === undefined || status === 401 || status === 403) return forBlob ? BLOB_REFUSED : means("auth");
+  const found = BY_STATUS[status] ?? (status >= 400 && status < 500 ? REJECTED : means("server"));
+  if (forToken && actionOf(found.class) === "stop" && found !== PROXY_REFUSES) return NO_TOKEN;
+  return status === 400 && url.startsWith("http:") ? PLAIN_TO_TLS : found;
 }
 
-const BROKEN_IMAGE =
-  "the image is broken: its layers are not those that its config names; build it and push it again";
-const OLD_SCHEMA =
-  "the image has a manifest of Docker's schema 1, which containerd cannot use: push it again with a tool of today";
+const IN_BETWEEN = means(
+  "server",
+  "something in between answers HTML instead of the registry (a captive portal, a login page, a proxy), or the address is not a registry's: open it with curl from this node",
+);
+const BROKEN_IMAGE = means(
+  "not-an-image",
+  "the image is broken: its layers are not those that its config names; build it and push it again",
+);
+const OLD_SCHEMA = means(
+  "not-an-image",
+  "the image has a manifest of Docker's schema 1, which containerd cannot use: push it again with a tool of today",
+);
 const HOSTS_FILE = "correct certs.d/<host>/hosts.toml of this registry, and the files that it names";
-const OWN_STORE =
-  "containerd's own store lost a part of the image or its name (its garbage collection, or somebody's deletion); run again";
+const LOST = means(
+  "runtime",
+  "containerd's own store lost a part of the image or its name (its garbage collection, or somebody's deletion); run again",
+);
 
 interface Rule {
   readonly pattern: RegExp;
   readonly diagnosis: Diagnosis;
 }
-const rule = (failureClass: FailureClass, pattern: RegExp, next?: string): Rule => ({
+const rule = (diagnosis: FailureClass | Diagnosis, pattern: RegExp): Rule => ({
   pattern,
-  diagnosis: { class: failureClass, ...(next !== undefined && { next }) },
+  diagnosis: typeof diagnosis === "string" ? means(diagnosis) : diagnosis,
 });
 
 /**
@@ -190,40 +175,28 @@ export const RULES: readonly Rule[] = [
   ),
   // ctr, which talks to containerd alone.
   rule("runtime", /failed to dial "|connection error: desc = |^ctr: [^\n]*context deadline exceeded/u),
-  rule("auth", /pull access denied|authorization failed|illegal base64 data|invalid decoded auth/u),
+  rule("auth", /illegal base64 data|invalid decoded auth/u),
   rule(
-    "auth",
+    means("auth", "this node's own image verifier forbids the image; see its policy"),
     /image verifier \S+ blocked pull/u,
-    "this node's own image verifier forbids the image; see its policy",
   ),
+  rule(PROXY_REFUSES, /failed to do request: \w+ "[^"]*": (?:Proxy Authentication Required|Forbidden)$/u),
   rule(
-    "auth",
-    /failed to do request: \w+ "[^"]*": (?:Proxy Authentication Required|Forbidden)$/u,
-    PROXY_LOGIN,
-  ),
-  rule(
-    "server",
-    /(?<![^\s"])text\/html\b|unable to decode token response|not include a token in the response/u,
     IN_BETWEEN,
+    /unexpected media type text\/html|unable to decode token response|not include a token in the response/u,
   ),
   rule("disk", /no space left on device|disk quota exceeded/u),
   rule("reference", /failed to parse image reference|invalid reference format|error parsing reference/u),
   rule("platform", /no match for platform|does not support platform/u),
+  rule(OLD_SCHEMA, /manifest\.v1\+prettyjws|schema 1 (?:image )?manifest|: no signatures$/u),
+  rule(BROKEN_IMAGE, /wrong diff id|layers and diffIDs don't match: \d+ != [1-9]/u),
   rule(
     "not-an-image",
-    /schema 1 (?:image )?(?:manifest|conversion)|manifest\.v1\+(?:pretty)?jws/u,
-    OLD_SCHEMA,
-  ),
-  rule("not-an-image", /layers and diffIDs don't match: \d+ != 0$/u),
-  rule("not-an-image", /wrong diff id|layers and diffIDs don't match|mismatched image rootfs/u, BROKEN_IMAGE),
-  rule(
-    "not-an-image",
-    /unexpected media type|unrecognised mediatype|media-?type\S* .*not supported|rejecting \d+ byte manifest/u,
+    /layers and diffIDs don't match|mismatched image rootfs|no processor for media-type|unexpected media type|rejecting \d+ byte manifest/u,
   ),
   rule(
-    "tls",
+    means("tls", HOSTS_FILE),
     /unable to (?:read|load) (?:CA cert|CERT file)|failed to load (?:X509 key pair|CA file|cert file)/u,
-    HOSTS_FILE,
   ),
   // Newer crictls say so when they are stopped. What containerd cancels by itself is a pull without progress.
   rule("cancelled", /interrupted: context canceled/u),
@@ -237,12 +210,12 @@ export const RULES: readonly Rule[] = [
     /connection refused|no such host|server misbehaving|network is unreachable|no route to host|i\/o timeout|context deadline exceeded/u,
   ),
   // A blob that the manifest promises; also `code = NotFound`, but the image is there.
-  rule("server", /could not fetch content descriptor [^]*not found/u),
+  rule("server", /could not fetch content descriptor \S+ \S+ from remote: not found/u),
   rule("transfer", /unexpected EOF|connection reset by peer|broken pipe|(?<![^\s"])http2: |stream error/u),
   rule("transfer", /unexpected commit digest|failed size validation/u),
   rule("not-found", /failed to resolve (?:reference "[^"]*"|image): \S+: not found$/u),
-  rule("not-found", /no (?:resolve|pull) hosts: not found$/u, HOSTS_FILE),
-  rule("runtime", /: not found$/u, OWN_STORE),
+  rule(means("not-found", HOSTS_FILE), /no (?:resolve|pull) hosts: not found$/u),
+  rule(LOST, /: not found$/u),
 ];
 
 /** @param raw all that the tool printed, before anything was cut or masked: a password may be a word of a rule */

@@ -49,7 +49,10 @@ const NO_ANSWER = new Set<FailureClass>([
   "unknown",
 ]);
 
-export function registryHealth(policy: RetryPolicy, { now, random, sleep }: Pick<Clock, "now" | "random" | "sleep">): RegistryHealth {
+export function registryHealth(
+  policy: RetryPolicy,
+  { now, random, sleep }: Pick<Clock, "now" | "random" | "sleep">,
+): RegistryHealth {
   const registries = registryMemory(policy, now, random);
   const [logins, keys] = [loginMemory(), keyring()];
   /** What only one image may have at a time. */

@@ -3,10 +3,17 @@
 import { type Containerd, type HostOptions, startContainerd } from "../rig/containerd.ts";
 import { type FaultProxy, type FaultProxyOptions, startFaultProxy } from "../rig/fault-proxy.ts";
 import type { Rule } from "../rig/fault-rules.ts";
-import { deleteBlob, type PushedImage, pushImage, pushIndex } from "../rig/push.ts";
+import { deleteBlob, type ImageSpec, type PushedImage, pushImage, pushIndex } from "../rig/push.ts";
 import { type Endpoint, type Registry, startRegistry } from "../rig/registry.ts";
-import type { ContainerdLine } from "../rig/tools.ts";
-import { type Server, startRudeServer, startTokenServer } from "./faults-servers.ts";
+import type { ContainerdLine, CrictlVersion } from "../rig/tools.ts";
+import {
+  type Server,
+  startExpiredStore,
+  startOldRegistry,
+  startPortal,
+  startRudeServer,
+  startTokenServer,
+} from "./faults-servers.ts";
 
 /** Where faults are set up. */
 export interface Site {
@@ -23,12 +30,13 @@ export interface Site {
 export async function openSite(
   line: ContainerdLine,
   cleanup: AsyncDisposableStack,
+  crictl?: CrictlVersion,
 ): Promise<Site & { readonly containerd: Containerd }> {
   return {
     registry: cleanup.use(await startRegistry()),
     secured: cleanup.use(await startRegistry({ auth: { user: "puller", password: "right" } })),
     encrypted: cleanup.use(await startRegistry({ tls: true })),
-    containerd: cleanup.use(await startContainerd(line)),
+    containerd: cleanup.use(await startContainerd(line, { ...(crictl && { crictl }) })),
     cleanup,
   };
 }
@@ -136,6 +144,38 @@ const otherPlatform: Stage = async (site, id) => {
   return target;
 };
 
+/** Complete and well served, but nothing that can be unpacked. */
+function unfit(spec: Omit<ImageSpec, "layers">): Stage {
+  return async (site, id) => {
+    const target = await proxied(() => [])(site, id);
+    await pushImage(site.registry, `faults/${id}:1`, { layers: [{ bytes: 1000, seed: id }], ...spec });
+    return target;
+  };
+}
+
+const configWith = (diffIds: number): object => ({
+  os: "linux",
+  architecture: "amd64",
+  config: {},
+  rootfs: { type: "layers", diff_ids: Array.from({ length: diffIds }, () => `sha256:${"1".repeat(64)}`) },
+});
+
+const chart = unfit({
+  types: {
+    config: "application/vnd.cncf.helm.config.v1+json",
+    layer: "application/vnd.cncf.helm.chart.content.v1.tar+gzip",
+  },
+  config: { apiVersion: "v2", name: "chart", version: "1.0.0" },
+});
+
+const signature = unfit({
+  types: {
+    config: "application/vnd.oci.image.config.v1+json",
+    layer: "application/vnd.dev.cosign.simplesigning.v1+json",
+  },
+  config: configWith(1),
+});
+
 /** A registry that wants a password. */
 function secured(auth: string | undefined): Stage {
   return async (site, id) => {
@@ -193,6 +233,26 @@ const certificate = (tls: NonNullable<FaultProxyOptions["tls"]>): Stage =>
     }),
   });
 
+/** With https, because a 400 to plain http means something else. */
+const malformed = proxied(() => [{ status: 400, path: manifests }], {
+  tls: "trusted",
+  host: ({ host, caFile = "" }) => ({ server: `https://${host}`, caFile }),
+});
+
+/** Files that hosts.toml names. */
+const hostsFile = (files: Pick<HostOptions, "caFile" | "clientFile">): Stage =>
+  proxied(() => [], { tls: "trusted", host: ({ host }) => ({ server: `https://${host}`, ...files }) });
+const NO_FILE = "/nonexistent/certificate.pem";
+const NO_CERTIFICATE = "/etc/passwd";
+
+/** What a registry adds to its answer may be long, and may be anything. */
+const wordy = {
+  status: 429,
+  body: JSON.stringify({
+    errors: [{ code: "TOOMANYREQUESTS", message: "x509: no space left: not found. ".repeat(200) }],
+  }),
+};
+
 /** 1.x goes on from a dropped connection by itself, until three tries in a row bring nothing. */
 const dropped = proxied((image) => [
   { digest: layerOf(image), dropAfter: 0 },
@@ -214,9 +274,30 @@ export const registryFaults = {
   "token-no-credentials": behind((registry) => startTokenServer(registry, "refuse")),
   "token-denied": behind((registry) => startTokenServer(registry, "grant-nothing")),
   "token-service-503": behind((registry) => startTokenServer(registry, "broken")),
+  "token-html": behind((registry) => startTokenServer(registry, "html")),
+  "token-empty": behind((registry) => startTokenServer(registry, "empty")),
+  "token-expires": behind((registry) => startTokenServer(registry, "expire"), {
+    auth: encoded("puller", "right"),
+  }),
+  html: behind(startPortal),
+  "schema-1": behind(startOldRegistry),
+  "wrong-diff-id": unfit({ config: configWith(1) }),
+  "wrong-layer-count": unfit({ config: configWith(2) }),
+  "manifest-400": malformed,
+  "manifest-402": onManifest({ status: 402 }),
   "manifest-403": onManifest({ status: 403 }),
+  "manifest-405": onManifest({ status: 405 }),
+  "manifest-407": onManifest({ status: 407 }),
+  "manifest-409": onManifest({ status: 409 }),
+  "manifest-410": onManifest({ status: 410 }),
+  "manifest-412": onManifest({ status: 412 }),
+  "manifest-451": onManifest({ status: 451 }),
   "manifest-429": onManifest({ status: 429 }),
+  "layer-401": onLayer({ status: 401 }),
+  "layer-403": onLayer({ status: 403 }),
+  "store-403": behind(startExpiredStore),
   "layer-429": onLayer({ status: 429 }),
+  "layer-429-wordy": onLayer(wordy),
   "manifest-500": onManifest({ status: 500 }),
   "manifest-502": onManifest({ status: 502 }),
   "manifest-503": onManifest({ status: 503 }),
@@ -233,6 +314,10 @@ export const registryFaults = {
   "unknown-ca": certificate("unknown-ca"),
   "wrong-name": certificate("wrong-name"),
   "expired-certificate": certificate("expired"),
+  "ca-missing": hostsFile({ caFile: NO_FILE }),
+  "ca-garbage": hostsFile({ caFile: NO_CERTIFICATE }),
+  "client-missing": hostsFile({ clientFile: NO_FILE }),
+  "client-garbage": hostsFile({ clientFile: NO_CERTIFICATE }),
   "http-for-https": httpForHttps,
   "https-for-http": httpsForHttp,
   "alert-for-http": alertForHttp,
@@ -241,6 +326,9 @@ export const registryFaults = {
 } as const satisfies Record<string, Stage>;
 
 export type RegistryFault = keyof typeof registryFaults;
+
+/** Not refused by every containerd: newer ones say that they pulled it. Recorded, and not in the matrix. */
+export const artifacts = { chart, signature };
 
 /** Takes a connection and never completes a TLS handshake; 50 s on containerd 2, so it is recorded but not in the matrix. */
 export const silentTls: Stage = async ({ registry, containerd, cleanup }, id) => {

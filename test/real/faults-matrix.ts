@@ -7,7 +7,7 @@ import type { RegistryFault } from "./faults-catalogue.ts";
 export const classes: Readonly<Record<RegistryFault, FailureClass>> = {
   "missing-tag": "not-found",
   "missing-repository": "not-found",
-  "wrong-platform": "not-found",
+  "wrong-platform": "platform",
   "missing-blob": "server",
   "no-credentials": "auth",
   "wrong-password": "auth",
@@ -15,9 +15,28 @@ export const classes: Readonly<Record<RegistryFault, FailureClass>> = {
   "token-no-credentials": "auth",
   "token-denied": "auth",
   "token-service-503": "server",
+  "token-html": "server",
+  "token-empty": "server",
+  "token-expires": "server",
+  html: "server",
+  "schema-1": "not-an-image",
+  "wrong-diff-id": "not-an-image",
+  "wrong-layer-count": "not-an-image",
+  "manifest-400": "reference",
+  "manifest-402": "auth",
   "manifest-403": "auth",
+  "manifest-405": "not-found",
+  "manifest-407": "auth",
+  "manifest-409": "not-found",
+  "manifest-410": "not-found",
+  "manifest-412": "auth",
+  "manifest-451": "auth",
   "manifest-429": "rate-limit",
+  "layer-401": "server",
+  "layer-403": "server",
+  "store-403": "server",
   "layer-429": "rate-limit",
+  "layer-429-wordy": "rate-limit",
   "manifest-500": "server",
   "manifest-502": "server",
   "manifest-503": "server",
@@ -36,11 +55,19 @@ export const classes: Readonly<Record<RegistryFault, FailureClass>> = {
   "unknown-ca": "tls",
   "wrong-name": "tls",
   "expired-certificate": "tls",
+  "ca-missing": "tls",
+  "ca-garbage": "tls",
+  "client-missing": "tls",
+  "client-garbage": "tls",
   "http-for-https": "tls",
   "https-for-http": "tls",
   "never-answers": "stall",
   "layer-stalled": "stall",
 };
+
+/** 1.6.20 does not tell whether it spoke plain http, which alone shows what a 400 means. */
+export const classOn = (line: string, fault: RegistryFault): FailureClass =>
+  line === "1.6.20" && fault === "https-for-http" ? "reference" : classes[fault];
 
 const retried = new Set<FailureClass>(["server", "rate-limit", "network", "transfer", "stall"]);
 /** Retried, but nothing that ends by itself. */

@@ -1,4 +1,4 @@
-// Servers that do what no HTTP proxy can: answer a connection instead of a request, and hand out tokens.
+// Servers that do what no HTTP proxy can: answer a connection instead of a request, hand out tokens, or pose as a registry.
 import { once } from "node:events";
 import http from "node:http";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
@@ -51,20 +51,14 @@ function relay(socket: Socket, upstream: Endpoint, first: Buffer): void {
   socket.once("close", () => other.destroy());
 }
 
-/**
- * A registry with bearer tokens, as Harbor has them. Its token service refuses the password, or grants a token that
- * opens nothing, or is out of order.
- */
-export async function startTokenServer(
-  upstream: Endpoint,
-  manner: "refuse" | "grant-nothing" | "broken",
-): Promise<Server> {
+type Answering = (request: http.IncomingMessage, response: http.ServerResponse) => boolean;
+
+/** A registry's front: `answer` says whether it answered; what it leaves, and all once it is healed, is forwarded. */
+async function startFront(upstream: Endpoint, answer: Answering): Promise<Server> {
   let [healed, count] = [false, 0];
   const server = http.createServer((request, response) => {
     count += 1;
-    if (request.url?.startsWith("/token") === true) tokenAnswer(response, healed ? "grant-nothing" : manner);
-    else if (healed && request.headers.authorization !== undefined) forward(request, response, upstream);
-    else challenge(request, response);
+    if (healed || !answer(request, response)) forward(request, response, upstream);
   });
   return {
     host: await listen(server),
@@ -79,22 +73,85 @@ export async function startTokenServer(
   };
 }
 
-function tokenAnswer(response: http.ServerResponse, manner: "refuse" | "grant-nothing" | "broken"): void {
-  const status = { refuse: 401, "grant-nothing": 200, broken: 503 }[manner];
-  // Asked for by name when there are credentials, as `token` when there are none.
-  const token = { token: "opens-nothing", access_token: "opens-nothing" };
-  const body = status === 200 ? token : { errors: [{ code: "UNAUTHORIZED" }] };
-  response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+const HTML = "<!DOCTYPE html><html><body><h1>Please log in</h1></body></html>";
+
+function reply(response: http.ServerResponse, status: number, type: string, body: string): true {
+  response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(body) }).end(body);
+  return true;
 }
 
-function challenge({ headers, socket }: http.IncomingMessage, response: http.ServerResponse): void {
-  const denied = headers.authorization === undefined ? "" : ',error="insufficient_scope"';
+/** Answers everything with a page: a captive portal, a login page, a proxy. */
+export const startPortal = (upstream: Endpoint): Promise<Server> =>
+  startFront(upstream, (_request, response) => reply(response, 200, "text/html; charset=utf-8", HTML));
+
+/** Serves manifests, and sends for each blob to a store whose signed addresses have expired. */
+export const startExpiredStore = (upstream: Endpoint): Promise<Server> =>
+  startFront(upstream, ({ url = "", headers }, response) => {
+    if (url.startsWith("/store/"))
+      return reply(response, 403, "application/xml", "<Error><Code>AccessDenied</Code></Error>");
+    if (!url.includes("/blobs/")) return false;
+    const location = `http://${headers.host}/store/layer?X-Amz-Date=20260101T000000Z&X-Amz-Signature=${"0".repeat(64)}`;
+    response.writeHead(307, { location, "content-length": 0 }).end();
+    return true;
+  });
+
+/** Serves a manifest of Docker's schema 1, whatever is asked for. */
+export const startOldRegistry = (upstream: Endpoint): Promise<Server> =>
+  startFront(upstream, ({ url = "", method }, response) => {
+    if (!url.includes("/manifests/")) return false;
+    const type = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+    if (method !== "HEAD") return reply(response, 200, type, SCHEMA_1);
+    response.writeHead(200, { "content-type": type, "content-length": Buffer.byteLength(SCHEMA_1) }).end();
+    return true;
+  });
+
+const SCHEMA_1 = JSON.stringify({
+  schemaVersion: 1,
+  name: "faults/schema-1",
+  tag: "1",
+  architecture: "amd64",
+  fsLayers: [{ blobSum: `sha256:${"0".repeat(64)}` }],
+  history: [{ v1Compatibility: JSON.stringify({ id: "0".repeat(64), os: "linux", architecture: "amd64" }) }],
+});
+
+/**
+ * A registry with bearer tokens, as Harbor has them. Its token service refuses the password, grants a token that opens
+ * nothing, or one that expires once the manifest is served, is out of order, or is none: it answers a page or nothing.
+ */
+export type TokenManner = "refuse" | "grant-nothing" | "expire" | "broken" | "html" | "empty";
+
+export const startTokenServer = (upstream: Endpoint, manner: TokenManner): Promise<Server> =>
+  startFront(upstream, (request, response) => {
+    const { url = "", headers } = request;
+    if (url.startsWith("/token")) return tokenAnswer(response, manner);
+    const opens = manner === "expire" && headers.authorization !== undefined;
+    if (opens && !url.includes("/blobs/")) return false;
+    return challenge(request, response, opens ? "invalid_token" : "insufficient_scope");
+  });
+
+function tokenAnswer(response: http.ServerResponse, manner: TokenManner): true {
+  if (manner === "html") return reply(response, 200, "text/html", HTML);
+  const status = { refuse: 401, broken: 503 }[manner as string] ?? 200;
+  // Asked for by name when there are credentials, as `token` when there are none.
+  const token = { token: "opens-nothing", access_token: "opens-nothing" };
+  const granted = manner === "empty" ? {} : token;
+  const body = status === 200 ? granted : { errors: [{ code: "UNAUTHORIZED" }] };
+  return reply(response, status, "application/json", JSON.stringify(body));
+}
+
+function challenge(
+  { headers, socket }: http.IncomingMessage,
+  response: http.ServerResponse,
+  error: string,
+): true {
+  const denied = headers.authorization === undefined ? "" : `,error="${error}"`;
   const realm = `http://127.0.0.1:${socket.localPort}/token`;
   const scope = "repository:faults/image:pull";
   response.writeHead(401, {
     "www-authenticate": `Bearer realm="${realm}",service="rig",scope="${scope}"${denied}`,
   });
   response.end();
+  return true;
 }
 
 function forward(

@@ -16,6 +16,7 @@ import {
 } from "./faults-catalogue.ts";
 import {
   classes,
+  classOn,
   ending,
   faults,
   isRetried,
@@ -92,7 +93,7 @@ describeEachLine("faults of a registry", (line) => {
   test.each(faults)("reports %s after the fewest attempts", (fault) => {
     expect(outcome(fault)).toMatchObject({
       phase: "failed",
-      class: classes[fault],
+      class: classOn(line, fault),
       attempts: isRetried(fault) ? attempts : 1,
     });
   });

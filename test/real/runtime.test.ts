@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { credentialFromPair } from "../../src/core/credentials.ts";
-import { classify } from "../../src/core/failure.ts";
+import { classify } from "../../src/core/evidence.ts";
 import { layersOf, partsOf } from "../../src/core/manifest.ts";
 import { redactor } from "../../src/core/redact.ts";
 import { parseReference, type Reference } from "../../src/core/reference.ts";

@@ -9,11 +9,13 @@ import { type Daemon, startDaemon } from "./daemon.ts";
 import { temporaryFolder } from "./folder.ts";
 import { type CriImage, parseCriImages, parseLabels } from "./listings.ts";
 import { poll } from "./poll.ts";
-import { type ContainerdLine, toolPaths } from "./tools.ts";
+import { type ContainerdLine, type CrictlVersion, toolPaths } from "./tools.ts";
 
 export interface ContainerdOptions extends ConfigOptions {
   /** A root kept from an earlier containerd; left in place by stop(). */
   root?: string;
+  /** The one that the test is given; the rig itself uses the first. */
+  crictl?: CrictlVersion;
 }
 
 /** How containerd reaches one registry host: what becomes its hosts.toml. */
@@ -21,6 +23,8 @@ export interface HostOptions {
   /** Where the host really is, with its scheme; by default https at the host itself. */
   server?: string;
   caFile?: string;
+  /** Certificate and key in one file. */
+  clientFile?: string;
   skipVerify?: boolean;
   /** Asked first; the server after it. */
   mirror?: string;
@@ -61,7 +65,8 @@ export async function startContainerd(
   try {
     const setup = await prepare(line, folder.path, options);
     const instance = assemble(setup, await launch(setup), () => folder[Symbol.dispose]());
-    return { ...instance, version: await serverVersion(instance) };
+    const crictlPath = toolPaths(line, options.crictl).crictl;
+    return { ...instance, crictlPath, version: await serverVersion(instance) };
   } catch (error) {
     await endProcessesNaming(folder.path);
     folder[Symbol.dispose]();
@@ -193,6 +198,7 @@ async function writeHosts(certsDir: string, host: string, options: HostOptions):
   const server = options.server ?? `https://${host}`;
   const trust = [
     ...(options.caFile === undefined ? [] : [`ca = "${options.caFile}"`]),
+    ...(options.clientFile === undefined ? [] : [`client = "${options.clientFile}"`]),
     ...(options.skipVerify === true ? ["skip_verify = true"] : []),
   ];
   const capabilities = `capabilities = ["pull", "resolve"]`;

@@ -11,6 +11,10 @@ export interface ImageSpec {
   /** What it runs unless told otherwise; a shell by default. */
   command?: readonly string[];
   mediaTypes?: "oci" | "docker";
+  /** For what is no image, or a broken one. */
+  types?: { config: string; layer: string };
+  /** Instead of the config that fits the layers. */
+  config?: object;
 }
 
 export interface Descriptor {
@@ -47,11 +51,11 @@ const types = {
 /** Makes an image on the spot and pushes it; the same spec gives the same digests. */
 export async function pushImage(endpoint: Endpoint, name: string, spec: ImageSpec): Promise<PushedImage> {
   const { repository, tag } = splitName(name);
-  const type = types[spec.mediaTypes ?? "oci"];
+  const type = { ...types[spec.mediaTypes ?? "oci"], ...spec.types };
   const platform = spec.platform ?? "linux/amd64";
   const layers = spec.layers.map(makeLayer);
   for (const { blob, digest } of layers) await pushBlob(endpoint, repository, digest, blob);
-  const config = Buffer.from(JSON.stringify(imageConfig(platform, layers, spec.command)));
+  const config = Buffer.from(JSON.stringify(spec.config ?? imageConfig(platform, layers, spec.command)));
   const configDigest = digestOf(config);
   await pushBlob(endpoint, repository, configDigest, config);
   const descriptors = layers.map(({ blob, digest }) => ({

@@ -6,6 +6,10 @@ import process from "node:process";
 export const containerdLines = ["1.6.20", "1.6", "1.7", "2"] as const;
 export type ContainerdLine = (typeof containerdLines)[number];
 
+/** The first is the one that all suites use. */
+export const crictlVersions = ["1.30", "1.26", "1.37"] as const;
+export type CrictlVersion = (typeof crictlVersions)[number];
+
 export interface ToolPaths {
   containerd: string;
   ctr: string;
@@ -28,12 +32,12 @@ const cache =
 // The oldest line is Debian 12's own package: nothing is built for it.
 const debianLine = "1.6.20";
 
-export function toolPaths(line: ContainerdLine): ToolPaths {
+export function toolPaths(line: ContainerdLine, crictl: CrictlVersion = "1.30"): ToolPaths {
   const runtime = line === debianLine ? "/usr/bin" : path.join(cache, `containerd-${line}`);
   return {
     containerd: path.join(runtime, "containerd"),
     ctr: path.join(runtime, "ctr"),
-    crictl: path.join(cache, "crictl", "crictl"),
+    crictl: path.join(cache, crictl === "1.30" ? "crictl" : `crictl-${crictl}`, "crictl"),
     registry: path.join(cache, "registry", "registry"),
     bosh: path.join(cache, "bosh-cli", "bosh"),
     boshAgent: path.join(cache, "bosh-agent", "bosh-agent"),
@@ -49,11 +53,15 @@ export function toolPaths(line: ContainerdLine): ToolPaths {
 export type Tool = keyof ToolPaths;
 
 /** Why the real parts cannot run here: one reason a line, none when they can. */
-export function missingTools(line: ContainerdLine, wanted: readonly Tool[] = runtimeTools): string[] {
+export function missingTools(
+  line: ContainerdLine,
+  wanted: readonly Tool[] = runtimeTools,
+  crictl: CrictlVersion = "1.30",
+): string[] {
   if (process.platform !== "linux") return [`this is ${process.platform}, containerd needs Linux`];
   const reasons: string[] = [];
   if (process.getuid?.() !== 0) reasons.push("not root: containerd mounts snapshots");
-  const paths = toolPaths(line);
+  const paths = toolPaths(line, crictl);
   const missing = wanted.filter((tool) => !isExecutable(paths[tool])).map((tool) => paths[tool]);
   if (missing.length > 0) reasons.push(`run scripts/tools for ${missing.join(", ")}`);
   if (reasons.length === 0 && line === debianLine) reasons.push(...otherDebianVersion(paths.containerd));

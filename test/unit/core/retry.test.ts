@@ -5,9 +5,8 @@ import { backOff, nextAttempt, type Situation } from "../../../src/core/retry.ts
 
 const policy = { attempts: 5, minDelay: 1_000, maxDelay: 30_000 };
 const situation = (overrides: Partial<Situation> = {}): Situation => ({
+  attempt: 1,
   last: false,
-  resumed: false,
-  round: 1,
   registryWait: 0,
   timeLeft: 60_000,
   random: 0.5,
@@ -15,27 +14,41 @@ const situation = (overrides: Partial<Situation> = {}): Situation => ({
 });
 
 describe("after a failed attempt", () => {
-  test.each(["auth", "not-found", "tls", "reference", "disk", "cancelled", "timeout"] as const)(
-    "%s is final",
+  test.each([
+    "auth",
+    "not-found",
+    "tls",
+    "reference",
+    "platform",
+    "not-an-image",
+    "disk",
+    "cancelled",
+    "timeout",
+  ] as const)("%s is final", (failure) => {
+    expect(nextAttempt(failure, policy, situation())).toEqual({ kind: "stop" });
+  });
+
+  test.each(["transfer", "stall"] as const)(
+    "%s goes on at once the first time, and then backs off",
     (failure) => {
-      expect(nextAttempt(failure, policy, situation())).toEqual({ kind: "stop" });
+      const delays = [1, 2, 3].map((attempt) => nextAttempt(failure, policy, situation({ attempt })));
+      expect(delays).toEqual([0, 1_000, 2_000].map((delay) => ({ kind: "later", delay })));
     },
   );
 
-  test.each(["transfer", "stall"] as const)("%s goes on from the partial layer at once", (failure) => {
-    expect(nextAttempt(failure, policy, situation())).toEqual({ kind: "at-once" });
-  });
+  test.each(["transfer", "stall"] as const)(
+    "%s waits as long as its registry must be left alone",
+    (failure) => {
+      expect(nextAttempt(failure, policy, situation({ registryWait: 7_000 }))).toEqual({
+        kind: "later",
+        delay: 7_000,
+      });
+    },
+  );
 
-  test.each(["transfer", "stall"] as const)("%s backs off when it already went on once", (failure) => {
-    expect(nextAttempt(failure, policy, situation({ resumed: true }))).toEqual({
-      kind: "later",
-      delay: 1_000,
-    });
-  });
-
-  test.each(["server", "unknown"] as const)("%s backs off, longer each round", (failure) => {
-    const delays = [1, 2, 3].map((round) => nextAttempt(failure, policy, situation({ round })));
-    expect(delays).toEqual([1_000, 2_000, 4_000].map((delay) => ({ kind: "later", delay })));
+  test.each(["server", "unknown"] as const)("%s backs off, longer each time", (failure) => {
+    const delays = [1, 2, 3].map((attempt) => nextAttempt(failure, policy, situation({ attempt })));
+    expect(delays).toEqual([500, 1_000, 2_000].map((delay) => ({ kind: "later", delay })));
   });
 
   test.each(["network", "rate-limit"] as const)("%s waits for its registry to open again", (failure) => {
@@ -61,10 +74,10 @@ describe("after a failed attempt", () => {
   });
 
   test("a wait that outlasts the image's own timeout is not begun", () => {
-    expect(nextAttempt("server", policy, situation({ timeLeft: 1_000 }))).toEqual({ kind: "stop" });
-    expect(nextAttempt("server", policy, situation({ timeLeft: 1_001 }))).toEqual({
+    expect(nextAttempt("server", policy, situation({ timeLeft: 500 }))).toEqual({ kind: "stop" });
+    expect(nextAttempt("server", policy, situation({ timeLeft: 501 }))).toEqual({
       kind: "later",
-      delay: 1_000,
+      delay: 500,
     });
   });
 });
@@ -82,6 +95,10 @@ describe("the back-off", () => {
     );
     expect(backOff(policy, "server", 10, 0)).toBe(0);
     expect(backOff(policy, "server", 10, 1)).toBe(30_000);
+  });
+
+  test("is at most min_delay the first time", () => {
+    expect([1, 2, 3].map((count) => backOff(policy, "server", count, 1))).toEqual([1_000, 2_000, 4_000]);
   });
 
   test("leaves a registry that limits its rate alone for a while, even with the smallest jitter", () => {

@@ -69,33 +69,31 @@ describe("one image", () => {
     ]);
   });
 
-  test("whose transfer breaks goes on at once, in the same slot and without any delay", async () => {
-    const { pullAll, runtime, events } = bench(
-      { [A]: [...fail("transfer"), OK] },
-      { concurrency: 1, policy: FOREVER },
-    );
-    expect(classes(await pullAll(A, B))).toEqual(["ok", "ok"]);
-    expect(runtime.pulls.map(({ name }) => name)).toEqual([A, A, B]);
+  test("whose transfer breaks goes on without any delay", async () => {
+    const { pullAll, events } = bench({ [A]: [...fail("transfer"), OK] }, { policy: FOREVER });
+    expect(classes(await pullAll(A))).toEqual(["ok"]);
     expect(events).toContainEqual(expect.objectContaining({ type: "attempt-failed", image: A, retryIn: 0 }));
   });
 
-  test("whose transfer breaks twice in a row waits, and others have its slot meanwhile", async () => {
-    const { pullAll, runtime } = bench(
+  test("whose transfer breaks again waits, and others have its slot meanwhile", async () => {
+    const { pullAll, runtime, events } = bench(
       { [A]: [...fail("transfer", "transfer"), OK] },
       { concurrency: 1, policy: { attempts: 5, minDelay: 40, maxDelay: 40 } },
     );
     expect(classes(await pullAll(A, B, C))).toEqual(["ok", "ok", "ok"]);
-    expect(runtime.pulls.map(({ name }) => name)).toEqual([A, A, B, C, A]);
+    expect(runtime.pulls.map(({ name }) => name)).toEqual([A, B, C, A, A]);
+    const waits = events.flatMap((event) => (event.type === "attempt-failed" ? [event.retryIn] : []));
+    expect(waits).toEqual([0, 40]);
   });
 
-  test("gets its immediate attempt again in the next round", async () => {
-    const { pullAll, events } = bench(
-      { [A]: [...fail("transfer", "transfer", "transfer"), OK] },
-      { policy: { attempts: 9, minDelay: 5, maxDelay: 5 } },
+  test("that is refused with its login is the only one that tries it, however many come at once", async () => {
+    const { pullAll, runtime } = bench(
+      { [A]: fail("wrong-password"), [B]: fail("wrong-password") },
+      { concurrency: 8 },
     );
-    expect(classes(await pullAll(A))).toEqual(["ok"]);
-    const waits = events.flatMap((event) => (event.type === "attempt-failed" ? [event.retryIn] : []));
-    expect(waits).toEqual([0, 5, 0]);
+    const images = [A, B, "r.one/d:1", "r.one/e:1"].map((name) => wanted(name, { credential: credential() }));
+    expect(classes(await pullAll(...images))).toEqual(["auth", "auth", "auth", "auth"]);
+    expect(runtime.pulls.map(({ name }) => name)).toEqual([A]);
   });
 
   test.each(["server", "unknown"] as const)(

@@ -13,7 +13,7 @@ export type Ending =
 const SAID: Readonly<Partial<Record<FailureClass | "wrong-password", string>>> = {
   auth: "pull access denied, repository does not exist or may require authorization",
   "wrong-password": "unexpected status from HEAD request to http://r/v2/a/manifests/1: 401 Unauthorized",
-  "not-found": "r/a:1: not found",
+  "not-found": 'failed to resolve reference "r/a:1": r/a:1: not found',
   "rate-limit": "unexpected status from HEAD request to http://r/v2/a/manifests/1: 429 Too Many Requests",
   server: "unexpected status from HEAD request to http://r/v2/a/manifests/1: 503 Service Unavailable",
   network: 'failed to do request: Head "http://r/v2/": dial tcp: connect: connection refused',

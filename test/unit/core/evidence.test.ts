@@ -1,0 +1,414 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { classify, diagnose, essence, isWrongPassword } from "../../../src/core/evidence.ts";
+import { FAILURE_CLASSES, actionOf, nextStep, type FailureClass } from "../../../src/core/failure.ts";
+
+const HOST = "127.0.0.1:5000";
+const pulling = (image: string, code: string, what: string): string =>
+  `pulling image: rpc error: code = ${code} desc = failed to pull and unpack image "${HOST}/${image}": ${what}`;
+const resolving = (image: string, what: string, code = "Unknown"): string =>
+  pulling(image, code, `failed to resolve reference "${HOST}/${image}": ${what}`);
+const head = (image: string): string => `http://${HOST}/v2/${image.replace(":", "/manifests/")}`;
+const status = (image: string, text: string): string =>
+  resolving(image, `unexpected status from HEAD request to ${head(image)}: ${text}`);
+const request = (image: string, what: string): string =>
+  resolving(image, `failed to do request: Head "${head(image)}": ${what}`);
+const copying = (image: string, what: string): string => pulling(image, "Unknown", `failed to copy: ${what}`);
+
+/** What crictl says of a pull, by class; each with any image's name in it. */
+const PULLS: readonly (readonly [FailureClass, string, (image: string) => string])[] = [
+  ["not-found", "a missing tag", (image) => resolving(image, `${HOST}/${image}: not found`, "NotFound")],
+  [
+    "platform",
+    "no manifest for this platform",
+    (image) => pulling(image, "NotFound", "no match for platform in manifest: not found"),
+  ],
+  [
+    "auth",
+    "no credentials for a token registry",
+    (image) =>
+      resolving(
+        image,
+        "pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed",
+      ),
+  ],
+  ["auth", "wrong basic credentials", (image) => status(image, "401 Unauthorized")],
+  ["auth", "a forbidden repository", (image) => status(image, "403 Forbidden")],
+  ["auth", "an auth that is no base64", () => "illegal base64 data at input byte 4"],
+  ["auth", "an auth without a colon", () => 'invalid decoded auth: "[redacted]"'],
+  ["rate-limit", "too many requests", (image) => status(image, "429 Too Many Requests")],
+  ["server", "an internal error", (image) => status(image, "500 Internal Server Error")],
+  ["server", "a bad gateway", (image) => status(image, "502 Bad Gateway")],
+  ["server", "an unavailable service", (image) => status(image, "503 Service Unavailable")],
+  ["server", "a gateway's timeout", (image) => status(image, "504 Gateway Timeout")],
+  [
+    "server",
+    "a blob that is missing although its manifest is there",
+    (image) =>
+      pulling(
+        image,
+        "NotFound",
+        `failed to copy: httpReadSeeker: failed open: could not fetch content descriptor sha256:${"a".repeat(64)} (application/vnd.oci.image.layer.v1.tar+gzip) from remote: not found`,
+      ),
+  ],
+  [
+    "network",
+    "a refused connection",
+    (image) => request(image, "dial tcp 127.0.0.1:5000: connect: connection refused"),
+  ],
+  [
+    "network",
+    "an unknown host",
+    (image) => request(image, "dial tcp: lookup harbor.example.com on 10.0.0.2:53: no such host"),
+  ],
+  ["network", "a failing DNS server", (image) => request(image, "dial tcp: lookup h: server misbehaving")],
+  ["network", "no route", (image) => request(image, "dial tcp 10.0.0.5:443: connect: no route to host")],
+  ["network", "a timeout of the dial", (image) => request(image, "dial tcp 10.0.0.5:443: i/o timeout")],
+  ["network", "a silent server", (image) => request(image, "net/http: TLS handshake timeout")],
+  ["network", "a connection closed before its answer", (image) => request(image, "EOF")],
+  [
+    "transfer",
+    "a drop in mid-layer, 1.6 and 1.7",
+    (image) => copying(image, "httpReadSeeker: failed to read expected number of bytes: unexpected EOF"),
+  ],
+  [
+    "transfer",
+    "a drop in mid-layer, 2.x",
+    (image) => copying(image, "short read: expected 10485760 bytes but got 5242880: unexpected EOF"),
+  ],
+  [
+    "transfer",
+    "a reset connection",
+    (image) => copying(image, "read tcp 127.0.0.1:4->127.0.0.1:5000: read: connection reset by peer"),
+  ],
+  [
+    "transfer",
+    "a damaged layer",
+    (image) =>
+      copying(
+        image,
+        `unexpected commit digest sha256:${"b".repeat(64)}, expected sha256:${"c".repeat(64)}: failed precondition`,
+      ),
+  ],
+  [
+    "tls",
+    "an unknown CA",
+    (image) =>
+      request(image, "tls: failed to verify certificate: x509: certificate signed by unknown authority"),
+  ],
+  [
+    "tls",
+    "a certificate for another name",
+    (image) => request(image, "x509: certificate is valid for a.example.com, not b.example.com"),
+  ],
+  [
+    "tls",
+    "http where https is expected",
+    (image) => request(image, "http: server gave HTTP response to HTTPS client"),
+  ],
+  ["disk", "a full disk", (image) => copying(image, "write /var/lib/x: no space left on device")],
+  [
+    "disk",
+    "a full disk that broke the transfer",
+    (image) =>
+      copying(image, "failed to copy: httpReadSeeker: unexpected EOF: write /x: no space left on device"),
+  ],
+  ["cancelled", "a tool ended by TERM", () => "interrupted: context canceled"],
+  [
+    "reference",
+    "a bad reference",
+    () =>
+      'rpc error: code = Unknown desc = failed to parse image reference "Bad Name:1": invalid reference format',
+  ],
+  [
+    "runtime",
+    "no socket",
+    () =>
+      'validate service connection: validate CRI v1 image API for endpoint "unix:///c.sock": rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: dial unix /c.sock: connect: no such file or directory"',
+  ],
+  [
+    "runtime",
+    "a frozen containerd",
+    () =>
+      'validate service connection: validate CRI v1 image API for endpoint "unix:///c.sock": rpc error: code = DeadlineExceeded desc = received context error while waiting for new LB policy update: context deadline exceeded',
+  ],
+  [
+    "runtime",
+    "a containerd that ended during the call",
+    () => "rpc error: code = Unavailable desc = error reading from server: EOF",
+  ],
+  [
+    "runtime",
+    "ctr without a socket",
+    () =>
+      'ctr: failed to dial "/run/containerd/containerd.sock": connection error: desc = "transport: error while dialing: dial unix /run/containerd/containerd.sock: connect: no such file or directory"',
+  ],
+  ["runtime", "a source that containerd has lost", () => 'ctr: image "a.b/c:1": not found'],
+  ["unknown", "something else", () => "the moon is in the wrong house"],
+  ["unknown", "nothing", () => ""],
+];
+
+/** Names that look like what an error says. */
+const TRICKY = [
+  "app:1",
+  "team/app:http2",
+  "containerd/containerd:1.7",
+  "team/x509:tls",
+  "eof:503",
+  "a/not-found:404",
+  "sha256/429:v500",
+];
+
+describe("the text of a tool has its class:", () => {
+  test.each(PULLS)("%s for %s", (expected, _what, text) => {
+    for (const image of TRICKY) expect(`${image}: ${classify(text(image))}`).toBe(`${image}: ${expected}`);
+  });
+
+  test.each(PULLS)("%s for %s, also as a line of crictl's log", (expected, _what, text) => {
+    const logged = JSON.stringify(text("app:1"));
+    expect(classify(`time="2025-01-01T00:00:00Z" level=fatal msg=${logged}`)).toBe(expected);
+  });
+});
+
+/** Answers that no retry changes, with where they come from and a word of the advice. */
+const PERMANENT: readonly (readonly [string, FailureClass, RegExp])[] = [
+  ["https://r/v2/a/manifests/1: 400 Bad Request", "reference", /malformed/u],
+  ["http://r/v2/a/manifests/1: 400 Bad Request", "tls", /plain http/u],
+  ["https://r/v2/a/manifests/1: 402 Payment Required", "auth", /paid/u],
+  ["https://r/v2/a/manifests/1: 404 Not Found", "not-found", /log/u],
+  ["https://r/v2/a/manifests/1: 405 Method Not Allowed", "not-found", /does not serve images/u],
+  ["https://r/v2/a/manifests/1: 407 Proxy Authentication Required", "auth", /HTTPS_PROXY/u],
+  ["https://r/v2/a/manifests/1: 409 Conflict", "not-found", /state/u],
+  ["https://r/v2/a/manifests/1: 410 Gone", "not-found", /deleted/u],
+  ["https://r/v2/a/manifests/1: 412 Precondition Failed", "auth", /policy/u],
+  ["https://r/v2/a/manifests/1: 418 I'm a teapot", "not-found", /for good/u],
+  ["https://r/v2/a/manifests/1: 451 Unavailable For Legal Reasons", "auth", /legal/u],
+];
+
+describe("an answer of a registry", () => {
+  test.each(PERMANENT)("%s is permanent, and says what to do", (answer, expected, advice) => {
+    const { class: found, next } = diagnose(
+      resolving("app:1", `unexpected status from HEAD request to ${answer}`),
+    );
+    expect([found, actionOf(found)]).toEqual([expected, "stop"]);
+    expect(next).toMatch(advice);
+  });
+
+  test.each(["408 Request Timeout", "425 Too Early", "500", "503 Busy", "599 Strange", "304 Not Modified"])(
+    "%s passes",
+    (answer) => expect(classify(status("app:1", answer))).toBe("server"),
+  );
+
+  test("that what is kept of a layer does not fit is a broken transfer", () => {
+    expect(classify(copying("app:1", "unexpected status code http://r/v2/a/blobs/sha256:0: 416 Range"))).toBe(
+      "transfer",
+    );
+  });
+
+  test("needs no reason phrase", () => {
+    expect(classify(status("app:1", "429"))).toBe("rate-limit");
+    expect(isWrongPassword(status("app:1", "401"))).toBe(true);
+  });
+
+  test("is a token service's where a token was asked for, and then hints at no scheme", () => {
+    const asked = (answer: string): string =>
+      resolving("app:1", `failed to authorize: failed to fetch oauth token: unexpected status${answer}`);
+    const address = " from POST request to http://r/service/token";
+    for (const answer of [`${address}: 400 Bad Request`, ": 400 Bad Request", `${address}: 404 Not Found`])
+      expect(diagnose(asked(answer))).toMatchObject({
+        class: "auth",
+        next: expect.stringContaining("realm"),
+      });
+    expect(classify(asked(`${address}: 429 Too Many Requests`))).toBe("rate-limit");
+    expect(classify(asked(`${address}: 503 Service Unavailable`))).toBe("server");
+  });
+
+  test("is judged without the words behind it, however many there are", () => {
+    const words =
+      'x: not found\nunexpected status: 401 Unauthorized: no space left on device" level=fatal msg="y';
+    for (const length of [1, 100, 10_000]) {
+      const said = pulling(
+        "app:1",
+        "Unknown",
+        `failed to resolve image: unexpected status from HEAD request to ${head("app:1")}: 429 Too Many Requests\n${words.repeat(length)}`,
+      );
+      const logged = `time="2026-01-01T00:00:00Z" level=fatal msg=${JSON.stringify(said)}`;
+      expect(classify(logged)).toBe("rate-limit");
+      expect(classify(logged.slice(0, 2_000))).toBe("rate-limit");
+      expect(isWrongPassword(logged)).toBe(false);
+    }
+  });
+
+  test("is found in the first of crictl's two lines when the second was cut off", () => {
+    const quoted = `E0101 00:00:00.000000       1 remote_image.go:180] "PullImage from image service failed" err=${JSON.stringify(status("app:1", `429 Too Many Requests ${"x: not found ".repeat(50)}`))}`;
+    const block = `E0101 00:00:00.000000       1 remote_image.go:180] "PullImage from image service failed" err=<\n\t${status("app:1", "429 Too Many Requests")}\n\ttime="2026-01-01T00:00:00Z" level=fatal msg="x: not found"\n > image="x"`;
+    for (const text of [quoted, block, quoted.slice(0, 600)]) expect(classify(text)).toBe("rate-limit");
+  });
+});
+
+describe("a layer that is refused after its manifest was served", () => {
+  const blob = (answer: string): string =>
+    copying(
+      "app:1",
+      `httpReadSeeker: failed open: unexpected status code http://${HOST}/v2/app/blobs/sha256:0: ${answer}`,
+    );
+  const elsewhere = (answer: string): string =>
+    copying(
+      "app:1",
+      `httpReadSeeker: failed open: unexpected status from GET request to https://store.example.com/x?sig=1: ${answer}`,
+    );
+  const token = copying(
+    "app:1",
+    "httpReadSeeker: failed open: failed to authorize: failed to fetch oauth token: unexpected status: 401 Unauthorized",
+  );
+  const expired = copying(
+    "app:1",
+    "httpReadSeeker: failed open: server message: invalid_token: authorization failed",
+  );
+  const cases = [blob("401 Unauthorized"), blob("403 Forbidden"), elsewhere("403 Forbidden"), token, expired];
+
+  test.each(cases)("passes, names store and clock, and is no wrong password: %s", (text) => {
+    expect(diagnose(text)).toMatchObject({ class: "server", next: expect.stringMatching(/store.*clock/u) });
+    expect(isWrongPassword(text)).toBe(false);
+  });
+
+  test("is a lack of rights when it is the manifest itself", () => {
+    expect(
+      classify(
+        copying(
+          "app:1",
+          `httpReadSeeker: failed open: unexpected status code http://${HOST}/v2/app/manifests/sha256:0: 403 Forbidden`,
+        ),
+      ),
+    ).toBe("auth");
+  });
+});
+
+describe("what containerd says of itself", () => {
+  test.each([
+    'failed to prepare extraction snapshot "extract-1": parent snapshot sha256:0 does not exist: not found',
+    "content digest sha256:0: not found",
+    "failed to extract layer sha256:0: blob not found: not found",
+  ])("a part that its own store lost is fetched again: %s", (what) => {
+    const { class: found, next } = diagnose(pulling("app:1", "NotFound", what));
+    expect(found).toBe("runtime");
+    expect(next).toMatch(/own store/u);
+  });
+
+  test("a version that does not come is the runtime's fault", () => {
+    const text =
+      "getting the runtime version: rpc error: code = DeadlineExceeded desc = context deadline exceeded";
+    expect(classify(`time="2026-01-01T00:00:00Z" level=fatal msg="${text}"`)).toBe("runtime");
+  });
+
+  test.each([
+    ["its layers are others", 'wrong diff id calculated on extraction "sha256:0"', /broken/u],
+    ["its layers are not as many", "number of layers and diffIDs don't match: 2 != 1", /broken/u],
+    ["it is of schema 1", "schema 1 image manifests are no longer supported: invalid argument", /schema 1/u],
+    ["it has no layers to unpack", "number of layers and diffIDs don't match: 1 != 0", undefined],
+    ["it is something else", "unexpected media type application/x for sha256:0: not found", undefined],
+  ])("an image cannot be one when %s", (_why, what, advice) => {
+    const { class: found, next } = diagnose(pulling("app:1", "Unknown", what));
+    expect(found).toBe("not-an-image");
+    expect(next ?? nextStep(found)).toMatch(advice ?? /chart/u);
+  });
+
+  test.each([
+    'unable to read CA cert "/etc/ca.crt": open /etc/ca.crt: no such file or directory',
+    'unable to load CA cert "/etc/ca.crt"',
+    'unable to read CERT file "/etc/a.crt": permission denied',
+    "failed to load X509 key pair: tls: failed to find any PEM data in certificate input",
+  ])("a certificate that hosts.toml names is at fault: %s", (what) => {
+    expect(diagnose(resolving("app:1", what))).toMatchObject({
+      class: "tls",
+      next: expect.stringContaining("hosts.toml"),
+    });
+  });
+});
+
+test.each([
+  "failed to authorize: failed to fetch anonymous token: unable to decode token response: invalid character '<' looking for beginning of value",
+  "failed to authorize: failed to fetch oauth token: authorization server did not include a token in the response",
+])("HTML in place of an answer is something in between: %s", (what) => {
+  expect(diagnose(resolving("app:1", what))).toMatchObject({
+    class: "server",
+    next: expect.stringContaining("answers HTML"),
+  });
+});
+
+test.each(["Proxy Authentication Required", "Forbidden"])(
+  "a proxy that says %s is not asked again",
+  (words) => {
+    expect(diagnose(request("app:1", words))).toMatchObject({
+      class: "auth",
+      next: expect.stringContaining("proxy"),
+    });
+  },
+);
+
+test("a wrong password is told from a lack of rights, whatever the password and the name are", () => {
+  const long = `${"team/".repeat(40)}app:1`;
+  const scope = `scope=repository%3A${"team%2F".repeat(200)}app%3Apull`;
+  const text = resolving(
+    long,
+    `failed to authorize: failed to fetch oauth token: unexpected status from GET request to https://r/token?${scope}: 401 Unauthorized`,
+  );
+  expect(isWrongPassword(text)).toBe(true);
+  expect(essence(text)).toMatch(/ https:\/\/r\/token\?…: 401 Unauthorized$/u);
+  expect(isWrongPassword(status("app:1", "401 Unauthorized"))).toBe(true);
+  expect(isWrongPassword(status("app:1", "403 Forbidden"))).toBe(false);
+  expect(isWrongPassword("pull access denied: server message: 401 Unauthorized: authorization failed")).toBe(
+    false,
+  );
+  expect(isWrongPassword('invalid decoded auth: "401"')).toBe(false);
+});
+
+describe("the essence of a message", () => {
+  test("is what follows the preamble that every pull's error has", () => {
+    expect(essence(resolving("app:1", `${HOST}/app:1: not found`, "NotFound"))).toBe(
+      `failed to resolve reference "${HOST}/app:1": ${HOST}/app:1: not found`,
+    );
+  });
+
+  test("is the last logged line's text, without its escapes", () => {
+    const lines = [
+      'time="2025-01-01T00:00:00Z" level=warning msg="image connect using default endpoints"',
+      `time="2025-01-01T00:00:01Z" level=fatal msg="pulling image: rpc error: code = Unknown desc = failed to pull and unpack image \\"a/b:1\\": it said \\"no\\""`,
+    ];
+    expect(essence(lines.join("\n"))).toBe('it said "no"');
+  });
+
+  test("is ctr's text without its name", () => {
+    expect(essence('ctr: image "a/b:1": not found\n')).toBe('image "a/b:1": not found');
+  });
+
+  test("is one line, without control characters", () => {
+    expect(essence("first\r\nsecond\tthird\u001b[31m")).toBe("first second third [31m");
+    expect(essence(status("app:1", "403 Forbidden\ndenied: by policy"))).not.toContain("\n");
+  });
+
+  test("is never longer than a person reads", () => {
+    expect(essence("x".repeat(100_000))).toHaveLength(601);
+  });
+});
+
+test("any text has a class and an essence, however long and strange it is", () => {
+  const pieces = [
+    "unexpected status 5",
+    "unexpected status code ",
+    "tls: ",
+    "validate service connection ",
+    "https://",
+    'time="1" level=fatal msg="',
+    'E0101 err="',
+    "could not fetch content descriptor ",
+    "\\",
+    "a",
+  ];
+  for (const piece of pieces) {
+    const text = piece.repeat(Math.ceil(65_536 / piece.length));
+    expect(FAILURE_CLASSES).toContain(classify(text));
+    expect(essence(text).length).toBeLessThanOrEqual(601);
+  }
+  fc.assert(fc.property(fc.string(), (text) => FAILURE_CLASSES.includes(classify(text))));
+});
