@@ -1,4 +1,5 @@
 // What is wrong with a configuration, and where: places as operators read them, `images[3].retagAs`.
+import type { Credential, RegistryScope } from "../core/credentials.ts";
 
 export type PathKey = string | number;
 
@@ -15,7 +16,8 @@ export interface Issue {
  * repeated. Our properties are words; base64 and most passwords are not.
  */
 const PROPERTY = /^(?=.{1,32}$)[A-Z]?[a-z]+(?:(?:[_-][A-Z]?|[A-Z])[a-z]+)*$/u;
-const REGISTRY = /^(?=.{1,64}$)[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?$/u;
+const REGISTRY =
+  /^(?=.{1,80}$)(?:https?:\/\/)?[a-z0-9*-]+(?:\.[a-z0-9*-]+)+(?::\d+)?(?:\/[a-z0-9]+(?:[._-][a-z0-9]+)*)*\/?$/u;
 
 export function formatPath(keys: readonly PathKey[]): string {
   const path = keys.reduce<string>((text, key) => {
@@ -24,6 +26,12 @@ export function formatPath(keys: readonly PathKey[]): string {
     return text === "" ? name : `${text}.${name}`;
   }, "");
   return path === "" ? "configuration" : path;
+}
+
+/** Credentials with what they are for, and where they are written. */
+export interface Login extends RegistryScope {
+  readonly credential: Credential;
+  readonly keys: readonly PathKey[];
 }
 
 export const issueAt = (keys: readonly PathKey[], problem: string): Issue => ({

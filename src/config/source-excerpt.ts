@@ -1,7 +1,7 @@
 // A line of a configuration with a mark below it. Everything is masked but what is known to be harmless: a line of a
 // broken or misspelt file can hold a secret at any place, in comments too.
 import { CST, isMap, isScalar, isSeq, Lexer, visit, type Pair } from "yaml";
-import { credentialFromAuth } from "../core/credentials.ts";
+import { parseAuth } from "../core/credentials.ts";
 import { formatPath } from "./issue.ts";
 import { hasVariable, isVariable, plainText } from "./source-variables.ts";
 import type { Source } from "./source.ts";
@@ -186,8 +186,7 @@ const keyOf = ({ key }: Pair): string => (isScalar(key) ? (key.source ?? "") : "
 
 /** A text that is, or holds, what stands at a secret's place elsewhere; or that would be accepted as credentials. */
 const isSecretText = (written: string, secrets: readonly string[]): boolean =>
-  !KEYS.has(written) &&
-  (credentialFromAuth(written) !== undefined || secrets.some((secret) => written.includes(secret)));
+  !KEYS.has(written) && (parseAuth(written).ok || secrets.some((secret) => written.includes(secret)));
 
 /** Every text at or below a secret's place. */
 function secretsIn(document: Source["documents"][number]): string[] {

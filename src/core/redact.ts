@@ -1,5 +1,5 @@
 // What a tool prints is evidence, and evidence may hold a secret: containerd repeats credentials in some errors.
-import { secretForms, type Credential } from "./credentials.ts";
+import type { Credential } from "./credentials.ts";
 
 export type Redact = (text: string) => string;
 
@@ -32,3 +32,21 @@ export function redactor(credentials: Iterable<Credential>): Redact {
     return BY_PLACE.reduce((result, [pattern, by]) => result.replace(pattern, by), masked);
   };
 }
+
+/**
+ * Every spelling of a credential that a tool may print: encoded, decoded, the bare password, quoted, quoted once more
+ * (an error text inside a `msg="…"`), and percent-encoded.
+ */
+export function secretForms(credential: Credential): string[] {
+  const pair = Buffer.from(credential.auth, "base64").toString("utf8");
+  const plain = [credential.auth, credential.auth.replace(/=+$/u, ""), pair, credential.password];
+  const urlSafe = plain.slice(0, 2).map((form) => form.replaceAll("+", "-").replaceAll("/", "_"));
+  const escaped = [pair, credential.password].flatMap((form) => [
+    quoted(form),
+    quoted(quoted(form)),
+    encodeURIComponent(form.toWellFormed()),
+  ]);
+  return [...new Set([...plain, ...urlSafe, ...escaped])].filter((form) => form !== "");
+}
+
+const quoted = (text: string): string => JSON.stringify(text).slice(1, -1);

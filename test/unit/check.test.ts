@@ -169,7 +169,13 @@ describe("a broken configuration", () => {
     const { exitCode, stdout } = await check(file, { json: true });
     expect(exitCode).toBe(2);
     expect(JSON.parse(stdout)).toEqual([
-      { file, line: 13, column: 15, path: "images[0].auth", problem: "must be base64 of user:password" },
+      {
+        file,
+        line: 13,
+        column: 15,
+        path: "images[0].auth",
+        problem: expect.stringMatching(/^must be base64 of user:password, and looks like/u),
+      },
     ]);
   });
 
@@ -240,6 +246,10 @@ describe("a right configuration", () => {
     ["a map", "retry: ((retry))\ncontainerd: {socket: ((s))}\ndocker_config: ((d))\nimages: []"],
     ["a key", "docker_config: {auths: {((host)): {auth: ((a))}}}\nimages: []"],
     ["names that might be the same", "images: [{name: ((a)), retagAs: x}, {name: ((b)), retagAs: x}]"],
+    [
+      "a login of one registry",
+      "images: []\nregistries: [{host: a.b, auth: ((a))}, {host: a.b, auth: dTpx}]",
+    ],
     ["logins that might be the same", "images: [{name: a, auth: ((a))}, {name: a, auth: dTpw}]"],
   ])("may have a variable for %s", ([, text = ""]) => {
     expect(checkText(text).problems).toEqual([]);
@@ -279,6 +289,24 @@ describe("what BOSH does otherwise than meant", () => {
     expect(checkText(addon("{instance_groups: [worker]}")).warnings).toMatchObject([{ line: 1, column: 48 }]);
     expect(checkText(addon("{instance_groups: [worker, worker-gpu]}")).warnings).toEqual([]);
   });
+
+  it.for([
+    ["a login of no image", "images: [{name: a.b/c}]\nregistries:\n- {host: x.y, auth: dTpw}\n", 3, 3],
+    ["a credential store", "images: []\ndocker_config:\n  credsStore: desktop\n", 3, 15],
+    ["a token", "images: []\ndocker_config: {auths: {a.b: {identitytoken: hunter2}}}\n", 2, 46],
+  ] as const)("is a warning for %s", ([, text, line, column]) => {
+    const { problems, warnings } = checkText(text);
+    expect(problems).toEqual([]);
+    expect(warnings).toMatchObject([{ line, column }]);
+    expect(JSON.stringify(warnings)).not.toMatch(SECRET);
+  });
+
+  it.for(["images: ((list))", "images: [((one))]", "images: [{name: '((host))/a'}]"])(
+    "is no warning for a login that a variable may use: %s",
+    (images) => {
+      expect(checkText(`${images}\nregistries: [{host: x.y, auth: dTpw}]\n`).warnings).toEqual([]);
+    },
+  );
 
   it("is a warning for a further document", () => {
     expect(checkText(fixture("further-document.yml")).warnings).toMatchObject([{ line: 12, column: 1 }]);

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { credentialFromPair, secretForms } from "../../../src/core/credentials.ts";
-import { redactor } from "../../../src/core/redact.ts";
+import { credentialFromPair } from "../../../src/core/credentials.ts";
+import { redactor, secretForms } from "../../../src/core/redact.ts";
 
 const MASK = "[redacted]";
 const redact = redactor([credentialFromPair("robot$team", "hunter2")]);
@@ -129,4 +129,28 @@ test("much evidence is masked in bounded time, whatever it is made of", () => {
     many(piece.repeat(Math.ceil(100_000 / piece.length)));
   }
   expect(performance.now() - start).toBeLessThan(5_000);
+});
+
+const base64 = (text: string): string => Buffer.from(text).toString("base64");
+
+describe("the forms of a secret", () => {
+  test("hold it encoded, decoded, bare, escaped and for a URL", () => {
+    const forms = secretForms(credentialFromPair("robot", 'p"/?\\>'));
+    expect(forms).toEqual(
+      expect.arrayContaining([
+        base64('robot:p"/?\\>'),
+        base64('robot:p"/?\\>').replace(/=+$/u, ""),
+        'robot:p"/?\\>',
+        'p"/?\\>',
+        'p\\"/?\\\\>',
+        'p\\\\\\"/?\\\\\\\\>',
+        "p%22%2F%3F%5C%3E",
+        "robot%3Ap%22%2F%3F%5C%3E",
+      ]),
+    );
+  });
+
+  test("hold no empty text, which would be found everywhere", () => {
+    expect(secretForms(credentialFromPair("robot", ""))).not.toContain("");
+  });
 });
