@@ -111,7 +111,7 @@ function judge(document: Document, { value, keys, part }: Found): Pick<Examined,
       .filter((issue) => isCertain(issue, stoodIn) && part.every((key, index) => issue.keys[index] === key))
       .map(({ keys: below, path, problem }) => {
         const at = [...keys, ...below.slice(part.length)];
-        return { offset: offsetOf(document, at, problem === UNKNOWN_PROPERTY), path, problem };
+        return { offset: offsetOf(document, at, problem.startsWith(UNKNOWN_PROPERTY)), path, problem };
       });
   return decoded.ok
     ? { problems: [], warnings: spots(decoded.warnings) }

@@ -68,7 +68,7 @@ function toIssue(issue: v.BaseIssue<unknown>): Issue {
 }
 
 const unique = (issues: readonly Issue[]): Issue[] => [
-  ...new Map(issues.map((issue) => [`${issue.path}: ${issue.problem}`, issue])).values(),
+  ...new Map(issues.map((issue) => [`${JSON.stringify(issue.keys)}: ${issue.problem}`, issue])).values(),
 ];
 
 function toConfig(written: WrittenConfig, { entries, logins }: Parts, warnings: readonly Issue[]): Config {

@@ -22,7 +22,7 @@ const REGISTRY =
 export function formatPath(keys: readonly PathKey[]): string {
   const path = keys.reduce<string>((text, key) => {
     if (typeof key === "number") return `${text}[${key}]`;
-    const name = PROPERTY.test(key) || REGISTRY.test(key) ? key : "(unprintable key)";
+    const name = PROPERTY.test(key) || REGISTRY.test(key) || key === "<<" ? key : "(unprintable key)";
     return text === "" ? name : `${text}.${name}`;
   }, "");
   return path === "" ? "configuration" : path;
@@ -33,6 +33,15 @@ export interface Login extends RegistryScope {
   readonly credential: Credential;
   readonly keys: readonly PathKey[];
 }
+
+/** A person reads no more; the rest often has the same cause. */
+const MOST_TOLD = 100;
+
+/** The first lines, and how many are left out. */
+export const firstOf = (lines: readonly string[]): string[] =>
+  lines.length <= MOST_TOLD
+    ? [...lines]
+    : [...lines.slice(0, MOST_TOLD), `… and ${lines.length - MOST_TOLD} more`];
 
 export const issueAt = (keys: readonly PathKey[], problem: string): Issue => ({
   path: formatPath(keys),

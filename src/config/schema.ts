@@ -41,20 +41,12 @@ const reference = v.pipe(
     return NEVER;
   }),
 );
-const target = v.pipe(
-  reference,
-  v.check(
-    (to) => to.digest === undefined,
-    "must be a name with a tag: a digest cannot be given to another name",
-  ),
-);
-
 /** One target or a list; chosen by the value's type, so that a problem is told of the element and not of the choice. */
 const targets = v.lazy((given) =>
   Array.isArray(given)
-    ? v.array(target)
+    ? v.array(reference)
     : v.pipe(
-        target,
+        reference,
         v.transform((only) => [only]),
       ),
 );
@@ -91,11 +83,21 @@ function wholeNumber(least: number, most: number) {
 
 export const UNKNOWN_PROPERTY = "is not a property that this job knows";
 
-const strict = <Entries extends v.ObjectEntries>(entries: Entries) =>
-  v.pipe(
+const MERGE_KEY = `${UNKNOWN_PROPERTY}: a merge key, which only the YAML that BOSH reads has; write the properties out`;
+
+/** Every property that is not among `entries` is told, which valibot's own strictObject does only of the first. */
+const strict = <Entries extends v.ObjectEntries>(entries: Entries) => {
+  const known = v.object(entries, "is missing");
+  return v.pipe(
     propertySet("must be a set of properties"),
-    v.strictObject(entries, (issue) => (issue.expected === "never" ? UNKNOWN_PROPERTY : "is missing")),
+    v.lazy((given) => {
+      const unknown = Object.keys(Object(given)).filter((key) => !Object.hasOwn(entries, key));
+      if (unknown.length === 0) return known;
+      const refused = unknown.map((key) => [key, v.never(key === "<<" ? MERGE_KEY : UNKNOWN_PROPERTY)]);
+      return v.object<Entries, string>({ ...entries, ...Object.fromEntries(refused) }, "is missing");
+    }),
   );
+};
 
 const encodedPair = v.pipe(
   v.string("must be base64 of user:password"),

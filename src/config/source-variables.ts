@@ -46,12 +46,12 @@ const AUTH = "dTpw";
 /** Something valid for the property; null, which counts as not given, wherever the default does as well. */
 function valueFor(keys: readonly PathKey[], name: string): unknown {
   const last = keys.at(-1);
-  const values: Readonly<Record<string, unknown>> =
+  const values =
     typeof last === "number"
       ? { images: { name }, registries: { host: name, auth: AUTH }, retagAs: name, archives: { path: "/" } }
       : { images: [], name, retagAs: name, host: name, auth: AUTH, username: "u", password: "p", path: "/" };
   const property = typeof last === "number" ? keys.at(-2) : last;
-  return values[property ?? ""] ?? null;
+  return Object.entries(values).find(([key]) => key === property)?.[1] ?? null;
 }
 
 /** Whether an issue would be there whatever the variables are. */

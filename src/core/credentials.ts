@@ -131,10 +131,17 @@ export function loginFor<Login extends RegistryScope>(
 const isGlob = (host: string): boolean => /[*?]/u.test(host);
 const rank = ({ host, path }: RegistryScope): number => path.length * 2 + (isGlob(host) ? 0 : 1);
 
+/** Compiled once: each is tried for each image. */
+const globs = new Map<string, RegExp>();
+
+function globExpression(pattern: string): RegExp {
+  const text = RegExp.escape(pattern).replaceAll("\\*", "[^.]*").replaceAll("\\?", "[^.]");
+  return new RegExp(`^${text}$`, "u");
+}
+
 function hostMatches(pattern: string, host: string): boolean {
   if (!isGlob(pattern)) return pattern === host;
   const port = /:.*$/u;
   if (port.exec(pattern)?.[0] !== port.exec(host)?.[0]) return false;
-  const text = RegExp.escape(pattern).replaceAll("\\*", "[^.]*").replaceAll("\\?", "[^.]");
-  return new RegExp(`^${text}$`, "u").test(host);
+  return globs.getOrInsertComputed(pattern, globExpression).test(host);
 }

@@ -28,7 +28,7 @@ const BY_PLACE: readonly (readonly [RegExp, string])[] = [
  */
 export function redactor(credentials: Iterable<Credential>): Redact {
   const known = [...credentials];
-  const forms = formIndex(known.flatMap(secretForms));
+  const forms = formFinder(known.flatMap(secretForms));
   const words = weakWords(known.filter(({ password }) => isWeak(password)));
   return (text) => {
     const masked = known.length === 0 ? text : maskRanges(text, rangesOf(text, forms, words));
@@ -58,10 +58,10 @@ function* layersOf(text: string): Generator<Layer> {
   }
 }
 
-const rangesOf = (original: string, forms: FormIndex, words: WeakWords): Range[] =>
+const rangesOf = (original: string, forms: FindForms, words: WeakWords): Range[] =>
   [...layersOf(original)]
     .flatMap(({ text, starts }) =>
-      [...formsIn(text, forms), ...weakIn(text, words)].map(([start, end]): Range => [
+      [...forms(text), ...weakIn(text, words)].map(([start, end]): Range => [
         starts[start] ?? 0,
         starts[end] ?? original.length,
       ]),
@@ -123,45 +123,45 @@ function secretForms({ auth, password }: Credential): string[] {
     .flatMap((form) => [...layersOf(form)].map(({ text }) => text))
     .flatMap((form) => [form, form.replaceAll(" ", "+")])
     .flatMap((form) => [form, Buffer.from(form).toString("latin1")]);
-  return [...new Set([...encoded, ...plain])].filter(({ length }) => length >= SHORTEST);
+  return [...encoded, ...plain];
 }
 
-const SHORTEST = 4;
+/** Shorter texts stand in others by chance. */
+export const SHORTEST_FORM = 4;
 
-/** Forms by their first characters, with the lengths that occur there, so that a place costs a few look-ups. */
-type FormIndex = ReadonlyMap<
-  string,
-  { readonly lengths: readonly number[]; readonly forms: ReadonlySet<string> }
->;
+/** Where any of the forms stands in a text, from left to right. Shorter forms than SHORTEST_FORM are left out. */
+export type FindForms = (text: string) => Range[];
 
-function formIndex(all: readonly string[]): FormIndex {
-  const groups = Map.groupBy(all, (form) => form.slice(0, SHORTEST));
-  return new Map(
-    [...groups].map(([start, forms]) => {
+/** Forms are found by their first characters and the lengths that occur there, so that a place costs a few look-ups. */
+export function formFinder(all: Iterable<string>): FindForms {
+  const long = [...new Set(all)].filter(({ length }) => length >= SHORTEST_FORM);
+  const index = new Map(
+    [...Map.groupBy(long, (form) => form.slice(0, SHORTEST_FORM))].map(([start, forms]) => {
       // The longest first: where a shorter one is masked, the rest of a longer one would be left standing.
       const lengths = [...new Set(forms.map(({ length }) => length))].toSorted((a, b) => b - a);
-      return [start, { lengths, forms: new Set(forms) }];
+      return [start, { lengths, forms: new Set(forms) }] as const;
     }),
   );
-}
-
-function formsIn(text: string, forms: FormIndex): Range[] {
-  const found: Range[] = [];
-  for (let at = 0; forms.size > 0 && at + SHORTEST <= text.length; at += 1) {
-    const near = forms.get(text.slice(at, at + SHORTEST));
-    const length = near?.lengths.find((each) => near.forms.has(text.slice(at, at + each)));
-    if (length === undefined) continue;
-    found.push([at, at + length]);
-    at += length - 1;
-  }
-  return found;
+  return (text) => {
+    const found: Range[] = [];
+    for (let at = 0; index.size > 0 && at + SHORTEST_FORM <= text.length; at += 1) {
+      const near = index.get(text.slice(at, at + SHORTEST_FORM));
+      const length = near?.lengths.find((each) => near.forms.has(text.slice(at, at + each)));
+      if (length === undefined) continue;
+      found.push([at, at + length]);
+      at += length - 1;
+    }
+    return found;
+  };
 }
 
 /** Longer words that containerd, crictl, registries and we print. */
 const COMMON =
   /^(?:anonymous|application|authenticat\w+|authority|authoriz\w+|certificate|connection|containerd?s?|credentials?|deadline|descriptor|docker\w*|download\w*|endpoint|exceeded|expected|failures?|forbidden|internal|kubernetes|manifests?|password\d?|platform|progress|reference|registry|repositor(?:y|ies)|requests?|required|resolver?|response|service|snapshot|temporary|transport|unauthorized|unavailable|unexpected|unknown|username|validate)$/iu;
 const isWeak = (password: string): boolean =>
-  password.length < SHORTEST || /^(?:[A-Z]?[a-z]{1,6}|\d{1,5})$/u.test(password) || COMMON.test(password);
+  password.length < SHORTEST_FORM ||
+  /^(?:[A-Z]?[a-z]{1,6}|\d{1,5})$/u.test(password) ||
+  COMMON.test(password);
 
 /** Weak passwords, each with the last words of its users. */
 type WeakWords = ReadonlyMap<string, ReadonlySet<string>>;

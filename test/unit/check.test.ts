@@ -198,6 +198,63 @@ describe("a broken configuration", () => {
     );
   });
 
+  it.for([
+    [
+      "in one list",
+      () => ({ images: Array.from({ length: 1_000 }, (_, n) => ({ name: `B${n}`, auth: `x${n}` })) }),
+    ],
+    [
+      "in one entry",
+      () => Object.fromEntries([["images", []], ...Array.from({ length: 1_000 }, (_, n) => [`x${n}`, n])]),
+    ],
+    ["behind aliases", () => `{x: &x {name: A}, images: [${"*x, ".repeat(1_000)}]}`],
+  ] as const)(
+    "tells the first hundred of a thousand problems on one line, and how many are left: %s",
+    async ([, make]) => {
+      const made = make();
+      const input = typeof made === "string" ? made : JSON.stringify(made);
+      const { exitCode, stdout } = await check("-", { input });
+      expect(exitCode).toBe(2);
+      const [, more, count] = /\n… and (\d+) more\nstdin: (\d+) problems\n$/u.exec(stdout) ?? [];
+      expect(Number(more)).toBe(Number(count) - 100);
+      expect(Number(count)).toBeGreaterThanOrEqual(1_000);
+      expect(stdout.split("\n")).toHaveLength(303);
+    },
+  );
+
+  it.for(["toString", "constructor", "valueOf", "hasOwnProperty", "__proto__"])(
+    "may have a key that every JavaScript object has: %s",
+    (key) => {
+      const unknown = /^is not a property that this job knows$/u;
+      for (const text of [
+        `{"images": [], "${key}": 1}`,
+        `images: []\n${key}: hunter2\n`,
+        `images: [{name: a, ${key}: 1}]\n`,
+        `addons: [{name: a, jobs: [{name: import-images, properties: {images: [], ${key}: 1}}]}]\n`,
+      ])
+        expect(checkText(text).problems).toMatchObject([{ problem: expect.stringMatching(unknown) }]);
+      expect(checkText(`images: []\ndocker_config: {auths: {${key}: {auth: dTpw}}}\n`).problems).toEqual([]);
+    },
+  );
+
+  it("has each unknown key of an entry told, at its place", () => {
+    expect(checkText("images: [{name: a, retag: 1, Zz9: 2, Zz8: 3}]\n").problems).toMatchObject([
+      { column: 20, path: "images[0].retag" },
+      { column: 30, path: "images[0].(unprintable key)" },
+      { column: 38, path: "images[0].(unprintable key)" },
+    ]);
+  });
+
+  it("has a merge key named as such where YAML has none, and merged where BOSH reads it", () => {
+    const list = "images: [&x {name: a}, {<<: *x}]\n";
+    expect(checkText(list).problems).toMatchObject([
+      { path: "images[1].name" },
+      { path: "images[1].<<", column: 25, problem: expect.stringContaining("a merge key") },
+    ]);
+    const job = `addons: [{name: a, jobs: [{name: import-images, properties: {${list.trim()}}}]}]\n`;
+    expect(checkText(job).problems).toEqual([]);
+  });
+
   it("shows no more of a one-line file than what is around the mark", () => {
     const images = Array.from({ length: 500 }, (_, index) => ({ name: `harbor.example.com/a:${index}` }));
     const { problems } = checkText(JSON.stringify({ images: [...images, { name: "B" }], pin: 1 }));

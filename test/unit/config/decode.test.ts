@@ -186,9 +186,10 @@ describe("a further name", () => {
     expect(only(imagesOf({ name: "nginx", retagAs: "docker.io/library/nginx:latest" })).targets).toEqual([]);
   });
 
-  test("has no digest", () => {
-    expect(problemsOf({ images: [{ name: A, retagAs: ["b:1", `x@${DIGEST}`] }] })).toEqual([
-      "images[0].retagAs[1]: must be a name with a tag: a digest cannot be given to another name",
+  test("may have a digest, which the run has to find in the image", () => {
+    expect(only(imagesOf({ name: A, retagAs: ["b:1", `x@${DIGEST}`] })).targets).toMatchObject([
+      { name: "docker.io/library/b:1" },
+      { name: `docker.io/library/x@${DIGEST}`, digest: DIGEST },
     ]);
   });
 });
