@@ -51,7 +51,8 @@ function unusable(judgement: Exclude<Judgement, Usable>): Failure {
     case "absent":
       return { class: "unknown", message: "it was pulled, and its name was gone at once: something on this node deletes images" };
     case "damaged":
-      return { class: "unknown", message: `it was pulled, and containerd lacks ${judgement.missing}` };
+      // Newer containerds pull a chart or a signature without complaint, and keep of it what they know.
+      return { class: "not-an-image", message: `it was pulled, and containerd lacks ${judgement.missing}` };
     case "foreign":
       return { class: "platform", message: `the image is for ${judgement.platform}` };
     case "not-an-image":
