@@ -48,8 +48,10 @@ const LAST_CALL = 9_500;
 /** Milliseconds without end for a command that only tells, as with any other program. */
 const READER = { ofRun: 5_000, ofOthers: Number.POSITIVE_INFINITY, afterSignal: 1_000 };
 
-const stdout = output(process.stdout, process.env["TERM"]);
-const stderr = output(process.stderr, process.env["TERM"]);
+const stderr = output(process.stderr, process.env["TERM"], () => {});
+const stdout = output(process.stdout, process.env["TERM"], (why) =>
+  stderr.write(`warning: nobody gets what is written to stdout: ${why}\n`),
+);
 
 /**
  * Node itself writes to nothing but process.stderr: under NODE_DEBUG the environment of each tool, with its credential.
