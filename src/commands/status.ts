@@ -7,7 +7,7 @@ import type { Edge } from "../edge.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import { barLines } from "../report/bars.ts";
 import { namesTable, type NameRow } from "../report/names-table.ts";
-import { failureLines, lacking } from "../report/summary.ts";
+import { failureLines, lacking, printableLine } from "../report/summary.ts";
 import { noRates } from "../report/transfer-rate.ts";
 import { lockIsHeld } from "../state/lock.ts";
 import { readStatus, type ReadStatus, type Status } from "../state/status.ts";
@@ -54,7 +54,7 @@ const json = (earlier: LastRun | undefined, now: readonly Row[]): string =>
   `${JSON.stringify({ run: earlier?.status.json ?? null, now }, null, 2)}\n`;
 
 const text = (earlier: LastRun | undefined, rows: readonly Row[], columns: number | undefined): string =>
-  [headline(earlier), ...detailsOf(earlier, columns), ...namesTable(rows)].map(printable).join("\n");
+  [headline(earlier), ...detailsOf(earlier, columns), ...namesTable(rows)].map(printableLine).join("\n");
 
 interface LastRun {
   readonly status: ReadStatus;

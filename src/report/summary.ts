@@ -42,7 +42,7 @@ export function summary(state: RunState): string {
     ...placedLines(images.filter(({ phase }) => IN_PLACE.has(phase))),
     resultLine(state, totals(images)),
   ]
-    .map(printable)
+    .map(printableLine)
     .join("\n");
 }
 
@@ -202,3 +202,6 @@ export const shortList = (names: readonly string[]): string =>
     : `${names.slice(0, MOST_NAMES).join(", ")} and ${names.length - MOST_NAMES} more`;
 
 export const oneLine = (text: string): string => text.replaceAll(/\s+/gu, " ").trim();
+
+/** With the blanks at its beginning. */
+export const printableLine = (line: string): string => line.replace(/[^ ][^]*/u, printable);

@@ -140,7 +140,7 @@ test("an archive of many names is one short line", () => {
 test("control characters of a registry are seen, and steer nothing", () => {
   const hostile = failure("server", "\u001B[2J\u0007\r\u009B31m\u202Eevil");
   const [line] = shown({ type: "image-failed", image: A, step: "pull", failure: hostile });
-  expect(line).toBe(String.raw`FAILED ${A} in pull (server): \u{1b}[2J\u{7} \u{9b}31m\u{202e}evil`);
+  expect(line).toBe(String.raw`FAILED ${A} in pull (server): \x1b[2J\x07 \x9b31m\u202eevil`);
 });
 
 test("half a minute later a line tells what goes on, the first of many downloads", () => {
