@@ -50,7 +50,7 @@ const READER = { ofRun: 5_000, ofOthers: Number.POSITIVE_INFINITY, afterSignal: 
 
 const stderr = output(process.stderr, process.env["TERM"], () => {});
 const stdout = output(process.stdout, process.env["TERM"], (why) =>
-  stderr.write(`warning: nobody gets what is written to stdout: ${why}\n`),
+  stderr.write(`warning: stdout cannot be written, its output is lost: ${why}\n`),
 );
 
 /**

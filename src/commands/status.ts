@@ -1,4 +1,4 @@
-// `status`: the run that goes on or went before, and what is true on the node now.
+// `status`: the last run or the one in progress, and what is on the node now.
 import { loadConfig } from "../config/load.ts";
 import { printable } from "../core/plain-text.ts";
 import { namesOf, type NodeState, type WantedImage } from "../core/plan.ts";

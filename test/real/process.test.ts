@@ -142,7 +142,7 @@ describeReal("a process", "1.7", () => {
       const command = withConfig(await slow("process/log:1"), "run");
       const { exitCode, stdout, stderr } = await start(command, { IMPORT_IMAGES_LOG_DIR: log }).ended;
       expect([exitCode, stdout]).toEqual([0, expect.stringContaining("1 image: 1 pulled")]);
-      expect(stderr).toMatch(/^warning: the run goes on without its log: \S+: the disk is full \(.*\)\n$/u);
+      expect(stderr).toMatch(/^warning: the run continues without its log: \S+: the disk is full \(.*\)\n$/u);
     });
 
     test("a full disk of the state directory stops no run, which tells it once", async () => {
