@@ -93,7 +93,7 @@ describe("the log", () => {
       attempt: 1,
       class: "transfer",
       error: String.raw`line
-break "quote" \ \u{0} \u{1b}[2J ü`,
+break "quote" \ \x00 \x1b[2J ü`,
       retryIn: 0,
     });
     expect(byEvent.get("planned")).toMatchObject({ pull: [A], share: [], present: 0 });
