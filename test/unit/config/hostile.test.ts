@@ -215,8 +215,8 @@ function mutated(root: unknown, mutations: readonly Mutation[]): unknown {
     const old: unknown = Reflect.get(parent, key);
     if (kind === "drop") Reflect.deleteProperty(parent, key);
     else if (kind === "double") Reflect.set(parent, key, [old, old]);
-    else if (kind === "rename")
-      Object.defineProperty(parent, String(value), { value: old, enumerable: true });
+    else if (kind === "rename" && !Array.isArray(parent))
+      Object.defineProperty(parent, String(value), { value: old, enumerable: true, configurable: true });
     else if (kind === "replace") Reflect.set(parent, key, value);
     else Reflect.set(parent, key, structuredClone(Reflect.get(other, otherKey)));
   }
