@@ -28,6 +28,8 @@ interface Schema {
   readonly metadata?: { readonly json?: Json };
 }
 
+const root: Schema = configSchema;
+
 type Json = Readonly<Record<string, unknown>>;
 
 interface Property extends About {
@@ -67,7 +69,7 @@ function propertiesOf(schema: Schema, prefix = ""): Property[] {
 
 /** In the order of properties.ts. @throws Error when the descriptions and the schema have not the same properties */
 function allProperties(): Property[] {
-  const found = new Map(propertiesOf(configSchema as unknown as Schema).map((one) => [one.name, one]));
+  const found = new Map(propertiesOf(root).map((one) => [one.name, one]));
   return [...PROPERTIES.keys()].map((name) => {
     const property = found.get(name);
     if (property === undefined) throw new Error(`the schema has no ${name}, which properties.ts describes`);
@@ -129,8 +131,8 @@ function shownDefault(property: Property): string {
 /** BOSH's null is an unset property. */
 const orNull = (schema: Json): Json => {
   if (Array.isArray(schema["enum"])) return { ...schema, enum: [...schema["enum"], null] };
+  if (Array.isArray(schema["anyOf"])) return { ...schema, anyOf: [...schema["anyOf"], { type: "null" }] };
   const type = schema["type"];
-  if (type === undefined) return { anyOf: [...(schema["anyOf"] as readonly unknown[]), { type: "null" }] };
   return { ...schema, type: [...(Array.isArray(type) ? type : [type]), "null"] };
 };
 
@@ -143,11 +145,14 @@ function jsonSchema(schema: Schema): Json {
   if (item !== undefined) return { type: "array", items: jsonSchema(item) };
   if (type === "picklist") return { enum: options };
   if (type === "literal") return { enum: [literal] };
-  if (type === "union") return { anyOf: (options as readonly Schema[]).map(jsonSchema) };
+  if (type === "union") return { anyOf: options?.filter(isSchema).map(jsonSchema) };
   if (type !== "number") return { type };
   const limit = (kind: string): unknown => pipe?.find((action) => action.type === kind)?.requirement;
   return { type: "integer", minimum: limit("min_value"), maximum: limit("max_value") };
 }
+
+const isSchema = (option: unknown): option is Schema =>
+  typeof option === "object" && option !== null && "type" in option;
 
 const objectSchema = (entries: Readonly<Record<string, Schema>>): Json => ({
   type: "object",
@@ -158,7 +163,7 @@ const objectSchema = (entries: Readonly<Record<string, Schema>>): Json => ({
 
 /** The director passes on only what the spec declares, and other jobs' properties stand beside ours. */
 function schemaText(): string {
-  const { additionalProperties: _, required: __, ...schema } = jsonSchema(configSchema as unknown as Schema);
+  const { additionalProperties: _, required: __, ...schema } = jsonSchema(root);
   const text = JSON.stringify(
     { $schema: "https://json-schema.org/draft/2020-12/schema", ...schema },
     null,

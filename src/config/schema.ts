@@ -18,8 +18,9 @@ import type { Login } from "./issue.ts";
 import { propertySet } from "./property-set.ts";
 
 /** For properties_schema.json, where a value is more than its type; BOSH checks it before it renders the templates. */
-const inJson = <Input>(json: object): v.MetadataAction<Input, { readonly json: object }> =>
+const inJson = <Input>(json: JsonSchema): v.MetadataAction<Input, { readonly json: JsonSchema }> =>
   v.metadata({ json });
+type JsonSchema = Readonly<Record<string, unknown>>;
 
 const text = v.string("must be text (quote it)");
 const flag = v.boolean("must be true or false");
