@@ -2,8 +2,7 @@
 // job's spec, properties_schema.json, and the table of bosh-release/README.md.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { stringify } from "yaml";
-import { PROPERTIES, type About } from "../src/config/properties.ts";
+import { parse, stringify } from "yaml";
 import { configSchema } from "../src/config/schema.ts";
 
 const release = join(import.meta.dirname, "../bosh-release");
@@ -32,6 +31,14 @@ const root: Schema = configSchema;
 
 type Json = Readonly<Record<string, unknown>>;
 
+/** An entry of properties.yml. */
+interface About {
+  readonly description: string;
+  /** Keys of items have none, as the example of their list shows them. */
+  readonly example?: unknown;
+  readonly otherwise?: string;
+}
+
 interface Property extends About {
   /** `retry.attempts`, or `images[].name` for a key of a list's items. */
   readonly name: string;
@@ -55,24 +62,28 @@ function jsonOf(schema: Schema): Json | undefined {
     .find((json) => json !== undefined);
 }
 
-function propertiesOf(schema: Schema, prefix = ""): Property[] {
+const ABOUT = join(import.meta.dirname, "../src/config/properties.yml");
+const readAbout = (): Readonly<Record<string, About>> => parse(readFileSync(ABOUT, "utf8"));
+
+function propertiesOf(schema: Schema, all: ReturnType<typeof readAbout>, prefix = ""): Property[] {
   return Object.entries(plain(schema).entries ?? {}).flatMap(([key, entry]) => {
     const name = `${prefix}${key}`;
     const of = plain(entry);
-    if (of.entries !== undefined && jsonOf(entry) === undefined) return propertiesOf(entry, `${name}.`);
-    const about = PROPERTIES.get(name);
-    if (about === undefined) throw new Error(`src/config/properties.ts does not describe ${name}`);
+    if (of.entries !== undefined && jsonOf(entry) === undefined) return propertiesOf(entry, all, `${name}.`);
+    const about = all[name];
+    if (about === undefined) throw new Error(`src/config/properties.yml does not describe ${name}`);
     const property = { name, ...about, isRequired: entry.type !== "optional", default: entry.default };
-    return [property, ...(of.item === undefined ? [] : propertiesOf(of.item, `${name}[].`))];
+    return [property, ...(of.item === undefined ? [] : propertiesOf(of.item, all, `${name}[].`))];
   });
 }
 
-/** In the order of properties.ts. @throws Error when the descriptions and the schema have not the same properties */
+/** In the order of properties.yml. @throws Error when the descriptions and the schema have not the same properties */
 function allProperties(): Property[] {
-  const found = new Map(propertiesOf(root).map((one) => [one.name, one]));
-  return [...PROPERTIES.keys()].map((name) => {
+  const all = readAbout();
+  const found = new Map(propertiesOf(root, all).map((one) => [one.name, one]));
+  return Object.keys(all).map((name) => {
     const property = found.get(name);
-    if (property === undefined) throw new Error(`the schema has no ${name}, which properties.ts describes`);
+    if (property === undefined) throw new Error(`the schema has no ${name}, which properties.yml describes`);
     return property;
   });
 }

@@ -205,7 +205,7 @@ const containerd = strict({
   ready_timeout: v.optional(positiveDuration, "120s"),
 });
 
-/** Every property with its type and default; what it is for stands in properties.ts. Durations come out in milliseconds. */
+/** Every property with its type and default; what it is for stands in properties.yml. Durations come out in milliseconds. */
 export const configSchema = strict({
   images: v.array(imageSchema, "must be a list"),
   registries: v.optional(v.array(registrySchema, "must be a list"), []),
