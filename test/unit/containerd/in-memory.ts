@@ -224,8 +224,8 @@ function criName(name: string): string[] {
   return parsed.ok && !name.startsWith("sha256:") ? [parsed.reference.name] : [];
 }
 
-const without = (labels: ImageRecord["labels"], gone: readonly string[]): ImageRecord["labels"] =>
-  Object.fromEntries(Object.entries(labels).filter(([label]) => !gone.includes(label)));
+const without = (labels: ImageRecord["labels"], taken: readonly string[]): ImageRecord["labels"] =>
+  Object.fromEntries(Object.entries(labels).filter(([label]) => !taken.includes(label)));
 
 const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
