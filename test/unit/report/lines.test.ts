@@ -1,9 +1,10 @@
 import { describe, expect, test, vi } from "vitest";
-import { listing, planPulls } from "../../../src/core/plan.ts";
+import { planRun } from "../../../src/core/plan.ts";
 import type { RunEvent } from "../../../src/core/run-state.ts";
 import { linesSink } from "../../../src/report/lines.ts";
 import { runLog } from "../../../src/report/run-log.ts";
-import { digestOf, failure, present, wanted } from "../samples.ts";
+import { digestOf, failure, nodeOf, wanted } from "../samples.ts";
+import { served } from "../containerd/served-image.ts";
 import { after } from "./states.ts";
 
 const A = "a.b/c:1";
@@ -36,17 +37,21 @@ describe("a transition is a line:", () => {
     ],
     [
       "a plan",
-      { type: "planned", pulls: planPulls([wanted(A), wanted("a.b/d:1")], listing([present("id", [A])])) },
+      {
+        type: "planned",
+        images: planRun([wanted(A), wanted("a.b/d:1")], nodeOf({ [A]: served("c") }), true).images,
+      },
       "2 images: 1 to pull, 1 present",
     ],
     [
       "a plan with a digest under two names",
       {
         type: "planned",
-        pulls: planPulls(
+        images: planRun(
           ["a.b/c", "x.y/c"].map((name) => wanted(`${name}@${digestOf("a")}`)),
-          new Map(),
-        ),
+          nodeOf({}),
+          true,
+        ).images,
       },
       "2 images: 1 to pull, 1 to name like another, 0 present",
     ],
@@ -83,7 +88,7 @@ describe("a transition is a line:", () => {
     const lines = shown(
       started,
       { type: "attempt-started", image: A, attempt: 1 },
-      { type: "pulled", image: A, attempt: 1, id: "x" },
+      { type: "pulled", image: A, attempt: 1 },
     );
     expect(lines.at(-1)).toMatch(/^pulled a\.b\/c:1 in \d+ms$/u);
   });
@@ -92,7 +97,7 @@ describe("a transition is a line:", () => {
 test.each<RunEvent>([
   started,
   { type: "progress", image: A, progress: { received: 1, layersDone: 0 } },
-  { type: "pinned", image: A, name: A },
+  { type: "pinned", image: A, digest: digestOf("a") },
   { type: "verifying" },
   { type: "run-ended", exitCode: 0 },
   { type: "attempt-failed", image: A, attempt: 1, failure: failure("auth") },
