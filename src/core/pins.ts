@@ -3,8 +3,11 @@ import type { Descriptor, ImageRecord, Node } from "./node.ts";
 
 /** CRI's own label: the kubelet's garbage collection passes over an image of which any record carries it. */
 const PINNED = { label: "io.cri-containerd.pinned", value: "pinned" };
-/** `.invalid` is no host that a pull could ever ask; a digest reference gives the image no further tag. */
-const PIN_PREFIX = "import-images.invalid/pin@";
+/**
+ * `.invalid` is no host that a pull could ever ask; a digest reference gives the image no further tag. It sorts behind the
+ * image's own names, because CRI gives the first of them as the image of a pod.
+ */
+const PIN_PREFIX = "zzz.import-images.invalid/pin@";
 
 export const pinName = ({ digest }: Descriptor): string => `${PIN_PREFIX}${digest}`;
 export const isPin = ({ name }: ImageRecord): boolean => name.startsWith(PIN_PREFIX);

@@ -172,7 +172,9 @@ describeEachLine("a broken download", (line) => {
     await containerd.ctr("leases", "rm", "--sync", lease);
     expect(await partial()).toBe(false);
     await containerd.ctr("leases", "create", "--id", lease, ...labels);
+    // Any change has containerd collect its garbage.
     await containerd.crictl("pull", `${registry.host}/garbage:1`);
+    await containerd.crictl("rmi", `${registry.host}/garbage:1`);
     await poll("the lease is gone", async () => (await heldOn(containerd)).length === 0 || undefined);
   });
 

@@ -500,7 +500,9 @@ describeEachLine("run", (line) => {
     expect(second.exitCode).toBe(4);
     expect(second.seconds).toBeLessThan(10);
     expect(lastLine(second.stderr)).toMatch(
-      new RegExp(`another run holds the lock \\(run \\S+, pid ${running.pid}, in progress since .*\\); waited 1`),
+      new RegExp(
+        `another run holds the lock \\(run \\S+, pid ${running.pid}, in progress since .*\\); waited 1`,
+      ),
     );
     expect(agent.status()).toMatchObject({ phase: "importing", pid: running.pid });
     node.proxy.clear();

@@ -2,6 +2,8 @@ import type { ContainerdLine } from "./tools.ts";
 
 export interface ConfigOptions {
   maxConcurrentDownloads?: number;
+  /** For pods: the image of their sandboxes, which has to be on the node or in a registry. Line 2 only. */
+  sandboxImage?: string;
   /** Appended as it is. */
   extraConfig?: string;
 }
@@ -13,8 +15,8 @@ export interface ConfigPaths {
   certsDir: string;
 }
 
-// Never pulled, because no test starts a pod; a real name would be fetched by the first one that did.
-const sandboxImage = "registry.invalid/pause:3.9";
+// Never pulled, because without pods there are no sandboxes; a real name would be fetched by the first one.
+const noSandboxImage = "registry.invalid/pause:3.9";
 
 export function containerdConfig(line: ContainerdLine, paths: ConfigPaths, options: ConfigOptions): string {
   const plugins = line === "2" ? pluginsOfVersion3(paths, options) : pluginsOfVersion2(paths, options);
@@ -37,7 +39,7 @@ function pluginsOfVersion2(paths: ConfigPaths, { maxConcurrentDownloads }: Confi
   const cri = `plugins."io.containerd.grpc.v1.cri"`;
   return [
     `[${cri}]`,
-    `  sandbox_image = "${sandboxImage}"`,
+    `  sandbox_image = "${noSandboxImage}"`,
     ...(maxConcurrentDownloads === undefined
       ? []
       : [`  max_concurrent_downloads = ${maxConcurrentDownloads}`]),
@@ -50,13 +52,16 @@ function pluginsOfVersion2(paths: ConfigPaths, { maxConcurrentDownloads }: Confi
 
 // From 2.1 CRI pulls through the transfer service, which has a download limit of its own; setting the limit of the CRI
 // plugin instead would send pulls back to the old path, and the tests would no longer see what a default node does.
-function pluginsOfVersion3(paths: ConfigPaths, { maxConcurrentDownloads }: ConfigOptions): string[] {
+function pluginsOfVersion3(
+  paths: ConfigPaths,
+  { maxConcurrentDownloads, sandboxImage }: ConfigOptions,
+): string[] {
   const images = `plugins."io.containerd.cri.v1.images"`;
   return [
     `[${images}]`,
     `  snapshotter = "overlayfs"`,
     `[${images}.pinned_images]`,
-    `  sandbox = "${sandboxImage}"`,
+    `  sandbox = "${sandboxImage ?? noSandboxImage}"`,
     `[${images}.registry]`,
     `  config_path = "${paths.certsDir}"`,
     ...(maxConcurrentDownloads === undefined
@@ -65,5 +70,9 @@ function pluginsOfVersion3(paths: ConfigPaths, { maxConcurrentDownloads }: Confi
           `[plugins."io.containerd.transfer.v1.local"]`,
           `  max_concurrent_downloads = ${maxConcurrentDownloads}`,
         ]),
+    // Lowering a process's OOM score needs a capability that containers and small machines lack.
+    ...(sandboxImage === undefined
+      ? []
+      : [`[plugins."io.containerd.cri.v1.runtime"]`, "  restrict_oom_score_adj = true"]),
   ];
 }

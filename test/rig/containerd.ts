@@ -1,5 +1,7 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
+import process from "node:process";
+import { endContainers } from "./containers.ts";
 import { endProcessesNaming } from "./processes.ts";
 import { run } from "./run.ts";
 import { type ConfigOptions, type ConfigPaths, containerdConfig } from "./containerd-config.ts";
@@ -78,6 +80,8 @@ export async function startContainerd(
 interface Setup extends ConfigPaths {
   line: ContainerdLine;
   folder: string;
+  /** Whether it runs any. */
+  pods: boolean;
   config: string;
   crictlConfig: string;
   logFile: string;
@@ -94,6 +98,7 @@ async function prepare(line: ContainerdLine, folder: string, options: Containerd
     config: path.join(folder, "config.toml"),
     crictlConfig: path.join(folder, "crictl.yaml"),
     logFile: path.join(folder, "containerd.log"),
+    pods: options.sandboxImage !== undefined,
   };
   await mkdir(setup.certsDir);
   await mkdir(path.join(folder, "tmp"));
@@ -109,7 +114,12 @@ async function prepare(line: ContainerdLine, folder: string, options: Containerd
 async function launch(setup: Setup): Promise<Daemon> {
   const daemon = startDaemon(toolPaths(setup.line).containerd, ["--config", setup.config], {
     logFile: setup.logFile,
-    env: { TMPDIR: path.join(setup.folder, "tmp") },
+    env: {
+      TMPDIR: path.join(setup.folder, "tmp"),
+      PATH: `${path.dirname(toolPaths(setup.line).shim)}:${process.env["PATH"] ?? ""}`,
+    },
+    // Shims have their sockets there, and runc its state, whatever containerd's own folders are.
+    ...(setup.pods && { privateFolders: ["/run"] }),
   });
   const ready = async (): Promise<true> => {
     await crictl(setup, ["--timeout", "2s", "version"]);
@@ -177,6 +187,7 @@ function assemble(setup: Setup, first: Daemon, release: () => void): Omit<Contai
     },
     stop: async () => {
       await daemon.stop();
+      endContainers(folder);
       await endProcessesNaming(folder);
       release();
     },
