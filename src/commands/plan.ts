@@ -2,10 +2,10 @@
 import { loadConfig } from "../config/load.ts";
 import type { PlannedArchive } from "../core/archives.ts";
 import { narrow, type Plan, type PlannedImage } from "../core/plan.ts";
+import { counted } from "../core/units.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT } from "../exit.ts";
 import { decided } from "../report/lines.ts";
-import { count } from "../report/words.ts";
 import { look } from "./look.ts";
 import { narrowed } from "./narrowed.ts";
 import type { RunArguments } from "./run.ts";
@@ -39,8 +39,8 @@ function planText({ images, unpin, oldLabels }: Plan, archives: readonly Planned
     ...archives.map(({ archive, action, why }) => `${ARCHIVE_VERBS[action].padEnd(6)} ${archive.path}: ${why}`),
     ...images.flatMap(imageLines),
     ...unpin.map(({ name }) => `unpin  ${name}: pinned by an earlier run, no longer in the list`),
-    ...(oldLabels === 0 ? [] : [`clean  ${count(oldLabels, "label")} that version 1.0.0 left`]),
-    `${decided(images)}; ${count(unpin.length, "image")} to unpin`,
+    ...(oldLabels === 0 ? [] : [`clean  ${counted(oldLabels, "label")} that version 1.0.0 left`]),
+    `${decided(images)}; ${counted(unpin.length, "image")} to unpin`,
   ].join("\n");
 }
 

@@ -1,13 +1,15 @@
 // `status`: the run that goes on or went before, and what is true on the node now.
 import { loadConfig } from "../config/load.ts";
 import { judge, type Node } from "../core/node.ts";
+import { printable } from "../core/plain-text.ts";
 import { namesOf, type PlannedImage } from "../core/plan.ts";
+import { counted } from "../core/units.ts";
 import { problemOf } from "../core/verdict.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import { barLines } from "../report/bars.ts";
 import { namesTable, type NameRow } from "../report/names-table.ts";
-import { failureLines, isFailed } from "../report/summary.ts";
+import { failureLines, lacking } from "../report/summary.ts";
 import { noRates } from "../report/transfer-rate.ts";
 import { lockIsHeld } from "../state/lock.ts";
 import { readStatus, type ReadStatus, type Status } from "../state/status.ts";
@@ -56,7 +58,7 @@ const json = (earlier: LastRun | undefined, now: readonly Row[]): string =>
   `${JSON.stringify({ run: earlier?.status.json ?? null, now }, null, 2)}\n`;
 
 const text = (earlier: LastRun | undefined, rows: readonly Row[], columns: number | undefined): string =>
-  [headline(earlier), ...detailsOf(earlier, columns), ...namesTable(rows)].join("\n");
+  [headline(earlier), ...detailsOf(earlier, columns), ...namesTable(rows)].map(printable).join("\n");
 
 interface LastRun {
   readonly status: ReadStatus;
@@ -64,7 +66,7 @@ interface LastRun {
 }
 
 function lastRun({ paths, stderr }: Edge): LastRun | undefined {
-  const status = readStatus(paths.state, (why) => stderr.write(`warning: ${why}\n`));
+  const status = readStatus(paths.state, (why) => stderr.write(`warning: ${printable(why)}\n`));
   if (status === undefined) return undefined;
   return { status, inProgress: status.phase !== "ended" && lockIsHeld(paths.state) === true };
 }
@@ -73,7 +75,10 @@ function lastRun({ paths, stderr }: Edge): LastRun | undefined {
 function detailsOf(earlier: LastRun | undefined, columns: number | undefined): string[] {
   if (earlier === undefined) return [""];
   if (earlier.inProgress) return [...bars(earlier.status, columns), ""];
-  return ["", ...failureLines(earlier.status.images.filter(isFailed))];
+  const { phase, images } = earlier.status;
+  // Of a run that was killed the headline says enough of what it did not come to.
+  const failed = phase === "ended" ? lacking(images) : images.filter((image) => image.phase === "failed");
+  return ["", ...failureLines(failed)];
 }
 
 /** As wide as `table` is where there is no terminal. */
@@ -96,6 +101,6 @@ function headline(earlier: LastRun | undefined): string {
   }
   const done = images.length - totals.unfinished;
   return earlier.inProgress
-    ? `run in progress since ${iso(startedAt)} (pid ${pid}, ${phase}): ${done} of ${images.length} images done`
+    ? `run in progress since ${iso(startedAt)} (pid ${pid}, ${phase}): ${done} of ${counted(images.length, "image")} done`
     : `last run: started at ${iso(startedAt)} and was killed in "${phase}"; run again to finish it`;
 }

@@ -30,10 +30,14 @@ export async function lookAtNode(containerd: Containerd, platform: Platform, nam
 /** An image that was just pulled: its names as they are now, and what its repository has. CRI is not asked. */
 export async function lookAtImage(containerd: Containerd, image: WantedImage, node: Node): Promise<Node> {
   const repositories = [image.source, ...image.targets];
-  const [records, blobs] = await Promise.all([
+  const [records, ofRepository] = await Promise.all([
     containerd.records({ names: namesOf(image), repositories }),
     containerd.blobs([image.source]),
   ]);
+  // A tag of another repository's image has no blobs of its own.
+  const target = records.find(({ name }) => name === image.source.name)?.target.digest;
+  const isThere = target === undefined || ofRepository.some(({ digest }) => digest === target);
+  const blobs = isThere ? ofRepository : await containerd.blobs();
   const part = { ...node, ...byKey(records, blobs), cri: new Map() };
   const configs = configsOf(part, [image.source.name]).flatMap((digest) => part.blobs.get(digest) ?? []);
   const chainIds = configs.flatMap((config) => chainIdOf(config, node.snapshotter) ?? []);

@@ -2,11 +2,10 @@
 import pRetry from "p-retry";
 import type { Containerd } from "../containerd/containerd.ts";
 import { CommandError } from "../containerd/command.ts";
-import { isWrongPassword } from "../core/evidence.ts";
+import { brokenDownload, isWrongPassword } from "../core/evidence.ts";
 import type { Failure } from "../core/failure.ts";
 import type { WantedImage } from "../core/plan.ts";
 import { nextAttempt, type NextAttempt } from "../core/retry.ts";
-import { brokenDownload } from "../core/transfer.ts";
 import { formatDuration } from "../core/units.ts";
 import type { Context } from "./context.ts";
 import { Interruption } from "./interruption.ts";
@@ -26,7 +25,7 @@ export interface Around {
   /** Such as free disk. @throws Interruption */
   readonly admit: () => Promise<void>;
   /**
-   * @param answered told when bytes of the image arrive
+   * @param answered told when bytes of the image arrive in this attempt
    * @returns how to stop watching
    */
   readonly watch: (image: WantedImage, abort: AbortController, answered: () => void) => () => void;

@@ -30,7 +30,7 @@ export interface WatchOptions extends Pick<Context, "config" | "containerd" | "c
 export interface Watch {
   /**
    * Watches one attempt, and aborts it when it stalls.
-   * @param answered told when its manifest is here
+   * @param answered told when bytes of a layer come in this attempt; a manifest may be left from an earlier one
    * @returns how to stop watching
    */
   readonly begin: (image: WantedImage, abort: AbortController, answered: () => void) => () => void;
@@ -157,7 +157,6 @@ async function refresh({ containerd, lease }: WatchOptions, stale: readonly Atte
     const read = await Promise.all(documents.map(({ digest }) => containerd.read(digest).then(parseLayers, () => [])));
     const layers = read.flat();
     if (layers.length === 0) continue;
-    attempt.answered();
     attempt.layers = [...new Map(layers.map((layer) => [layer.digest, layer])).values()];
     const missing = attempt.layers.filter(({ digest }) => !finished.has(digest));
     // With all of them here only unpacking is left, which a write to the database would keep waiting.
@@ -180,6 +179,7 @@ function documentsOf({ source }: WantedImage, blobs: readonly Blob[], whole: Rea
 function observe({ config, emit, nodeWideDownloads }: WatchOptions, attempt: Attempt, moved: boolean, sample: Sample): void {
   const { layers, image } = attempt;
   attempt.movement = advance(attempt.movement, layers, moved, sample);
+  if ([...attempt.movement.open.values()].some(({ grew }) => grew)) attempt.answered();
   if (layers !== undefined) emit({ type: "progress", image: image.source.name, progress: progressOf(layers, sample) });
   if (stalledFor(attempt.movement, nodeWideDownloads, sample.at) >= config.stallTimeout)
     attempt.abort.abort(stalled(config.stallTimeout, layers, sample));

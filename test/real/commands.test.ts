@@ -41,7 +41,7 @@ describeEachLine(
       const [here, away] = [await push("plan/here:1"), await push("plan/away:1")];
       await agent.run({ images: [{ name: here.reference }] });
       await node.registry.clearRequests();
-      const before = [await namesOn(node.containerd), await node.containerd.labels()];
+      const before = [await namesOn(node.containerd), await node.containerd.records()];
       const images = [
         { name: here.reference, retagAs: "plan-here:1" },
         { name: away.reference, pin: false },
@@ -69,7 +69,7 @@ describeEachLine(
         ],
         unpin: [],
       });
-      expect([await namesOn(node.containerd), await node.containerd.labels()]).toEqual(before);
+      expect([await namesOn(node.containerd), await node.containerd.records()]).toEqual(before);
       expect(await node.registry.requests()).toEqual([]);
     });
 

@@ -7,7 +7,7 @@ import { run } from "./run.ts";
 import { type ConfigOptions, type ConfigPaths, containerdConfig } from "./containerd-config.ts";
 import { type Daemon, startDaemon } from "./daemon.ts";
 import { temporaryFolder } from "./folder.ts";
-import { type CriImage, parseCriImages, parseLabels } from "./listings.ts";
+import { type CriImage, type ImageRecord, parseCriImages, parseRecords } from "./listings.ts";
 import { poll } from "./poll.ts";
 import { type ContainerdLine, type CrictlVersion, toolPaths } from "./tools.ts";
 
@@ -46,7 +46,10 @@ export interface Containerd extends AsyncDisposable {
   crictl(...args: string[]): Promise<string>;
   ctr(...args: string[]): Promise<string>;
   images(): Promise<CriImage[]>;
-  labels(): Promise<Map<string, Record<string, string>>>;
+  /** Image records, literally. */
+  records(): Promise<Map<string, ImageRecord>>;
+  /** Ids of leases that carry the label. */
+  leases(label: string): Promise<string[]>;
   useHost(host: string, options?: HostOptions): Promise<void>;
   log(): Promise<string>;
   freeze(): void;
@@ -167,7 +170,12 @@ function assemble(setup: Setup, first: Daemon, release: () => void): Omit<Contai
     crictl: (...args: string[]) => crictl(setup, ["--timeout", "30s", ...args]),
     ctr: (...args: string[]) => run(paths.ctr, ["--address", socket, "--namespace", "k8s.io", ...args]),
     images: async () => parseCriImages(await instance.crictl("images", "--output", "json")),
-    labels: async () => parseLabels(await instance.ctr("images", "ls")),
+    records: async () => parseRecords(await instance.ctr("images", "ls")),
+    leases: async (label: string) =>
+      (await instance.ctr("leases", "ls"))
+        .split("\n")
+        .filter((row) => row.includes(`${label}=`))
+        .map((row) => row.split(/\s+/)[0] ?? ""),
     useHost: (host: string, options: HostOptions = {}) => writeHosts(certsDir, host, options),
     log: () => readFile(setup.logFile, "utf8"),
     freeze: () => daemon.signal("SIGSTOP"),

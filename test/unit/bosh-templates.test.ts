@@ -293,18 +293,6 @@ describe.skipIf(!hasRuby)("a wrong property", () => {
 });
 
 describe("the job", () => {
-  test.each(["post-start", "run", "import-images"])(
-    "has a %s that is one exec, with nothing interpolated",
-    (template) => {
-      const script = readFileSync(join(jobDir, "templates", template), "utf8");
-      const [shebang, exec, ...more] = script.trimEnd().split("\n");
-      expect(shebang).toBe("#!/bin/sh");
-      expect(exec).toMatch(/^exec \/var\/vcap\/packages\/import-images\/bin\/import-images /u);
-      expect(more).toEqual([]);
-      expect(script).not.toContain("<%");
-    },
-  );
-
   test("is both a post-start hook and an errand, and has no process for monit", () => {
     expect(Object.values(spec.templates).toSorted()).toEqual([
       "bin/import-images",

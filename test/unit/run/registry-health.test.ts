@@ -17,12 +17,11 @@ const from = (host: string, image = "a", withLogin?: typeof login): Asking => ({
 /** Registries with a clock that only waiting and the test turn. */
 function clinic(random = 1) {
   let now = 1_000_000;
-  const health = registryHealth(
-    POLICY,
-    () => now,
-    () => random,
-    async (ms) => void (now += ms),
-  );
+  const health = registryHealth(POLICY, {
+    now: () => now,
+    random: () => random,
+    sleep: async (ms) => void (now += ms),
+  });
   const enter = (asking: Asking): Visit => {
     const visit = health.enter(asking);
     if (visit === undefined) throw new Error(`${asking.image} has to wait`);
