@@ -33,8 +33,8 @@ export interface Config {
   readonly logLevel: LogLevel;
   /** Absolute path for the result of a run in the Prometheus text format. */
   readonly metricsFile?: string;
-  /** What the operator should know, although it stops nothing. */
-  readonly warnings?: readonly string[];
+  /** What the log should say at the start of a run, such as logins that no image uses. */
+  readonly warnings: readonly string[];
   /** Every credential that was read, used or not: all of them are redacted. */
   readonly credentials: readonly Credential[];
 }

@@ -1,8 +1,19 @@
-// Foreign text made harmless: what a registry, an archive or a tool says must not steer a terminal or a log.
+// Text that others wrote, made safe to print: a registry, an archive or a tool may put anything into a name or message.
 
-/** C0 and C1 controls, DEL, the separators of lines and paragraphs, and what turns the direction of text. */
-const CONTROLS = /[\p{Cc}\p{Zl}\p{Zp}\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]/gu;
+/** Controls, C1 among them, what is invisible or turns the direction of text, and separators of lines. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+const BREAK = /\s*[\r\n\u0085\u2028\u2029]\s*/gu;
 
-/** One line in which each control character is seen as `\u{1b}`. */
+/**
+ * One line in which nothing moves the cursor, rings, colours or hides: breaks become a space, other controls the escape
+ * that names them (`\x1b`), so that they stay evidence. To be used after redaction, which knows secrets as they are.
+ */
 export const printable = (text: string): string =>
-  text.replaceAll(CONTROLS, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
+  text.toWellFormed().trim().replaceAll(BREAK, " ").replaceAll("\t", " ").replaceAll(UNPRINTABLE, escaped);
+
+function escaped(character: string): string {
+  const code = character.codePointAt(0) ?? 0;
+  const hex = code.toString(16);
+  if (code <= 0xff) return `\\x${hex.padStart(2, "0")}`;
+  return code <= 0xffff ? `\\u${hex.padStart(4, "0")}` : `\\u{${hex}}`;
+}

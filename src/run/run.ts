@@ -101,7 +101,7 @@ async function bringArchives(
 }
 
 function announce({ emit, config }: Context, can: Capabilities, plan: Plan): void {
-  for (const message of config.warnings ?? []) emit({ type: "warning", message });
+  for (const message of config.warnings) emit({ type: "warning", message });
   if (!can.pins && config.images.some((image) => image.pin)) {
     const message = `containerd ${can.containerd} is too old to pin images (1.6.25, 1.7.10 and later can): the kubelet may delete them when the disk fills`;
     emit({ type: "warning", message });
