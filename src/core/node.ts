@@ -1,5 +1,5 @@
 // The node as containerd has it, as one value, and what may be said of a name on it.
-import { chainIdOf, configOf, layersOf, manifestsOf, type ImageConfig, type Platform } from "./content.ts";
+import { chainIdOf, configOf, isDocument, layersOf, manifestsOf, type ImageConfig, type Platform } from "./content.ts";
 import { isPinned } from "./pins.ts";
 
 export interface Descriptor {
@@ -103,7 +103,9 @@ function manifestsAt({ blobs }: Pick<Node, "blobs">, { digest }: Descriptor): Bl
 function judgeManifest(node: Node, target: Descriptor, manifest: Blob, known: boolean): Judgement {
   const id = configOf(manifest);
   const blob = id === undefined ? undefined : node.blobs.get(id);
-  if (id === undefined || blob === undefined) return damaged("its config");
+  // containerd names a config as such by its media type, which a chart's is not.
+  if (id === undefined) return isDocument(manifest) ? { is: "not-an-image" } : damaged("its config");
+  if (blob === undefined) return damaged("its config");
   const chainId = chainIdOf(blob, node.snapshotter);
   const unpacked = chainId !== undefined && node.snapshots.has(chainId);
   if (known && unpacked) return { is: "usable", target, id };
