@@ -4,11 +4,11 @@ import { availableParallelism } from "node:os";
 import process from "node:process";
 import { Writable } from "node:stream";
 import { parseCommand, type Command } from "./cli.ts";
-import { printable } from "./core/plain-text.ts";
 import type { Edge } from "./edge.ts";
 import { EXIT, ExitError, signalExit } from "./exit.ts";
 import { paths } from "./paths.ts";
 import { drained, output } from "./report/output.ts";
+import { printableLine } from "./report/summary.ts";
 import { Interruption } from "./run/interruption.ts";
 import { build } from "./version.ts";
 
@@ -48,8 +48,10 @@ const LAST_CALL = 9_500;
 /** Milliseconds without end for a command that only tells, as with any other program. */
 const READER = { ofRun: 5_000, ofOthers: Number.POSITIVE_INFINITY, afterSignal: 1_000 };
 
-const stdout = output(process.stdout, process.env["TERM"]);
-const stderr = output(process.stderr, process.env["TERM"]);
+const stderr = output(process.stderr, process.env["TERM"], () => {});
+const stdout = output(process.stdout, process.env["TERM"], (why) =>
+  stderr.write(`warning: stdout cannot be written, its output is lost: ${why}\n`),
+);
 
 /**
  * Node itself writes to nothing but process.stderr: under NODE_DEBUG the environment of each tool, with its credential.
@@ -126,7 +128,7 @@ async function tell(error: unknown): Promise<number> {
   const { runtimeUnusable } = await import("./run/tool-failure.ts");
   const known = runtimeUnusable(error);
   if (known instanceof ExitError) {
-    const [reason = "", ...details] = known.message.split("\n").map(printable);
+    const [reason = "", ...details] = known.message.split("\n").map(printableLine);
     stderr.write([...details, `import-images: ${reason}`, ""].join("\n"));
     return known.exitCode;
   }

@@ -49,7 +49,9 @@ export async function runCommand(args: RunArguments, edge: Edge): Promise<number
   using watching = args.json ? undefined : await watchSink(edge.stdout);
   using stop = stopper(edge.signal, config.deadline);
   const log = runLog(startState(runId, build.version, edge.pid, Date.now()), (sink, error) =>
-    warn(edge)(`the run goes on without ${sink}: ${error instanceof Error ? error.message : String(error)}`),
+    warn(edge)(
+      `the run continues without ${sink}: ${error instanceof Error ? error.message : String(error)}`,
+    ),
   );
   log.watch("its log", file.sink);
   if (watching !== undefined) log.watch("its lines", watching.sink);

@@ -1,4 +1,4 @@
-// `status`: the run that goes on or went before, and what is true on the node now.
+// `status`: the last run or the one in progress, and what is on the node now.
 import { loadConfig } from "../config/load.ts";
 import { judge, type Node } from "../core/node.ts";
 import { printable } from "../core/plain-text.ts";
@@ -9,7 +9,7 @@ import type { Edge } from "../edge.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import { barLines } from "../report/bars.ts";
 import { namesTable, type NameRow } from "../report/names-table.ts";
-import { failureLines, lacking } from "../report/summary.ts";
+import { failureLines, lacking, printableLine } from "../report/summary.ts";
 import { noRates } from "../report/transfer-rate.ts";
 import { lockIsHeld } from "../state/lock.ts";
 import { readStatus, type ReadStatus, type Status } from "../state/status.ts";
@@ -58,7 +58,7 @@ const json = (earlier: LastRun | undefined, now: readonly Row[]): string =>
   `${JSON.stringify({ run: earlier?.status.json ?? null, now }, null, 2)}\n`;
 
 const text = (earlier: LastRun | undefined, rows: readonly Row[], columns: number | undefined): string =>
-  [headline(earlier), ...detailsOf(earlier, columns), ...namesTable(rows)].map(printable).join("\n");
+  [headline(earlier), ...detailsOf(earlier, columns), ...namesTable(rows)].map(printableLine).join("\n");
 
 interface LastRun {
   readonly status: ReadStatus;

@@ -19,7 +19,7 @@ export const pinRecord = (target: Descriptor): ImageRecord => ({
 });
 
 /** Whether our record pins the image; somebody may have taken its label. */
-export function isPinned({ records }: Node, target: Descriptor): boolean {
+export function isPinned({ records }: Pick<Node, "records">, target: Descriptor): boolean {
   const pin = records.get(pinName(target));
   return pin?.target.digest === target.digest && pin.labels[PINNED.label] === PINNED.value;
 }

@@ -79,7 +79,7 @@ const LINES: Readonly<Record<RunEvent["type"], { readonly level: Level; readonly
   planned: { level: "info", message: "planned" },
   "attempt-started": { level: "info", message: "pull started" },
   "attempt-failed": { level: "warn", message: "pull failed" },
-  progress: { level: "debug", message: "pull goes on" },
+  progress: { level: "debug", message: "pull in progress" },
   pulled: { level: "info", message: "image pulled" },
   "archive-done": { level: "info", message: "archive in place" },
   tagged: { level: "info", message: "image tagged" },

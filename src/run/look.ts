@@ -1,9 +1,9 @@
 // Reads the node into one value, or the part of it that an image needs.
 import { chainIdOf, parseConfig, snapshottersOf, type ImageConfig, type Platform } from "../core/content.ts";
-import { configsOf, type Blob, type CriImage, type ImageRecord, type Node } from "../core/node.ts";
+import { configsOf, configsToRead, type Blob, type CriImage, type ImageRecord, type Node } from "../core/node.ts";
 import { pinName } from "../core/pins.ts";
 import { namesOf, type WantedImage } from "../core/plan.ts";
-import { ApiError } from "../containerd/connection.ts";
+import { ApiError, CODE } from "../containerd/connection.ts";
 import type { Containerd } from "../containerd/containerd.ts";
 import { slots } from "./slots.ts";
 
@@ -20,11 +20,9 @@ export async function lookAtNode(containerd: Containerd, platform: Platform, nam
   ]);
   const snapshotter = snapshotterOf(directory, blobs);
   const node = { platform, snapshotter, ...byKey(records, blobs), ...(directory === undefined ? {} : { imageDirectory: directory }) };
-  const [snapshots, configs] = await Promise.all([
-    containerd.snapshots(snapshotter),
-    readConfigs(containerd, configsOf(node, names).filter((digest) => node.blobs.has(digest))),
-  ]);
-  return { ...node, snapshots: new Set(snapshots), configs, cri: criByName(cri) };
+  const unpacked = { ...node, snapshots: new Set(await containerd.snapshots(snapshotter)) };
+  const configs = await readConfigs(containerd, configsToRead(unpacked, names));
+  return { ...unpacked, configs, cri: criByName(cri) };
 }
 
 /** An image that was just pulled: its names as they are now, and what its repository has. CRI is not asked. */
@@ -75,9 +73,7 @@ async function readConfigs(containerd: Containerd, digests: readonly string[]): 
   return new Map((await Promise.all(read)).flat());
 }
 
-const NOT_FOUND = 5;
-
 function noneIfGone(error: unknown): [] {
-  if (error instanceof ApiError && error.code === NOT_FOUND) return [];
+  if (error instanceof ApiError && error.code === CODE.notFound) return [];
   throw error;
 }

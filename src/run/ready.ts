@@ -2,7 +2,7 @@
 // its socket; and in every step of it, because it may be restarted at any moment.
 import type { Containerd } from "../containerd/containerd.ts";
 import { isExecutable } from "../containerd/command.ts";
-import { ApiError } from "../containerd/connection.ts";
+import { ApiError, CODE } from "../containerd/connection.ts";
 import type { ContainerdConfig } from "../config/config.ts";
 import { capabilitiesOf, type Capabilities } from "../core/capabilities.ts";
 import { formatDuration } from "../core/units.ts";
@@ -11,9 +11,6 @@ import type { Context } from "./context.ts";
 import { toFailure } from "./tool-failure.ts";
 
 const POLL = 250;
-/** gRPC's codes for what waiting does not mend: the socket may not be opened, and there is no CRI v1 behind it. */
-const PERMISSION_DENIED = 7;
-const UNIMPLEMENTED = 12;
 
 /** @throws ExitError (runtime not ready) when a tool is missing, which waiting does not mend */
 export function requireTools(config: ContainerdConfig): void {
@@ -50,9 +47,10 @@ export async function untilReady({ containerd, clock, settings, signal, onWait }
   }
 }
 
+/** What waiting does not mend. */
 const HOPELESS: Readonly<Record<number, string>> = {
-  [PERMISSION_DENIED]: "",
-  [UNIMPLEMENTED]: ": it has no CRI v1, which containerd 1.6 and later have unless the plugin is disabled in its config.toml",
+  [CODE.permissionDenied]: "",
+  [CODE.unimplemented]: ": it has no CRI v1, which containerd 1.6 and later have unless the plugin is disabled in its config.toml",
 };
 
 const hopeless = ({ code, message }: ApiError): ExitError =>

@@ -142,7 +142,7 @@ describeReal("a process", "1.7", () => {
       const command = withConfig(await slow("process/log:1"), "run");
       const { exitCode, stdout, stderr } = await start(command, { IMPORT_IMAGES_LOG_DIR: log }).ended;
       expect([exitCode, stdout]).toEqual([0, expect.stringContaining("1 image: 1 pulled")]);
-      expect(stderr).toMatch(/^warning: the run goes on without its log: \S+: the disk is full \(.*\)\n$/u);
+      expect(stderr).toMatch(/^warning: the run continues without its log: \S+: the disk is full \(.*\)\n$/u);
     });
 
     test("a full disk of the state directory stops no run, which tells it once", async () => {
@@ -175,13 +175,16 @@ describeReal("a process", "1.7", () => {
       );
     });
 
-    test.each(["status.json", "lock", "import-images.log"])(
+    test.each(["status.json", "lock", "import-images.log", "x.prom"])(
       "a FIFO in the place of %s blocks nothing",
       async (name) => {
         const file = path.join(folder.path, name);
         await run("mkfifo", [file]);
         const env = { IMPORT_IMAGES_STATE_DIR: folder.path, IMPORT_IMAGES_LOG_DIR: folder.path };
-        const { exitCode, stderr } = await start(withConfig({ images: [] }, "run"), env).ended;
+        const { exitCode, stderr } = await start(
+          withConfig({ images: [], metrics_file: path.join(folder.path, "x.prom") }, "run"),
+          env,
+        ).ended;
         expect(stderr).toContain(`${file} is a FIFO, not a regular file: remove it`);
         expect(exitCode).toBe(name === "lock" ? 2 : 0);
       },

@@ -45,6 +45,7 @@ describe("a configuration that says nothing but a list", () => {
         namespace: "k8s.io",
         readyTimeout: 120_000,
       },
+      kubeletRoot: "/var/lib/kubelet",
       allowCredentialsInArgv: false,
       logLevel: "info",
       warnings: [],
@@ -109,6 +110,7 @@ test("a configuration that says everything is read as it is written", () => {
       namespace: "moby",
       ready_timeout: "5s",
     },
+    kubelet: { root_dir: "/x/kubelet" },
     allow_credentials_in_argv: true,
     log_level: "debug",
   });
@@ -129,6 +131,7 @@ test("a configuration that says everything is read as it is written", () => {
       namespace: "moby",
       readyTimeout: 5_000,
     },
+    kubeletRoot: "/x/kubelet",
     allowCredentialsInArgv: true,
     logLevel: "debug",
     warnings: [],

@@ -212,9 +212,10 @@ describe("a password that is an ordinary word", () => {
 });
 
 describe("for any user, password and text", () => {
+  const character = fc.nat(0x10_ff_ff).map((code) => String.fromCodePoint(code));
   const secret = fc
     .oneof(
-      fc.string({ unit: "binary", minLength: 4, maxLength: 12 }),
+      fc.string({ unit: character, minLength: 4, maxLength: 12 }),
       fc.string({
         unit: fc.constantFrom(..."$^.*+?()[]{}|\\/\"'-ab:=&% ".split("")),
         minLength: 4,
@@ -244,7 +245,7 @@ describe("for any user, password and text", () => {
           expect(left.filter((piece) => kept(piece))).toEqual([]);
         },
       ),
-      { numRuns: 2_000, seed: 14 },
+      { numRuns: 600, seed: 14 },
     );
   });
 });
