@@ -273,7 +273,7 @@ function applyToImage(image: ImageState, event: ImageEvent, at: number): ImageSt
   }
 }
 
-const stepFailure = (step: Step, failure: Failure): StepFailure => ({
+const stepFailure = (step: Step, { evidence: _, ...failure }: Failure): StepFailure => ({
   ...failure,
   step,
   next: failure.next ?? nextStep(failure.class),
