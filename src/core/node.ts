@@ -1,5 +1,13 @@
 // The node as containerd has it, as one value, and what may be said of a name on it.
-import { chainIdOf, configOf, isDocument, layersOf, manifestsOf, type ImageConfig, type Platform } from "./content.ts";
+import {
+  chainIdOf,
+  configOf,
+  isDocument,
+  layersOf,
+  manifestsOf,
+  type ImageConfig,
+  type Platform,
+} from "./content.ts";
 import { isPinned } from "./pins.ts";
 
 export interface Descriptor {
