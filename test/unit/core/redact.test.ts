@@ -174,7 +174,7 @@ describe("a password is masked in each spelling, and so is its pair with the use
   });
 });
 
-describe("a password that is an ordinary word", () => {
+describe("a password that is very short, or a word of such messages", () => {
   const TEXT = 'failed to pull image "app:1.4": a manifest was not found, status 401, the password is wrong';
   const weak = ["a", "pull", "found", "status", "401", "manifest", "wrong", "1"];
   test.each(weak)("leaves a message readable: %j", (password) => {
@@ -203,6 +203,12 @@ describe("a password that is an ordinary word", () => {
   test("is masked in base64, with its user or alone", () => {
     const known = redactor([credentialFromPair("robot", "pull")]);
     expect(known(`${base64("robot:pull")} ${base64("pull")}`)).toBe(`${MASK} ${MASK}`);
+  });
+
+  test("is no other word: that is masked wherever it stands", () => {
+    expect(redactor([credentialFromPair("robot", "monkey")])('{"detail":"monkey"}')).toBe(
+      `{"detail":"${MASK}"}`,
+    );
   });
 
   test("that is empty masks nothing but its base64", () => {
