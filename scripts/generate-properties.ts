@@ -187,10 +187,7 @@ function schemaText(): string {
   return `${shortLists}\n`;
 }
 
-const MARKS = [
-  "<!-- properties: written by npm run generate -->\n",
-  "\n<!-- end of properties -->",
-] as const;
+const MARKS = ["<!-- properties: written by npm run generate -->\n", "\n<!-- end of properties -->"] as const;
 const SPEC_MARK = "# From here on written by npm run generate.\n";
 
 /** What each generated file should hold, by its path; the parts that are written by hand as they are now. */

@@ -36,7 +36,7 @@ export interface Watch {
   readonly begin: (image: WantedImage, abort: AbortController, answered: () => void) => () => void;
   /** The image is whole: its manifests are no longer what is being pulled. */
   readonly pulled: (id: string) => void;
-  /** Compressed bytes of the image, once its manifest was seen. */
+  /** Compressed bytes of an image that is being pulled, once its manifest was seen. */
   readonly sizeOf: (image: WantedImage) => number | undefined;
   /** Ends the looking, and waits for a look that is under way. */
   readonly stop: () => Promise<void>;
@@ -63,7 +63,6 @@ interface Attempt {
 export function watchPulls(options: WatchOptions): Watch {
   const { clock } = options;
   const attempts = new Set<Attempt>();
-  const sizes = new Map<WantedImage, number>();
   const whole = new Set(options.whole);
   const { begin, look } = looker(options, whole);
   const stopped = new AbortController();
@@ -93,21 +92,19 @@ export function watchPulls(options: WatchOptions): Watch {
       attempts.add(attempt);
       fresh = true;
       looking ??= keepLooking();
-      return () => {
-        attempts.delete(attempt);
-        if (attempt.layers !== undefined) sizes.set(image, sizeOf(attempt.layers));
-      };
+      return () => void attempts.delete(attempt);
     },
     pulled: (id) => void whole.add(id),
-    sizeOf: (image) => sizes.get(image),
+    sizeOf: (image) => {
+      const { layers } = [...attempts].find((attempt) => attempt.image === image) ?? {};
+      return layers === undefined ? undefined : layers.reduce((sum, { size }) => sum + size, 0);
+    },
     stop: async () => {
       stopped.abort();
       await looking;
     },
   };
 }
-
-const sizeOf = (layers: readonly Layer[]): number => layers.reduce((sum, { size }) => sum + size, 0);
 
 /** One look at all attempts under way. */
 function looker(options: WatchOptions, whole: ReadonlySet<string>) {
