@@ -70,12 +70,14 @@ export function watchPulls(options: WatchOptions): Watch {
   let fresh = false;
 
   const keepLooking = async (): Promise<void> => {
+    const { stallTimeout } = options.config;
     begin();
-    while (attempts.size > 0 && !stopped.signal.aborted) {
-      const pause = Math.min(fresh ? FIRST_LOOK : LOOK_EVERY, options.config.stallTimeout / 4);
+    for (let next = clock.now(); attempts.size > 0 && !stopped.signal.aborted;) {
+      await clock.sleep(Math.min(FIRST_LOOK, stallTimeout / 4), stopped.signal).catch(() => {});
+      if (stopped.signal.aborted || attempts.size === 0 || (!fresh && clock.now() < next)) continue;
       fresh = false;
-      await clock.sleep(pause, stopped.signal).catch(() => {});
-      if (!stopped.signal.aborted && attempts.size > 0) await look(attempts);
+      next = clock.now() + Math.min(LOOK_EVERY, stallTimeout / 4);
+      await look(attempts);
     }
     looking = undefined;
   };
