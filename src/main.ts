@@ -106,7 +106,7 @@ function endSoon(signal: NodeJS.Signals): void {
   const end = (): void => {
     // The live view has hidden the cursor.
     if (stdout.columns !== undefined) stdout.write("\u001B[?25h");
-    process.exit(signalExit(signal));
+    endAtOnce(signal);
   };
   setTimeout(end, LAST_CALL).unref();
 }
