@@ -187,11 +187,8 @@ function schemaText(): string {
   return `${shortLists}\n`;
 }
 
-const MARKS = [
-  "<!-- properties: written by npm run generate:properties -->\n",
-  "\n<!-- end of properties -->",
-] as const;
-const SPEC_MARK = "# From here on written by npm run generate:properties.\n";
+const MARKS = ["<!-- properties: written by npm run generate -->\n", "\n<!-- end of properties -->"] as const;
+const SPEC_MARK = "# From here on written by npm run generate.\n";
 
 /** What each generated file should hold, by its path; the parts that are written by hand as they are now. */
 export function generatedFiles(): ReadonlyMap<string, string> {

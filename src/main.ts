@@ -124,13 +124,11 @@ async function main(): Promise<void> {
 }
 
 /** What failed comes last, after its details: BOSH shows nothing of it, and whoever looks sees the last line first. */
-async function tell(error: unknown): Promise<number> {
-  const { runtimeUnusable } = await import("./run/tool-failure.ts");
-  const known = runtimeUnusable(error);
-  if (known instanceof ExitError) {
-    const [reason = "", ...details] = known.message.split("\n").map(printableLine);
+function tell(error: unknown): number {
+  if (error instanceof ExitError) {
+    const [reason = "", ...details] = error.message.split("\n").map(printableLine);
     stderr.write([...details, `import-images: ${reason}`, ""].join("\n"));
-    return known.exitCode;
+    return error.exitCode;
   }
   const place = error instanceof Error ? /\((?<place>[^()]*:\d+:\d+)\)/u.exec(error.stack ?? "") : null;
   const what = error instanceof Error ? `${error.name} at ${place?.groups?.["place"]}` : typeof error;
@@ -138,9 +136,9 @@ async function tell(error: unknown): Promise<number> {
   return EXIT.bug;
 }
 
-process.on("uncaughtException", async (error) => process.exit(await tell(error)));
+process.on("uncaughtException", (error) => process.exit(tell(error)));
 try {
   await main();
 } catch (error) {
-  process.exitCode = await tell(error);
+  process.exitCode = tell(error);
 }

@@ -16,7 +16,9 @@ export async function planCommand(args: RunArguments, edge: Edge): Promise<numbe
   const seen = await look(config, edge);
   const plan = narrow(seen.plan, only);
   const archives = only.size === 0 ? seen.archives : [];
-  edge.stdout.write(args.json ? `${JSON.stringify(planJson(plan, archives), null, 2)}\n` : `${planText(plan, archives)}\n`);
+  edge.stdout.write(
+    args.json ? `${JSON.stringify(planJson(plan, archives), null, 2)}\n` : `${planText(plan, archives)}\n`,
+  );
   return EXIT.ok;
 }
 
@@ -36,7 +38,9 @@ const planJson = ({ images, unpin, oldLabels }: Plan, archives: readonly Planned
 
 function planText({ images, unpin, oldLabels }: Plan, archives: readonly PlannedArchive[]): string {
   return [
-    ...archives.map(({ archive, action, why }) => `${ARCHIVE_VERBS[action].padEnd(6)} ${archive.path}: ${why}`),
+    ...archives.map(
+      ({ archive, action, why }) => `${ARCHIVE_VERBS[action].padEnd(6)} ${archive.path}: ${why}`,
+    ),
     ...images.flatMap(imageLines),
     ...unpin.map(({ name }) => `unpin  ${name}: pinned by an earlier run, no longer in the list`),
     ...(oldLabels === 0 ? [] : [`clean  ${counted(oldLabels, "label")} that version 1.0.0 left`]),

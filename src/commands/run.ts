@@ -135,7 +135,11 @@ async function perform(run: Run, earlier: Status | undefined): Promise<Ending> {
 /** What the run is about: archives by their paths, until they are open. */
 function listed({ config, only }: Run) {
   const chosen = config.images.filter((image) => only.size === 0 || only.has(image.source.name));
-  const images = chosen.map((image) => ({ name: image.source.name, names: namesOf(image), required: image.required }));
+  const images = chosen.map((image) => ({
+    name: image.source.name,
+    names: namesOf(image),
+    required: image.required,
+  }));
   const archives = only.size > 0 ? [] : config.archives;
   return [...archives.map(({ path, required }) => ({ name: path, names: [path], required })), ...images];
 }

@@ -11,6 +11,7 @@ import { barLines } from "../report/bars.ts";
 import { namesTable, type NameRow } from "../report/names-table.ts";
 import { failureLines, lacking, printableLine } from "../report/summary.ts";
 import { noRates } from "../report/transfer-rate.ts";
+import { kubeletWarning } from "../run/kubelet-records.ts";
 import { lockIsHeld } from "../state/lock.ts";
 import { readStatus, type ReadStatus, type Status } from "../state/status.ts";
 import { look } from "./look.ts";
@@ -30,9 +31,16 @@ export async function statusCommand(args: RunArguments, edge: Edge): Promise<num
     if (error instanceof ExitError) return error;
     throw error;
   });
-  const rows = now instanceof ExitError ? [] : now.plan.images.flatMap((planned) => rowsOf(planned, now.node));
+  const rows =
+    now instanceof ExitError ? [] : now.plan.images.flatMap((planned) => rowsOf(planned, now.node));
   edge.stdout.write(args.json ? json(earlier, rows) : `${text(earlier, rows, edge.stdout.columns)}\n`);
   if (now instanceof ExitError) throw now;
+  const warning = await kubeletWarning(
+    config.kubeletRoot,
+    now.plan.images.map(({ image }) => image),
+    now.node,
+  );
+  if (warning !== undefined) edge.stderr.write(`warning: ${warning}\n`);
   return rows.every((row) => row.present || !row.required) ? EXIT.ok : EXIT.imageFailed;
 }
 
@@ -47,7 +55,7 @@ function rowsOf({ image, judgement, names }: PlannedImage, node: Node): Row[] {
       source,
       required: image.required,
       present: judgement.is === "usable" && found.is === "usable" && !elsewhere,
-      pinned: node.cri.get(name)?.pinned ?? false,
+      pinned: node.cri.get(name)?.some(({ pinned }) => pinned) ?? false,
       ...(found.is === "usable" ? { id: found.id } : {}),
       ...(found.is === "usable" || found.is === "absent" ? {} : { problem: problemOf(found) }),
     };

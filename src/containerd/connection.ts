@@ -2,7 +2,12 @@
 // after a restart of containerd, and nothing left open at the end.
 //
 // On node:http2 itself, because the library for it took 0.4 s more CPU of a rerun of 100 present images.
-import { connect as connectHttp2, constants, type ClientHttp2Session, type IncomingHttpHeaders } from "node:http2";
+import {
+  connect as connectHttp2,
+  constants,
+  type ClientHttp2Session,
+  type IncomingHttpHeaders,
+} from "node:http2";
 import { connect } from "node:net";
 import {
   create,
@@ -75,7 +80,9 @@ export function openConnection(settings: ConnectionSettings): Connection {
   ): Promise<Uint8Array[]> => {
     const bounds = AbortSignal.any([signal, settings.signal]);
     const body = toBinary(input, create(input, request));
-    return unframed(await exchange(session, settings, { path: `/${parent.typeName}/${name}`, body, signal: bounds }));
+    return unframed(
+      await exchange(session, settings, { path: `/${parent.typeName}/${name}`, body, signal: bounds }),
+    );
   };
   return {
     ask: async (method, request, signal) => {
@@ -121,7 +128,11 @@ interface Call {
 }
 
 /** Sends one message. @returns the body of the answer: framed messages, none or several */
-function exchange(session: Sessions, { socket, namespace }: ConnectionSettings, { path, body, signal }: Call): Promise<Buffer> {
+function exchange(
+  session: Sessions,
+  { socket, namespace }: ConnectionSettings,
+  { path, body, signal }: Call,
+): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   if (signal.aborted) reject(new ApiError(CODE.cancelled, `containerd: the call was ended`));
   const stream = session.get().request({
@@ -151,7 +162,10 @@ function exchange(session: Sessions, { socket, namespace }: ConnectionSettings, 
   stream.on("close", () => {
     clearTimeout(timer);
     signal.removeEventListener("abort", onAbort);
-    const error = ended ?? errorOf(status) ?? (status["grpc-status"] === undefined ? broken(socket, session.why()) : undefined);
+    const error =
+      ended ??
+      errorOf(status) ??
+      (status["grpc-status"] === undefined ? broken(socket, session.why()) : undefined);
     if (error === undefined) resolve(Buffer.concat(chunks));
     else reject(error);
   });
@@ -159,7 +173,10 @@ function exchange(session: Sessions, { socket, namespace }: ConnectionSettings, 
   return promise;
 }
 
-function errorOf({ "grpc-status": status = "0", "grpc-message": message = "" }: IncomingHttpHeaders): ApiError | undefined {
+function errorOf({
+  "grpc-status": status = "0",
+  "grpc-message": message = "",
+}: IncomingHttpHeaders): ApiError | undefined {
   if (status === "0") return undefined;
   return new ApiError(Number(status), `containerd: ${decodeURIComponent(String(message))}`);
 }

@@ -22,7 +22,11 @@ export function contentStore({ ask, collect }: Connection) {
     },
     downloads: async (): Promise<Download[]> => {
       const { statuses } = await ask(listStatuses, {});
-      return statuses.map(({ ref, offset, total }) => ({ ref, offset: Number(offset), total: Number(total) }));
+      return statuses.map(({ ref, offset, total }) => ({
+        ref,
+        offset: Number(offset),
+        total: Number(total),
+      }));
     },
     /** Throws a partial download away; one that is not there is gone already. */
     abort: async (ref: string): Promise<void> => {

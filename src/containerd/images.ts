@@ -50,10 +50,18 @@ export const unlessCode =
     if (!(error instanceof ApiError) || error.code !== code) throw error;
   };
 
-const toDescriptor = ({ mediaType, digest, size }: ImageRecord["target"]) => ({ mediaType, digest, size: BigInt(size) });
+const toDescriptor = ({ mediaType, digest, size }: ImageRecord["target"]) => ({
+  mediaType,
+  digest,
+  size: BigInt(size),
+});
 
 const toRecord = ({ name, labels, target }: Image): ImageRecord => ({
   name,
   labels,
-  target: { mediaType: target?.mediaType ?? "", digest: target?.digest ?? "", size: Number(target?.size ?? 0) },
+  target: {
+    mediaType: target?.mediaType ?? "",
+    digest: target?.digest ?? "",
+    size: Number(target?.size ?? 0),
+  },
 });

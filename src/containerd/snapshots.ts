@@ -8,7 +8,9 @@ export function snapshotStore({ collect }: Connection) {
     snapshots: async (snapshotter: string, chainIds?: readonly string[]): Promise<string[]> => {
       const filters = chainIds?.map((chainId) => `name==${chainId}`) ?? [];
       const parts = await collect(Snapshots.method.list, { snapshotter, filters });
-      return parts.flatMap(({ info }) => info.filter(({ kind }) => kind === Kind.COMMITTED)).map(({ name }) => name);
+      return parts
+        .flatMap(({ info }) => info.filter(({ kind }) => kind === Kind.COMMITTED))
+        .map(({ name }) => name);
     },
   };
 }

@@ -25,7 +25,9 @@ export const chainIdOf = (config: Blob, snapshotter: string): string | undefined
   config.labels[`${SNAPSHOT}${snapshotter}`];
 /** Every snapshotter with which something was unpacked. */
 export const snapshottersOf = (blob: Blob): string[] =>
-  Object.keys(blob.labels).flatMap((label) => (label.startsWith(SNAPSHOT) ? [label.slice(SNAPSHOT.length)] : []));
+  Object.keys(blob.labels).flatMap((label) =>
+    label.startsWith(SNAPSHOT) ? [label.slice(SNAPSHOT.length)] : [],
+  );
 
 export interface Platform {
   readonly os: string;

@@ -39,11 +39,8 @@ const recordSchema = v.looseObject({
  * Under its default policy the kubelet trusts an image that it did not pull; of one that it did, only the repositories
  * under which it did. Those that it pulled with a secret are not reported: pods that have the secret may use them.
  */
-export function refusedNames(
-  records: readonly PulledRecord[],
-  namesHere: readonly NameHere[],
-): RefusedNames[] {
-  const byId = Map.groupBy(namesHere, ({ id }) => id);
+export function refusedNames(records: readonly PulledRecord[], present: readonly NameHere[]): RefusedNames[] {
+  const byId = Map.groupBy(present, ({ id }) => id);
   return records.flatMap(({ file, content }) => {
     const record = v.safeParse(recordSchema, content);
     if (!record.success) return [];

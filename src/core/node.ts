@@ -1,5 +1,13 @@
 // The node as containerd has it, as one value, and what may be said of a name on it.
-import { chainIdOf, configOf, layersOf, manifestsOf, type ImageConfig, type Platform } from "./content.ts";
+import {
+  chainIdOf,
+  configOf,
+  isDocument,
+  layersOf,
+  manifestsOf,
+  type ImageConfig,
+  type Platform,
+} from "./content.ts";
 import { isPinned } from "./pins.ts";
 
 export interface Descriptor {
@@ -51,8 +59,8 @@ export interface Node {
   readonly snapshots: ReadonlySet<string>;
   /** By digest; of the names that were asked for. */
   readonly configs: ReadonlyMap<string, ImageConfig>;
-  /** By name. */
-  readonly cri: ReadonlyMap<string, CriImage>;
+  /** By name; two images share one where a short record beside the full one leads elsewhere. */
+  readonly cri: ReadonlyMap<string, readonly CriImage[]>;
 }
 
 export interface Usable {
@@ -84,7 +92,9 @@ function judgeTarget(node: Node, target: Descriptor): Judgement {
   // What is pinned was judged when it was: a digest never changes what it stands for.
   const known = manifests.length === 1 && isPinned(node, target);
   const judged = manifests.map((manifest) => judgeManifest(node, target, manifest, known));
-  return BY_WORTH.flatMap((worth) => judged.find(({ is }) => is === worth) ?? [])[0] ?? damaged("its manifest");
+  return (
+    BY_WORTH.flatMap((worth) => judged.find(({ is }) => is === worth) ?? [])[0] ?? damaged("its manifest")
+  );
 }
 
 /** Of several manifests the best tells: an index may hold those of other platforms and attestations. */
@@ -101,7 +111,9 @@ function manifestsAt({ blobs }: Pick<Node, "blobs">, { digest }: Descriptor): Bl
 function judgeManifest(node: Node, target: Descriptor, manifest: Blob, known: boolean): Judgement {
   const id = configOf(manifest);
   const blob = id === undefined ? undefined : node.blobs.get(id);
-  if (id === undefined || blob === undefined) return damaged("its config");
+  // containerd names a config as such by its media type, which a chart's is not.
+  if (id === undefined) return isDocument(manifest) ? { is: "not-an-image" } : damaged("its config");
+  if (blob === undefined) return damaged("its config");
   const chainId = chainIdOf(blob, node.snapshotter);
   const unpacked = chainId !== undefined && node.snapshots.has(chainId);
   if (known && unpacked) return { is: "usable", target, id };
@@ -127,7 +139,11 @@ type Graph = Pick<Node, "records" | "blobs">;
 
 /** Digests of the configs that the names lead to, as far as the manifests are here. */
 export const configsOf = (node: Graph, names: Iterable<string>): string[] => [
-  ...new Set(targetsOf(node, names).flatMap((target) => manifestsAt(node, target).flatMap((blob) => configOf(blob) ?? []))),
+  ...new Set(
+    targetsOf(node, names).flatMap((target) =>
+      manifestsAt(node, target).flatMap((blob) => configOf(blob) ?? []),
+    ),
+  ),
 ];
 
 /** Those of them that have to be read to judge the names. */
@@ -139,9 +155,13 @@ export const configsToRead = (node: Omit<Node, "configs" | "cri">, names: Iterab
     return others.length > 0 || !isPinned(node, target) || !node.snapshots.has(chainId ?? "");
   });
   const manifests = unknown.flatMap((target) => manifestsAt(node, target));
-  return [...new Set(manifests.flatMap((blob) => configOf(blob) ?? []))].filter((digest) => node.blobs.has(digest));
+  return [...new Set(manifests.flatMap((blob) => configOf(blob) ?? []))].filter((digest) =>
+    node.blobs.has(digest),
+  );
 };
 
 const targetsOf = ({ records }: Graph, names: Iterable<string>): Descriptor[] => [
-  ...new Map([...names].flatMap((name) => records.get(name)?.target ?? []).map((target) => [target.digest, target])).values(),
+  ...new Map(
+    [...names].flatMap((name) => records.get(name)?.target ?? []).map((target) => [target.digest, target]),
+  ).values(),
 ];

@@ -173,7 +173,11 @@ export function applyEvent(state: RunState, event: RunEvent, at: number): RunSta
     case "run-started":
       return { ...state, images: event.images.map(waiting) };
     case "waiting":
-      return { ...state, phase: event.phase, ...(WORKING.has(state.phase) ? { interrupted: state.phase } : {}) };
+      return {
+        ...state,
+        phase: event.phase,
+        ...(WORKING.has(state.phase) ? { interrupted: state.phase } : {}),
+      };
     case "runtime-back":
       return { ...state, phase: state.interrupted ?? state.phase };
     case "runtime-ready":

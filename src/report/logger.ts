@@ -45,13 +45,19 @@ function openLog(directory: string, level: LogLevel, runId: string) {
 /** Writes one event; what an event holds beyond its type becomes fields. */
 function logEvent(logger: Logger, event: RunEvent, state: RunState): void {
   const { level, message } = LINES[event.type];
-  const fields = { event: event.type, ...fieldsOf(event), ...evidenceOf(event, logger), ms: duration(event, state) };
+  const fields = {
+    event: event.type,
+    ...fieldsOf(event),
+    ...evidenceOf(event, logger),
+    ms: duration(event, state),
+  };
   logger[level](bounded(fields), message);
 }
 
 /** What the tool said, of every final failure; of one that is tried again only to those who look closely. */
 function evidenceOf(event: RunEvent, logger: Logger): object {
-  const isTold = event.type === "image-failed" || (event.type === "attempt-failed" && logger.isLevelEnabled("debug"));
+  const isTold =
+    event.type === "image-failed" || (event.type === "attempt-failed" && logger.isLevelEnabled("debug"));
   return isTold && event.failure.evidence !== undefined ? { evidence: event.failure.evidence } : {};
 }
 

@@ -31,7 +31,13 @@ export type Waiting = Pick<Context, "containerd" | "clock"> & {
 };
 
 /** @throws ExitError (runtime not ready) */
-export async function untilReady({ containerd, clock, settings, signal, onWait }: Waiting): Promise<Capabilities> {
+export async function untilReady({
+  containerd,
+  clock,
+  settings,
+  signal,
+  onWait,
+}: Waiting): Promise<Capabilities> {
   const until = clock.now() + settings.readyTimeout;
   const bound = AbortSignal.any([signal, AbortSignal.timeout(settings.readyTimeout)]);
   for (let first = true; ; first = false) {
@@ -50,7 +56,8 @@ export async function untilReady({ containerd, clock, settings, signal, onWait }
 /** What waiting does not mend. */
 const HOPELESS: Readonly<Record<number, string>> = {
   [CODE.permissionDenied]: "",
-  [CODE.unimplemented]: ": it has no CRI v1, which containerd 1.6 and later have unless the plugin is disabled in its config.toml",
+  [CODE.unimplemented]:
+    ": it has no CRI v1, which containerd 1.6 and later have unless the plugin is disabled in its config.toml",
 };
 
 const hopeless = ({ code, message }: ApiError): ExitError =>
@@ -74,7 +81,9 @@ export function comeback({ config, containerd, clock, emit, stop }: Context): ()
       waited = true;
       emit({ type: "waiting", phase: "waiting-for-runtime", why });
     };
-    await untilReady({ containerd, clock, settings: config.containerd, signal: stop.signal, onWait }).catch(stop.runtimeLost);
+    await untilReady({ containerd, clock, settings: config.containerd, signal: stop.signal, onWait }).catch(
+      stop.runtimeLost,
+    );
     // It may answer while a step still fails: that is no reason to ask without pause.
     await clock.sleep(POLL, stop.signal);
     if (waited) emit({ type: "runtime-back" });

@@ -100,6 +100,20 @@ describeReal("a process", "1.7", () => {
     expect([exitCode, stdout]).toEqual([0, expect.stringContaining("1 image: 1 pulled")]);
   });
 
+  test("a pipe that nobody reads holds up no run, which ends with its code and its state", async () => {
+    const images = Array.from({ length: 3_000 }, (_, n) => ({ name: `registry.example.com/image-${n}:1` }));
+    const command = withConfig({ images, containerd: { crictl: "/nowhere" } }, "run", "--json");
+    const [file = "", ...args] = command;
+    const child = spawn(file, args, {
+      stdio: ["ignore", "pipe", "ignore"],
+      env: { IMPORT_IMAGES_STATE_DIR: agent.stateDirectory, IMPORT_IMAGES_LOG_DIR: agent.logDirectory },
+    });
+    const [exitCode] = (await once(child, "exit")) as [number];
+    child.stdout.destroy();
+    expect(exitCode).toBe(3);
+    expect(agent.status()).toMatchObject({ phase: "ended", exitCode: 3 });
+  });
+
   test("NODE_DEBUG shows no credential, and a core file would have none of its memory or its tools'", async () => {
     const image = await pushTo(node.locked, "process/debug:1", {
       layers: [{ bytes: 3_000_000, seed: "debug" }],

@@ -311,7 +311,7 @@ describe("the job", () => {
     }
   });
 
-  test("has what the schema and its descriptions make of the generated files (npm run generate:properties)", () => {
+  test("has what the schema and its descriptions make of the generated files (npm run generate)", () => {
     for (const [file, text] of generatedFiles()) expect.soft(readFileSync(file, "utf8"), file).toBe(text);
   });
 

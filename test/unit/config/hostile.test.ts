@@ -30,13 +30,11 @@ function expectSilence(message: string): void {
 }
 
 function expectRefusedOrRead(value: unknown): void {
-  const start = performance.now();
   const result = decodeConfig(value);
   if (!result.ok) {
     expect(result.issues).not.toEqual([]);
     for (const { path, problem } of result.issues) expectSilence(`${path}: ${problem}`);
   }
-  expect(performance.now() - start).toBeLessThan(5_000);
 }
 
 /** Any, which fast-check's own "binary" takes seconds to prepare. */
@@ -301,12 +299,10 @@ test(
     await fc.assert(
       fc.asyncProperty(text, async (written) => {
         const file = folder.write("config.yml", written);
-        const start = performance.now();
         const error: unknown = await loadConfig(file).then(
           () => undefined,
           (thrown: unknown) => thrown,
         );
-        expect(performance.now() - start).toBeLessThan(5_000);
         if (error === undefined) return;
         if (!(error instanceof ExitError)) throw error;
         expect(error.exitCode).toBe(EXIT.usage);
