@@ -273,11 +273,11 @@ function applyToImage(image: ImageState, event: ImageEvent, at: number): ImageSt
   }
 }
 
-const stepFailure = (step: Step, { evidence: _, ...failure }: Failure): StepFailure => ({
-  ...failure,
-  step,
-  next: failure.next ?? nextStep(failure.class),
-});
+/** Without the evidence, which is for the log: the state is written at each step. */
+function stepFailure(step: Step, failure: Failure): StepFailure {
+  const { evidence: _, ...told } = failure;
+  return { ...told, step, next: failure.next ?? nextStep(failure.class) };
+}
 
 export interface Totals {
   readonly present: number;
