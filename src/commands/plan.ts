@@ -51,8 +51,11 @@ function planText({ images, unpin, oldLabels }: Plan, archives: readonly Planned
 const ARCHIVE_VERBS = { import: "import", keep: "keep", fail: "FAIL" } as const;
 const VERBS = { pull: "pull", share: "tag", keep: "keep", create: "tag", move: "move" } as const;
 
+/** What a pull of each name would make as well goes without saying where it is there. */
 const imageLines = ({ image, decision, names, pin }: PlannedImage): string[] => [
   `${VERBS[decision.action].padEnd(6)} ${image.source.name}: ${decision.why}`,
-  ...names.map(({ name, action, why }) => `  ${VERBS[action].padEnd(5)}${name}: ${why}`),
+  ...names
+    .filter(({ name, action }) => action !== "keep" || !name.includes("@"))
+    .map(({ name, action, why }) => `  ${VERBS[action].padEnd(5)}${name}: ${why}`),
   ...(pin === "create" ? ["  pin"] : []),
 ];

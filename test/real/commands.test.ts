@@ -53,7 +53,7 @@ describeEachLine(
       expect(text.stdout).toContain(`keep   ${here.reference}: present`);
       expect(text.stdout).toContain("  tag  docker.io/library/plan-here:1: not on this node");
       expect(text.stdout).toContain(`pull   ${away.reference}: not on this node`);
-      expect(text.stdout).toContain("2 images: 1 to pull, 1 present; 0 names to unpin");
+      expect(text.stdout).toContain("2 images: 1 to pull, 1 present; 0 images to unpin");
       expect(json).toMatchObject({ exitCode: 0, stderr: "" });
       expect(JSON.parse(json.stdout)).toMatchObject({
         images: [
@@ -239,7 +239,7 @@ describeEachLine(
         expect.arrayContaining(["started", "run-started", "runtime-ready", "planned", "run-ended"]),
       );
       expect(of(image.reference, "attempt-started")).toMatchObject({ attempt: 1 });
-      expect(of(image.reference, "pulled")).toMatchObject({ attempt: 1, id: image.configDigest });
+      expect(of(image.reference, "pulled")).toMatchObject({ attempt: 1 });
       expect(of(missing, "image-failed")).toMatchObject({ level: "error", class: "not-found", step: "pull" });
       expect(of(missing, "attempt-failed")).toMatchObject({ level: "warn", class: "not-found", attempt: 1 });
       expect(of(image.reference, "image-done")).toMatchObject({ ms: expect.any(Number) });
