@@ -20,8 +20,6 @@ export const configOf = (manifest: Blob): string | undefined => partsNamed(manif
 export const layersOf = (manifest: Blob): string[] => [...new Set(partsNamed(manifest, /^l\.\d+$/u))];
 /** Parts of a manifest of which containerd does not know what they are, so that it cannot unpack them. */
 export const strangersOf = (manifest: Blob): string[] => partsNamed(manifest, /^\d+$/u);
-/** Parts of a manifest of which containerd does not know what they are, so that it cannot unpack them. */
-export const strangersOf = (manifest: Blob): string[] => partsNamed(manifest, /^\d+$/u);
 export const isDocument = (blob: Blob): boolean => partsNamed(blob, /./u).length > 0;
 
 /** The snapshot of an image that is unpacked with this snapshotter. */

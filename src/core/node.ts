@@ -5,6 +5,7 @@ import {
   isDocument,
   layersOf,
   manifestsOf,
+  strangersOf,
   type ImageConfig,
   type Platform,
 } from "./content.ts";
