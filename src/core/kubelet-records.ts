@@ -24,39 +24,42 @@ export const namesHere = (wanted: readonly WantedImage[], node: Node): NameHere[
       return found.is === "usable" ? [{ reference, id: found.id }] : [];
     });
 
-/** Names that no pod may use, by the file of the record that is the reason. */
-type RefusedNames = ReadonlyMap<string, readonly string[]>;
+/** Names of one image that no pod may use, and the record that is the reason. */
+export interface RefusedNames {
+  readonly file: string;
+  readonly names: readonly string[];
+}
 
 const recordSchema = v.looseObject({
   imageRef: v.string(),
-  credentialMapping: v.nullish(v.record(v.string(), v.unknown())),
+  credentialMapping: v.nullish(v.record(v.string(), v.unknown()), {}),
 });
 
 /**
  * Under its default policy the kubelet trusts an image that it did not pull; of one that it did, only the repositories
  * under which it did. Those that it pulled with a secret are not reported: pods that have the secret may use them.
  */
-export function refusedNames(records: readonly PulledRecord[], here: readonly NameHere[]): RefusedNames {
-  const byId = Map.groupBy(here, ({ id }) => id);
-  const refused = records.map(({ file, content }) => {
+export function refusedNames(records: readonly PulledRecord[], present: readonly NameHere[]): RefusedNames[] {
+  const byId = Map.groupBy(present, ({ id }) => id);
+  return records.flatMap(({ file, content }) => {
     const record = v.safeParse(recordSchema, content);
-    const { imageRef, credentialMapping } = record.success ? record.output : { imageRef: "" };
+    if (!record.success) return [];
+    const { imageRef, credentialMapping } = record.output;
     const known = new Set(Object.keys(credentialMapping ?? {}));
-    const unknown = (byId.get(imageRef) ?? []).filter(({ reference }) =>
-      spellings(reference).every((it) => !known.has(it)),
-    );
-    return [file, unknown.map(({ reference }) => reference.name)] as const;
+    const names = (byId.get(imageRef) ?? [])
+      .filter(({ reference }) => spellings(reference).every((repository) => !known.has(repository)))
+      .map(({ reference }) => reference.name);
+    return names.length === 0 ? [] : [{ file, names }];
   });
-  return new Map(refused.filter(([, names]) => names.length > 0));
 }
 
 /** For people; undefined when nothing is refused. */
-export function refusedWarning(refused: RefusedNames): string | undefined {
-  if (refused.size === 0) return undefined;
+export function refusedWarning(refused: readonly RefusedNames[]): string | undefined {
+  if (refused.length === 0) return undefined;
   return (
-    `the kubelet will refuse pods ${some([...refused.values()].flat())}, or pull it anew, although the image is here: it ` +
-    "pulled that image itself under another name, and checks credentials by name since. If its policy is the default, " +
-    `NeverVerifyPreloadedImages: delete ${some([...refused.keys()])} and restart the kubelet`
+    `the kubelet will refuse pods ${some(refused.flatMap(({ names }) => names))}, or pull it anew, although the image is ` +
+    "here: it pulled that image itself under another name, and checks credentials by name since. If its policy is the " +
+    `default, NeverVerifyPreloadedImages: delete ${some(refused.map(({ file }) => file))} and restart the kubelet`
   );
 }
 

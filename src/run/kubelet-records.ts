@@ -6,8 +6,13 @@ import type { Node } from "../core/node.ts";
 import type { WantedImage } from "../core/plan.ts";
 
 /** For people; undefined when the kubelet will refuse none of these images' names, or keeps no records here. */
-export const kubeletWarning = async (root: string, wanted: readonly WantedImage[], node: Node) =>
-  refusedWarning(refusedNames(await readPulledRecords(root), namesHere(wanted, node)));
+export async function kubeletWarning(
+  root: string,
+  wanted: readonly WantedImage[],
+  node: Node,
+): Promise<string | undefined> {
+  return refusedWarning(refusedNames(await readPulledRecords(root), namesHere(wanted, node)));
+}
 
 /** None when the kubelet keeps no records here: another root directory, or a version before them. */
 export async function readPulledRecords(kubeletRoot: string): Promise<PulledRecord[]> {

@@ -89,7 +89,10 @@ describeEachLine("a broken download", (line) => {
     expect(served(image).others).toBeLessThan(20.1);
   };
   const othersFinished = (name: string) =>
-    poll("the others are finished", () => imageOf(agent.status(), name).progress?.layersDone === 2 || undefined);
+    poll(
+      "the others are finished",
+      () => imageOf(agent.status(), name).progress?.layersDone === 2 || undefined,
+    );
   const broken = (digest: string) => ({ digest, resetAfter: half, bytesPerSecond: rate, times: 1 });
 
   test("is gone on with at once", async () => {
@@ -104,26 +107,29 @@ describeEachLine("a broken download", (line) => {
     expect(await heldOn(containerd)).toEqual([]);
   });
 
-  test.each(["late", "index"] as const)("is gone on with after the registry was away for a while: %s", async (kind) => {
-    const name = await behindProxy(large[kind]);
-    const image = large[kind];
-    proxy.set({ digest: image.broken, stallAfter: half, times: 1 });
-    const running = agent.start({ images: [{ name }], ...settings, stall_timeout: "30s" });
-    await proxy.served(image.broken, half);
-    await othersFinished(name);
-    await proxy.down("destroyed");
-    await agent.logged(
-      "the retry at once has failed",
-      ({ event, attempt }) => event === "attempt-failed" && attempt === 2,
-    );
-    await proxy.up();
-    const ended = await running.ended;
+  test.each(["late", "index"] as const)(
+    "is gone on with after the registry was away for a while: %s",
+    async (kind) => {
+      const name = await behindProxy(large[kind]);
+      const image = large[kind];
+      proxy.set({ digest: image.broken, stallAfter: half, times: 1 });
+      const running = agent.start({ images: [{ name }], ...settings, stall_timeout: "30s" });
+      await proxy.served(image.broken, half);
+      await othersFinished(name);
+      await proxy.down("destroyed");
+      await agent.logged(
+        "the retry at once has failed",
+        ({ event, attempt }) => event === "attempt-failed" && attempt === 2,
+      );
+      await proxy.up();
+      const ended = await running.ended;
 
-    report(kind, image);
-    expect([ended.exitCode, phaseOf(name)]).toEqual([0, "pulled"]);
-    expectOnce(image);
-    expect(await heldOn(containerd)).toEqual([]);
-  });
+      report(kind, image);
+      expect([ended.exitCode, phaseOf(name)]).toEqual([0, "pulled"]);
+      expectOnce(image);
+      expect(await heldOn(containerd)).toEqual([]);
+    },
+  );
 
   test("is gone on with by the next run after the agent was killed and containerd restarted", async () => {
     const image = large.killed;
@@ -147,7 +153,9 @@ describeEachLine("a broken download", (line) => {
   });
 
   test("with wrong bytes is thrown away and fetched anew", async () => {
-    const image = await pushImage(registry, `wrong/${line}:1`, { layers: [{ bytes: 3 * MB, seed: `wrong-${line}` }] });
+    const image = await pushImage(registry, `wrong/${line}:1`, {
+      layers: [{ bytes: 3 * MB, seed: `wrong-${line}` }],
+    });
     const name = await behindProxy(image);
     proxy.set({ digest: image.layers[0]!.digest, corruptAt: 1_000_000, bytesPerSecond: 2 * MB, times: 1 });
 
@@ -157,14 +165,17 @@ describeEachLine("a broken download", (line) => {
   });
 
   test("that nobody goes on with is collected when its lease has expired", async () => {
-    const image = await pushImage(registry, `expired/${line}:1`, { layers: [{ bytes: 6 * MB, seed: `expired-${line}` }] });
+    const image = await pushImage(registry, `expired/${line}:1`, {
+      layers: [{ bytes: 6 * MB, seed: `expired-${line}` }],
+    });
     const name = await behindProxy(image);
     const { digest } = image.layers[0]!;
     proxy.set({ digest, stallAfter: 3 * MB });
     const ended = await agent.run({ images: [{ name }], retry: { attempts: 1 }, stall_timeout: "2s" });
     expect(ended.exitCode).toBe(1);
     const [lease = ""] = await heldOn(containerd);
-    const partial = async (): Promise<boolean> => (await containerd.ctr("content", "active")).includes(digest);
+    const partial = async (): Promise<boolean> =>
+      (await containerd.ctr("content", "active")).includes(digest);
     expect(await partial()).toBe(true);
 
     // As if a day had passed: the expiry is a label like any other.

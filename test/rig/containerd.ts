@@ -69,7 +69,8 @@ export async function startContainerd(
     const setup = await prepare(line, folder.path, options);
     const instance = assemble(setup, await launch(setup), () => folder[Symbol.dispose]());
     const crictlPath = toolPaths(line, options.crictl).crictl;
-    return { ...instance, crictlPath, version: await serverVersion(instance) };
+    const version = setup.hasCri ? await serverVersion(instance) : "unknown";
+    return { ...instance, crictlPath, version };
   } catch (error) {
     await endProcessesNaming(folder.path);
     folder[Symbol.dispose]();
@@ -85,6 +86,7 @@ interface Setup extends ConfigPaths {
   config: string;
   crictlConfig: string;
   logFile: string;
+  hasCri: boolean;
 }
 
 async function prepare(line: ContainerdLine, folder: string, options: ContainerdOptions): Promise<Setup> {
@@ -99,6 +101,7 @@ async function prepare(line: ContainerdLine, folder: string, options: Containerd
     crictlConfig: path.join(folder, "crictl.yaml"),
     logFile: path.join(folder, "containerd.log"),
     pods: options.sandboxImage !== undefined,
+    hasCri: options.withoutCri !== true,
   };
   await mkdir(setup.certsDir);
   await mkdir(path.join(folder, "tmp"));
@@ -122,7 +125,8 @@ async function launch(setup: Setup): Promise<Daemon> {
     ...(setup.pods && { privateFolders: ["/run"] }),
   });
   const ready = async (): Promise<true> => {
-    await crictl(setup, ["--timeout", "2s", "version"]);
+    if (setup.hasCri) await crictl(setup, ["--timeout", "2s", "version"]);
+    else await run(toolPaths(setup.line).ctr, ["--address", setup.socket, "--timeout", "2s", "version"]);
     return true;
   };
   try {

@@ -25,12 +25,10 @@ const record = (credentialMapping: unknown, imageRef = id) => ({
 const open = { nodePodsAccessible: true };
 
 const namesRefused = (mapping: unknown, ...names: string[]): string[] =>
-  [
-    ...refusedNames(
-      [record(mapping)],
-      names.map((name) => here(name)),
-    ).values(),
-  ].flat();
+  refusedNames(
+    [record(mapping)],
+    names.map((name) => here(name)),
+  ).flatMap((image) => image.names);
 
 test("a name of another repository than the kubelet pulled is refused, by tag and by digest", () => {
   const digest = `registry.k8s.io/app@sha256:${"b".repeat(64)}`;
@@ -74,29 +72,29 @@ test.each([{}, null, undefined])(
 
 test("images that the kubelet did not pull are not refused", () => {
   const other = `sha256:${"d".repeat(64)}`;
-  expect(refusedNames([record({}, other)], [here("registry.k8s.io/app:1")])).toEqual(new Map());
+  expect(refusedNames([record({}, other)], [here("registry.k8s.io/app:1")])).toEqual([]);
 });
 
 test.each([undefined, null, "text", 1, [], { imageRef: 7 }, { imageRef: id, credentialMapping: "x" }])(
   "what is no record (%j) refuses nothing",
   (content) => {
-    expect(refusedNames([{ file, content }], [here("registry.k8s.io/app:1")])).toEqual(new Map());
+    expect(refusedNames([{ file, content }], [here("registry.k8s.io/app:1")])).toEqual([]);
   },
 );
 
 test("the warning has the names and the way out", () => {
-  const text = refusedWarning(new Map([[file, ["registry.k8s.io/app:1", "registry.k8s.io/app:2"]]]));
+  const text = refusedWarning([{ file, names: ["registry.k8s.io/app:1", "registry.k8s.io/app:2"] }]);
   expect(text).toContain("refuse pods registry.k8s.io/app:1, registry.k8s.io/app:2, ");
   expect(text).toMatch(/delete \/root\/image_manager\/pulled\/sha256-1 and restart the kubelet$/u);
 });
 
 test("the warning counts what it leaves out", () => {
-  const many = Array.from({ length: 12 }, (_, index) => [`f${index}`, [`n${index}`]] as const);
-  const text = refusedWarning(new Map(many));
+  const many = Array.from({ length: 12 }, (_, index) => ({ file: `f${index}`, names: [`n${index}`] }));
+  const text = refusedWarning(many);
   expect(text).toContain("n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, 2 more,");
   expect(text).toContain("delete f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, 2 more and");
 });
 
 test("nothing refused gives no warning", () => {
-  expect(refusedWarning(new Map())).toBeUndefined();
+  expect(refusedWarning([])).toBeUndefined();
 });
