@@ -4,11 +4,11 @@ import { availableParallelism } from "node:os";
 import process from "node:process";
 import { Writable } from "node:stream";
 import { parseCommand, type Command } from "./cli.ts";
-import { printable } from "./core/plain-text.ts";
 import type { Edge } from "./edge.ts";
 import { EXIT, ExitError, signalExit } from "./exit.ts";
 import { paths } from "./paths.ts";
 import { drained, output } from "./report/output.ts";
+import { printableLine } from "./report/summary.ts";
 import { Interruption } from "./run/interruption.ts";
 import { build } from "./version.ts";
 
@@ -48,8 +48,10 @@ const LAST_CALL = 9_500;
 /** Milliseconds without end for a command that only tells, as with any other program. */
 const READER = { ofRun: 5_000, ofOthers: Number.POSITIVE_INFINITY, afterSignal: 1_000 };
 
-const stdout = output(process.stdout, process.env["TERM"]);
-const stderr = output(process.stderr, process.env["TERM"]);
+const stderr = output(process.stderr, process.env["TERM"], () => {});
+const stdout = output(process.stdout, process.env["TERM"], (why) =>
+  stderr.write(`warning: stdout cannot be written, its output is lost: ${why}\n`),
+);
 
 /**
  * Node itself writes to nothing but process.stderr: under NODE_DEBUG the environment of each tool, with its credential.
@@ -104,7 +106,7 @@ function endSoon(signal: NodeJS.Signals): void {
   const end = (): void => {
     // The live view has hidden the cursor.
     if (stdout.columns !== undefined) stdout.write("\u001B[?25h");
-    process.exit(signalExit(signal));
+    endAtOnce(signal);
   };
   setTimeout(end, LAST_CALL).unref();
 }
@@ -122,13 +124,11 @@ async function main(): Promise<void> {
 }
 
 /** What failed comes last, after its details: BOSH shows nothing of it, and whoever looks sees the last line first. */
-async function tell(error: unknown): Promise<number> {
-  const { runtimeUnusable } = await import("./run/tool-failure.ts");
-  const known = runtimeUnusable(error);
-  if (known instanceof ExitError) {
-    const [reason = "", ...details] = known.message.split("\n").map(printable);
+function tell(error: unknown): number {
+  if (error instanceof ExitError) {
+    const [reason = "", ...details] = error.message.split("\n").map(printableLine);
     stderr.write([...details, `import-images: ${reason}`, ""].join("\n"));
-    return known.exitCode;
+    return error.exitCode;
   }
   const place = error instanceof Error ? /\((?<place>[^()]*:\d+:\d+)\)/u.exec(error.stack ?? "") : null;
   const what = error instanceof Error ? `${error.name} at ${place?.groups?.["place"]}` : typeof error;
@@ -136,9 +136,9 @@ async function tell(error: unknown): Promise<number> {
   return EXIT.bug;
 }
 
-process.on("uncaughtException", async (error) => process.exit(await tell(error)));
+process.on("uncaughtException", (error) => process.exit(tell(error)));
 try {
   await main();
 } catch (error) {
-  process.exitCode = await tell(error);
+  process.exitCode = tell(error);
 }

@@ -49,7 +49,9 @@ export async function runCommand(args: RunArguments, edge: Edge): Promise<number
   using watching = args.json ? undefined : await watchSink(edge.stdout);
   using stop = stopper(edge.signal, config.deadline);
   const log = runLog(startState(runId, build.version, edge.pid, Date.now()), (sink, error) =>
-    warn(edge)(`the run goes on without ${sink}: ${error instanceof Error ? error.message : String(error)}`),
+    warn(edge)(
+      `the run continues without ${sink}: ${error instanceof Error ? error.message : String(error)}`,
+    ),
   );
   log.watch("its log", file.sink);
   if (watching !== undefined) log.watch("its lines", watching.sink);
@@ -133,7 +135,11 @@ async function perform(run: Run, earlier: Status | undefined): Promise<Ending> {
 /** What the run is about: archives by their paths, until they are open. */
 function listed({ config, only }: Run) {
   const chosen = config.images.filter((image) => only.size === 0 || only.has(image.source.name));
-  const images = chosen.map((image) => ({ name: image.source.name, names: namesOf(image), required: image.required }));
+  const images = chosen.map((image) => ({
+    name: image.source.name,
+    names: namesOf(image),
+    required: image.required,
+  }));
   const archives = only.size > 0 ? [] : config.archives;
   return [...archives.map(({ path, required }) => ({ name: path, names: [path], required })), ...images];
 }

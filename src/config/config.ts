@@ -29,6 +29,8 @@ export interface Config {
   /** Percent of the image file system, 0 is off. */
   readonly minFreePercent: number;
   readonly containerd: ContainerdConfig;
+  /** Where the kubelet keeps its records of pulled images; need not exist. */
+  readonly kubeletRoot: string;
   readonly allowCredentialsInArgv: boolean;
   readonly logLevel: LogLevel;
   /** Absolute path for the result of a run in the Prometheus text format. */

@@ -17,7 +17,7 @@ export function decodeConfig(value: unknown): Decoded {
   const { entries, logins } = written.success ? partsOf(written.output) : readableParts(given);
   const issues = [...(written.issues ?? []).map(toIssue), ...conflicts(entries, logins)];
   if (!written.success || issues.length > 0) return { ok: false, issues: unique(issues) };
-  const warnings = [...written.output.docker_config.warnings, ...unusedLogins(entries, logins)];
+  const warnings = [...(written.output.docker_config?.warnings ?? []), ...unusedLogins(entries, logins)];
   return { ok: true, config: toConfig(written.output, { entries, logins }, warnings), warnings };
 }
 
@@ -31,7 +31,7 @@ const partsOf = (written: Pick<WrittenConfig, "images" | "registries" | "docker_
   entries: written.images.map((image, index) => ({ image, index })),
   logins: {
     registries: written.registries.map((login, index): Login => ({ ...login, keys: ["registries", index] })),
-    dockerConfig: written.docker_config.logins,
+    dockerConfig: written.docker_config?.logins ?? [],
   },
 });
 
@@ -95,6 +95,7 @@ function toConfig(written: WrittenConfig, { entries, logins }: Parts, warnings: 
       namespace: written.containerd.namespace,
       readyTimeout: written.containerd.ready_timeout,
     },
+    kubeletRoot: written.kubelet.root_dir,
     allowCredentialsInArgv: written.allow_credentials_in_argv,
     logLevel: written.log_level,
     ...(written.metrics_file === undefined ? {} : { metricsFile: written.metrics_file }),

@@ -17,6 +17,11 @@ import { dockerConfig } from "./docker-config.ts";
 import type { Login } from "./issue.ts";
 import { propertySet } from "./property-set.ts";
 
+/** For properties_schema.json, where a value is more than its type; BOSH checks it before it renders the templates. */
+const inJson = <Input>(json: JsonSchema): v.MetadataAction<Input, { readonly json: JsonSchema }> =>
+  v.metadata({ json });
+type JsonSchema = Readonly<Record<string, unknown>>;
+
 const text = v.string("must be text (quote it)");
 const flag = v.boolean("must be true or false");
 
@@ -32,6 +37,7 @@ const parsed = <Value>(message: string, parse: (text: string) => Value | undefin
     }),
   );
 
+const REFERENCE = "[A-Za-z0-9\\[][A-Za-z0-9._:/@\\[\\]-]*";
 const reference = v.pipe(
   text,
   v.rawTransform(({ dataset, addIssue, NEVER }) => {
@@ -40,20 +46,29 @@ const reference = v.pipe(
     addIssue({ message: result.problem });
     return NEVER;
   }),
+  inJson({ type: "string", pattern: `^${REFERENCE}$` }),
 );
 /** One target or a list; chosen by the value's type, so that a problem is told of the element and not of the choice. */
-const targets = v.lazy((given) =>
-  Array.isArray(given)
-    ? v.array(reference)
-    : v.pipe(
-        reference,
-        v.transform((only) => [only]),
-      ),
+const targets = v.pipe(
+  v.lazy((given) =>
+    Array.isArray(given)
+      ? v.array(reference)
+      : v.pipe(
+          reference,
+          v.transform((only) => [only]),
+        ),
+  ),
+  inJson({
+    anyOf: [
+      { type: "string", pattern: `^(?:${REFERENCE})?$` },
+      { type: "array", items: { type: "string", pattern: `^${REFERENCE}$` } },
+    ],
+  }),
 );
 
-const duration = parsed(
-  'must be a duration such as "500ms", "60s" or "1h30m", at most 24 days',
-  parseDuration,
+const duration = v.pipe(
+  parsed('must be a duration such as "500ms", "60s" or "1h30m", at most 24 days', parseDuration),
+  inJson({ type: "string", pattern: "^([0-9]+([.][0-9]+)?(ms|s|m|h))+$" }),
 );
 const positiveDuration = v.pipe(duration, v.minValue(1, "must be longer than zero"));
 const scope = parsed(
@@ -63,12 +78,18 @@ const scope = parsed(
     return isScope(read) ? read : undefined;
   },
 );
-const absolutePath = parsed("must be an absolute path without control characters", (path) =>
-  /^\/\P{Cc}*$/u.test(path) ? path : undefined,
+const absolutePath = v.pipe(
+  parsed("must be an absolute path without control characters", (path) =>
+    /^\/\P{Cc}*$/u.test(path) ? path : undefined,
+  ),
+  inJson({ type: "string", pattern: "^/" }),
 );
 /** node_exporter reads no other files of its directory. */
-const metricsFile = parsed("must be an absolute path that ends in .prom", (path) =>
-  /^\/(?:\P{Cc}*\/)?[^/\p{Cc}]+\.prom$/u.test(path) ? path : undefined,
+const metricsFile = v.pipe(
+  parsed("must be an absolute path that ends in .prom", (path) =>
+    /^\/(?:\P{Cc}*\/)?[^/\p{Cc}]+\.prom$/u.test(path) ? path : undefined,
+  ),
+  inJson({ type: "string", pattern: "^/.*[.]prom$" }),
 );
 /** Not beginning with `-`, which a tool would read as an option. */
 const namespace = parsed(
@@ -184,11 +205,11 @@ const containerd = strict({
   ready_timeout: v.optional(positiveDuration, "120s"),
 });
 
-/** Every property with its default, as in bosh-release/jobs/import-images/spec. Durations come out in milliseconds. */
+/** Every property with its type and default; what it is for stands in properties.yml. Durations come out in milliseconds. */
 export const configSchema = strict({
   images: v.array(imageSchema, "must be a list"),
   registries: v.optional(v.array(registrySchema, "must be a list"), []),
-  docker_config: v.optional(dockerConfig, {}),
+  docker_config: v.optional(v.pipe(dockerConfig, inJson({ type: ["object", "string"] }))),
   pin: v.optional(flag, true),
   on_failure: v.optional(v.picklist(["fail", "warn"], "must be fail or warn"), "fail"),
   concurrency: v.optional(
@@ -202,6 +223,7 @@ export const configSchema = strict({
   start_jitter: v.optional(duration, "0s"),
   disk: v.optional(strict({ min_free_percent: v.optional(wholeNumber(0, 99), 0) }), {}),
   containerd: v.optional(containerd, {}),
+  kubelet: v.optional(strict({ root_dir: v.optional(absolutePath, "/var/lib/kubelet") }), {}),
   archives: v.optional(v.array(archive, "must be a list"), []),
   allow_credentials_in_argv: v.optional(flag, false),
   metrics_file: v.optional(metricsFile),

@@ -130,58 +130,26 @@ const WORD = /^[A-Za-z]{1,14}$/u;
 const AMOUNT = /^(?:[\d.]{1,6}(?:ms|[smhd])?){1,4}$/u;
 const PATH = /^\/[\w./-]+$/u;
 
-/** The properties whose values may be shown, and what they have to look like for it. */
-const HARMLESS = new Map(
-  Object.entries({
-    name: REFERENCE,
-    retagAs: REFERENCE,
-    host: REFERENCE,
-    pullPolicy: WORD,
-    required: WORD,
-    pin: WORD,
-    on_failure: WORD,
-    log_level: WORD,
-    allow_credentials_in_argv: WORD,
-    timeout: AMOUNT,
-    min_delay: AMOUNT,
-    max_delay: AMOUNT,
-    attempts: AMOUNT,
-    stall_timeout: AMOUNT,
-    image_timeout: AMOUNT,
-    deadline: AMOUNT,
-    start_jitter: AMOUNT,
-    min_free_percent: AMOUNT,
-    ready_timeout: AMOUNT,
-    concurrency: /^(?:auto|\d{1,4})$/u,
-    crictl: PATH,
-    ctr: PATH,
-    socket: PATH,
-    path: PATH,
-    metrics_file: PATH,
-    instance_groups: /^[\w-]+$/u,
-    release: /^[\w-]+$/u,
-    version: /^(?:latest|[\d.]+)$/u,
-  }),
-);
+/** The properties whose values may be shown, by what they have to look like for it. */
+const SHOWN: readonly (readonly [RegExp, string])[] = [
+  [REFERENCE, "name retagAs host"],
+  [WORD, "pullPolicy required pin on_failure log_level allow_credentials_in_argv"],
+  [AMOUNT, "timeout min_delay max_delay attempts stall_timeout image_timeout deadline start_jitter"],
+  [AMOUNT, "min_free_percent ready_timeout"],
+  [PATH, "crictl ctr socket path metrics_file root_dir"],
+  [/^(?:auto|\d{1,4})$/u, "concurrency"],
+  [/^[\w-]+$/u, "instance_groups release"],
+  [/^(?:latest|[\d.]+)$/u, "version"],
+];
+const HARMLESS = new Map(SHOWN.flatMap(([pattern, keys]) => keys.split(" ").map((key) => [key, pattern])));
 const SECRET = new Set(["auth", "username", "password", "docker_config"]);
 /** Names that are shown in a broken file too. */
-const KEYS = new Set<string>([
-  "images",
-  "registries",
-  "archives",
-  "retry",
-  "disk",
-  "containerd",
-  "namespace",
-  "auths",
-  "addons",
-  "jobs",
-  "properties",
-  "releases",
-  "include",
-  "exclude",
+const KEYS = new Set([
+  ...HARMLESS.keys(),
+  ...SECRET,
+  ..."images registries archives retry disk containerd kubelet namespace auths".split(" "),
+  ..."addons jobs properties releases include exclude".split(" "),
 ]);
-for (const key of [...HARMLESS.keys(), ...SECRET]) KEYS.add(key);
 
 /** Ranges of scalars that may be shown. */
 function harmless({ documents, text }: Source, trusted: boolean): ReadonlySet<string> {

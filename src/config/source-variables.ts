@@ -59,14 +59,16 @@ export function isCertain(issue: Issue, { places }: StoodIn): boolean {
   if (STAND_IN.test(issue.problem)) return false;
   if (places.some((place) => isWithin(issue.keys, place))) return false;
   if (issue.problem === UNUSED_LOGIN) return !places.some(isNameOfImage);
-  return !issue.problem.startsWith(OTHER_CREDENTIALS) || !places.some(isCredential);
+  return !issue.problem.startsWith(OTHER_CREDENTIALS) || !places.some(isCredentialIn(issue.keys[0]));
 }
 
 const isWithin = (keys: readonly PathKey[], place: readonly PathKey[]): boolean =>
   place.every((key, index) => keys[index] === key);
 
-const isCredential = (place: readonly PathKey[]): boolean =>
-  ["auth", "username", "password"].includes(String(place.at(-1)));
+const isCredentialIn =
+  (section: PathKey | undefined) =>
+  (place: readonly PathKey[]): boolean =>
+    place[0] === section && ["auth", "username", "password"].includes(String(place.at(-1)));
 
 /** Of an element or the whole list too, in which it is. */
 const isNameOfImage = ([first, , property = "name"]: readonly PathKey[]): boolean =>

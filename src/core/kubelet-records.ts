@@ -1,11 +1,12 @@
 // What the kubelet's records of its own pulls mean for names that are here (its feature KubeletEnsureSecretPulledImages).
 import * as v from "valibot";
+import { judge, type Node } from "./node.ts";
+import type { WantedImage } from "./plan.ts";
 import type { Reference } from "./reference.ts";
 
-/** A file in which the kubelet says that it pulled an image. */
+/** A file in which the kubelet says that it pulled an image, and its JSON, as far as it could be read. */
 export interface PulledRecord {
   readonly file: string;
-  /** Its JSON, as far as it could be read. */
   readonly content: unknown;
 }
 
@@ -14,6 +15,14 @@ export interface NameHere {
   readonly reference: Reference;
   readonly id: string;
 }
+
+export const namesHere = (wanted: readonly WantedImage[], node: Node): NameHere[] =>
+  wanted
+    .flatMap(({ source, targets }) => [source, ...targets])
+    .flatMap((reference) => {
+      const found = judge(node, reference.name);
+      return found.is === "usable" ? [{ reference, id: found.id }] : [];
+    });
 
 /** Names of one image that no pod may use, and the record that is the reason. */
 export interface RefusedNames {
@@ -30,11 +39,8 @@ const recordSchema = v.looseObject({
  * Under its default policy the kubelet trusts an image that it did not pull; of one that it did, only the repositories
  * under which it did. Those that it pulled with a secret are not reported: pods that have the secret may use them.
  */
-export function refusedNames(
-  records: readonly PulledRecord[],
-  namesHere: readonly NameHere[],
-): RefusedNames[] {
-  const byId = Map.groupBy(namesHere, ({ id }) => id);
+export function refusedNames(records: readonly PulledRecord[], present: readonly NameHere[]): RefusedNames[] {
+  const byId = Map.groupBy(present, ({ id }) => id);
   return records.flatMap(({ file, content }) => {
     const record = v.safeParse(recordSchema, content);
     if (!record.success) return [];
@@ -50,12 +56,10 @@ export function refusedNames(
 /** For people; undefined when nothing is refused. */
 export function refusedWarning(refused: readonly RefusedNames[]): string | undefined {
   if (refused.length === 0) return undefined;
-  const names = refused.flatMap((image) => image.names);
-  const files = refused.map(({ file }) => file);
   return (
-    `the kubelet will refuse pods ${some(names)}, or pull it anew, although the image is here: it pulled that image itself ` +
-    "under another name, and checks credentials by name since. If its policy is the default, NeverVerifyPreloadedImages: " +
-    `delete ${some(files)} and restart the kubelet`
+    `the kubelet will refuse pods ${some(refused.flatMap(({ names }) => names))}, or pull it anew, although the image is ` +
+    "here: it pulled that image itself under another name, and checks credentials by name since. If its policy is the " +
+    `default, NeverVerifyPreloadedImages: delete ${some(refused.map(({ file }) => file))} and restart the kubelet`
   );
 }
 

@@ -19,15 +19,19 @@ export const pinRecord = (target: Descriptor): ImageRecord => ({
 });
 
 /** Whether our record pins the image; somebody may have taken its label. */
-export function isPinned({ records }: Node, target: Descriptor): boolean {
+export function isPinned({ records }: Pick<Node, "records">, target: Descriptor): boolean {
   const pin = records.get(pinName(target));
   return pin?.target.digest === target.digest && pin.labels[PINNED.label] === PINNED.value;
 }
 
 /** Names that an image has beside its pin, for a person; its digest when it has none. */
 export const namesOfPin = ({ records }: Node, pin: ImageRecord): string => {
-  const names = [...records.values()].filter((record) => record.target.digest === pin.target.digest && !isPin(record));
-  const tags = names.map(({ name }) => name).filter((name) => name.includes(":") && !name.includes("@") && !name.startsWith("sha256:"));
+  const names = [...records.values()].filter(
+    (record) => record.target.digest === pin.target.digest && !isPin(record),
+  );
+  const tags = names
+    .map(({ name }) => name)
+    .filter((name) => name.includes(":") && !name.includes("@") && !name.startsWith("sha256:"));
   return tags.length === 0 ? pin.target.digest : tags.join(", ");
 };
 

@@ -2,14 +2,21 @@
 
 /** Controls, C1 among them, what is invisible or turns the direction of text, and separators of lines. */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
-const BREAK = /\s*[\r\n\u0085\u2028\u2029]\s*/gu;
+const BREAK = /[\r\n\u0085\u2028\u2029]+/u;
 
 /**
  * One line in which nothing moves the cursor, rings, colours or hides: breaks become a space, other controls the escape
  * that names them (`\x1b`), so that they stay evidence. To be used after redaction, which knows secrets as they are.
  */
 export const printable = (text: string): string =>
-  text.toWellFormed().trim().replaceAll(BREAK, " ").replaceAll("\t", " ").replaceAll(UNPRINTABLE, escaped);
+  text
+    .toWellFormed()
+    .split(BREAK)
+    .map((line) => line.trim())
+    .filter((line) => line !== "")
+    .join(" ")
+    .replaceAll("\t", " ")
+    .replaceAll(UNPRINTABLE, escaped);
 
 function escaped(character: string): string {
   const code = character.codePointAt(0) ?? 0;

@@ -23,7 +23,7 @@ const BY_PLACE: readonly (readonly [RegExp, string])[] = [
  * the bare password, and these escaped for JSON, Go, URLs or HTML, up to three times one in another. Time grows with
  * the text and not with the number of credentials.
  *
- * A password that is an ordinary word, or very short, is masked only beside its user or a word for "password": masked
+ * A password that is a word of such messages, or very short, is masked only beside its user or a word for "password": masked
  * wherever it stands, it would make "failed to pull" unreadable, and by that tell what it is.
  */
 export function redactor(credentials: Iterable<Credential>): Redact {
@@ -155,13 +155,26 @@ export function formFinder(all: Iterable<string>): FindForms {
   };
 }
 
-/** Longer words that containerd, crictl, registries and we print. */
-const COMMON =
-  /^(?:anonymous|application|authenticat\w+|authority|authoriz\w+|certificate|connection|containerd?s?|credentials?|deadline|descriptor|docker\w*|download\w*|endpoint|exceeded|expected|failures?|forbidden|internal|kubernetes|manifests?|password\d?|platform|progress|reference|registry|repositor(?:y|ies)|requests?|required|resolver?|response|service|snapshot|temporary|transport|unauthorized|unavailable|unexpected|unknown|username|validate)$/iu;
+/** Words that containerd, crictl, registries and we print, so that one of them as a password says nothing by itself. */
+const WORDS = new Set(
+  `access account accept admin alert also anonymous archive attempt auth authority authorization authorize back bad basic
+  bearer blob blobs body bytes cancelled certificate changed check client close closed code commit config connect connection
+  containerd content context copy corrupted could create credentials crictl damaged data deadline default denied descriptor
+  dial digest directory disk docker does download endpoint error exceeded exist exists expected expired export failed failure
+  fatal fetch file files forbidden format found free from gateway get handshake has have head host http https image images
+  import index insufficient internal invalid kubelet kubernetes label latest layer layers length level library limit line
+  linux list local lock lookup main manifest manifests match message missing must name namespace network nginx node not null
+  oauth open oci output pass password path peer permission pin pinned platform policy post present progress project proxy
+  public pull pulled pulling push rate read reading ready reason redacted reference refused registry remote repository
+  request requests require required reset resolve resource response retry root run runtime said scope secret sending server
+  service setting size snapshot socket space stalled start started state status stopped store system tag target test tests
+  text this time timeout tls token too transfer transport true type unauthorized unavailable unexpected unix unknown unpack
+  untrusted update user username valid validate value verify version wait warning was while with write wrong yes`.split(
+    /\s+/u,
+  ),
+);
 const isWeak = (password: string): boolean =>
-  password.length < SHORTEST_FORM ||
-  /^(?:[A-Z]?[a-z]{1,6}|\d{1,5})$/u.test(password) ||
-  COMMON.test(password);
+  password.length < SHORTEST_FORM || /^\d{1,5}$/u.test(password) || WORDS.has(password.toLowerCase());
 
 /** Weak passwords, each with the last words of its users. */
 type WeakWords = ReadonlyMap<string, ReadonlySet<string>>;

@@ -14,7 +14,7 @@ export type ViewImage = Pick<
   readonly failure?: Pick<NonNullable<ImageState["failure"]>, "class">;
 };
 
-/** What is shown of a run, whether it goes on in this process or was read from status.json. */
+/** What the bars show of a run, whether it is in this process or was read from status.json. */
 export interface View {
   readonly phase: RunState["phase"];
   readonly startedAt: number;

@@ -23,7 +23,7 @@ const MOST_PULLS = 4;
 
 const NEVER_DROPPED = new Set<RunEvent["type"]>(["image-failed", "warning"]);
 
-/** Writes each transition with its time, and every half minute what goes on. */
+/** Writes each transition with its time, and every half minute the progress. */
 export function linesSink(output: Output): Disposable & { readonly sink: Sink } {
   let latest: RunState | undefined;
   let [room, words] = [MOST_STEPS, MOST_WORDS];
@@ -32,7 +32,7 @@ export function linesSink(output: Output): Disposable & { readonly sink: Sink } 
     if (room <= 0) return;
     write(text);
     room -= text.length;
-    if (room <= 0) write("there are many steps: import-images.log has the rest of them");
+    if (room <= 0) write("too many steps to show here: import-images.log has them all");
   };
   const tell = (text: string): void => {
     write(words > 0 || text.length <= SHORT ? text : `${text.slice(0, SHORT)}…`);
@@ -114,7 +114,7 @@ function retryLine(
 const sinceStart = (image: ImageState | undefined): string =>
   image?.startedAt === undefined ? "" : ` in ${formatDuration(Date.now() - image.startedAt)}`;
 
-/** What goes on, for a log that nobody scrolls back in: what is being pulled before what waits. */
+/** The progress, for a log that nobody scrolls back in. Images that are being pulled come before those that wait. */
 function progressLine(state: RunState): string {
   const { images } = state;
   const pulling = ["pulling", "retrying"].flatMap((wanted) => images.filter(({ phase }) => phase === wanted));

@@ -45,8 +45,20 @@ function openLog(directory: string, level: LogLevel, runId: string) {
 /** Writes one event; what an event holds beyond its type becomes fields. */
 function logEvent(logger: Logger, event: RunEvent, state: RunState): void {
   const { level, message } = LINES[event.type];
-  const fields = { event: event.type, ...fieldsOf(event), ms: duration(event, state) };
+  const fields = {
+    event: event.type,
+    ...fieldsOf(event),
+    ...evidenceOf(event, logger),
+    ms: duration(event, state),
+  };
   logger[level](bounded(fields), message);
+}
+
+/** What the tool said, of every final failure; of one that is tried again only to those who look closely. */
+function evidenceOf(event: RunEvent, logger: Logger): object {
+  const isTold =
+    event.type === "image-failed" || (event.type === "attempt-failed" && logger.isLevelEnabled("debug"));
+  return isTold && event.failure.evidence !== undefined ? { evidence: event.failure.evidence } : {};
 }
 
 /** Milliseconds since an image's first attempt, or of the whole run; pino leaves out what is undefined. */
@@ -73,7 +85,7 @@ const LINES: Readonly<Record<RunEvent["type"], { readonly level: Level; readonly
   planned: { level: "info", message: "planned" },
   "attempt-started": { level: "info", message: "pull started" },
   "attempt-failed": { level: "warn", message: "pull failed" },
-  progress: { level: "debug", message: "pull goes on" },
+  progress: { level: "debug", message: "pull in progress" },
   pulled: { level: "info", message: "image pulled" },
   "archive-done": { level: "info", message: "archive in place" },
   tagged: { level: "info", message: "image tagged" },

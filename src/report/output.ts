@@ -9,13 +9,21 @@ export interface Stream extends Output {
   readonly pending: number;
 }
 
-/** @param term the environment's TERM */
+/**
+ * @param term the environment's TERM
+ * @param onLost told once why nothing can be written, unless the reader has gone
+ */
 export function output(
   stream: NodeJS.WriteStream & { readonly fd: number },
   term: string | undefined,
+  onLost: (why: string) => void,
 ): Stream {
-  // Whoever read our output has gone; that is no reason to leave a node half done.
-  stream.on("error", () => {});
+  let tell = onLost;
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    // Whoever read our output has gone; that is no reason to leave a node half done.
+    if (error.code !== "EPIPE" && error.code !== "EIO") tell(error.message);
+    tell = () => {};
+  });
   const isScreen = stream.isTTY && term !== "dumb";
   const terminal = stream.isTTY ? openTerminal(`/proc/self/fd/${stream.fd}`) : undefined;
   const pending = (): number => terminal?.pending() ?? stream.writableLength;

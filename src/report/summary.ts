@@ -42,7 +42,7 @@ export function summary(state: RunState): string {
     ...placedLines(images.filter(({ phase }) => IN_PLACE.has(phase))),
     resultLine(state, totals(images)),
   ]
-    .map(printable)
+    .map(printableLine)
     .join("\n");
 }
 
@@ -91,8 +91,8 @@ function failureOf(image: FailedImage): string[] {
 /** What an image lacks that was left in this phase. */
 const LEFT: Partial<Record<Phase, string>> = {
   waiting: "not started",
-  pulling: "its pull did not come to an end",
-  retrying: "its next attempt was still to come",
+  pulling: "the pull did not finish",
+  retrying: "waiting for its next attempt",
   finishing: "pulled, but not named and pinned",
   placed: "named and pinned, but not verified",
 };
@@ -103,7 +103,7 @@ function whyOf({ name, phase, failure }: FailedImage): string {
   const why = said.replace(`failed to resolve reference "${name}": `, "");
   if (phase === "failed" && failure !== undefined) return why;
   const left = LEFT[phase] ?? "not finished";
-  return failure === undefined ? left : `${left}; its last failure: ${failure.class}: ${why}`;
+  return failure === undefined ? left : `${left}; last failure: ${failure.class}: ${why}`;
 }
 
 const moreLine = (count: number, what: string): string[] =>
@@ -202,3 +202,6 @@ export const shortList = (names: readonly string[]): string =>
     : `${names.slice(0, MOST_NAMES).join(", ")} and ${names.length - MOST_NAMES} more`;
 
 export const oneLine = (text: string): string => text.replaceAll(/\s+/gu, " ").trim();
+
+/** With the blanks at its beginning. */
+export const printableLine = (line: string): string => line.replace(/[^ ][^]*/u, printable);

@@ -1,7 +1,18 @@
-// Reads the kubelet's records of its own pulls, which it keeps below its root directory.
+// The kubelet's records of its own pulls, which it keeps below its root directory, and what they mean for imported names.
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
-import type { PulledRecord } from "../core/kubelet-records.ts";
+import { namesHere, type PulledRecord, refusedNames, refusedWarning } from "../core/kubelet-records.ts";
+import type { Node } from "../core/node.ts";
+import type { WantedImage } from "../core/plan.ts";
+
+/** For people; undefined when the kubelet will refuse none of these images' names, or keeps no records here. */
+export async function kubeletWarning(
+  root: string,
+  wanted: readonly WantedImage[],
+  node: Node,
+): Promise<string | undefined> {
+  return refusedWarning(refusedNames(await readPulledRecords(root), namesHere(wanted, node)));
+}
 
 /** None when the kubelet keeps no records here: another root directory, or a version before them. */
 export async function readPulledRecords(kubeletRoot: string): Promise<PulledRecord[]> {

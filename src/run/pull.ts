@@ -60,7 +60,11 @@ class AttemptFailed extends Error {
 }
 
 /** @returns how it failed after all attempts; undefined when it was pulled */
-export async function pullImage(puller: Puller, image: WantedImage, mostAttempts: number): Promise<Failure | undefined> {
+export async function pullImage(
+  puller: Puller,
+  image: WantedImage,
+  mostAttempts: number,
+): Promise<Failure | undefined> {
   const job: Job = { image, mostAttempts, attempts: 0 };
   const { around, clock, stop } = puller;
   try {
@@ -132,7 +136,12 @@ interface Thrown {
 }
 
 /** Mends what can be, decides, tells, and gives what to throw. */
-async function failed(puller: Puller, job: Job, visit: Visit, { error, signal }: Thrown): Promise<AttemptFailed> {
+async function failed(
+  puller: Puller,
+  job: Job,
+  visit: Visit,
+  { error, signal }: Thrown,
+): Promise<AttemptFailed> {
   const { containerd, emit, around, config, clock, health } = puller;
   const { image, attempts } = job;
   const seen = timedOut(error, image) ?? toFailure(error, signal);

@@ -77,7 +77,7 @@ describeReal(
 
     test("the upgrade ends well, and leaves the record of the bash release on the disk", async () => {
       expect(upgrade.exitCode, upgrade.stderr).toBe(0);
-      expect([...(await node.containerd.labels()).keys()]).toContain("old-base:v2");
+      expect([...(await node.containerd.records()).keys()]).toContain("old-base:v2");
     });
 
     test("a pod does not run by a name that is not there", async () => {

@@ -100,6 +100,20 @@ describeReal("a process", "1.7", () => {
     expect([exitCode, stdout]).toEqual([0, expect.stringContaining("1 image: 1 pulled")]);
   });
 
+  test("a pipe that nobody reads holds up no run, which ends with its code and its state", async () => {
+    const images = Array.from({ length: 3_000 }, (_, n) => ({ name: `registry.example.com/image-${n}:1` }));
+    const command = withConfig({ images, containerd: { crictl: "/nowhere" } }, "run", "--json");
+    const [file = "", ...args] = command;
+    const child = spawn(file, args, {
+      stdio: ["ignore", "pipe", "ignore"],
+      env: { IMPORT_IMAGES_STATE_DIR: agent.stateDirectory, IMPORT_IMAGES_LOG_DIR: agent.logDirectory },
+    });
+    const [exitCode] = (await once(child, "exit")) as [number];
+    child.stdout.destroy();
+    expect(exitCode).toBe(3);
+    expect(agent.status()).toMatchObject({ phase: "ended", exitCode: 3 });
+  });
+
   test("NODE_DEBUG shows no credential, and a core file would have none of its memory or its tools'", async () => {
     const image = await pushTo(node.locked, "process/debug:1", {
       layers: [{ bytes: 3_000_000, seed: "debug" }],
@@ -142,7 +156,7 @@ describeReal("a process", "1.7", () => {
       const command = withConfig(await slow("process/log:1"), "run");
       const { exitCode, stdout, stderr } = await start(command, { IMPORT_IMAGES_LOG_DIR: log }).ended;
       expect([exitCode, stdout]).toEqual([0, expect.stringContaining("1 image: 1 pulled")]);
-      expect(stderr).toMatch(/^warning: the run goes on without its log: \S+: the disk is full \(.*\)\n$/u);
+      expect(stderr).toMatch(/^warning: the run continues without its log: \S+: the disk is full \(.*\)\n$/u);
     });
 
     test("a full disk of the state directory stops no run, which tells it once", async () => {
@@ -175,13 +189,16 @@ describeReal("a process", "1.7", () => {
       );
     });
 
-    test.each(["status.json", "lock", "import-images.log"])(
+    test.each(["status.json", "lock", "import-images.log", "x.prom"])(
       "a FIFO in the place of %s blocks nothing",
       async (name) => {
         const file = path.join(folder.path, name);
         await run("mkfifo", [file]);
         const env = { IMPORT_IMAGES_STATE_DIR: folder.path, IMPORT_IMAGES_LOG_DIR: folder.path };
-        const { exitCode, stderr } = await start(withConfig({ images: [] }, "run"), env).ended;
+        const { exitCode, stderr } = await start(
+          withConfig({ images: [], metrics_file: path.join(folder.path, "x.prom") }, "run"),
+          env,
+        ).ended;
         expect(stderr).toContain(`${file} is a FIFO, not a regular file: remove it`);
         expect(exitCode).toBe(name === "lock" ? 2 : 0);
       },

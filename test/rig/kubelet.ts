@@ -51,7 +51,7 @@ export interface Kubelet extends AsyncDisposable {
   refused(name: string, reason: string): Promise<string>;
   /** Waits until the pod's container has printed something. */
   output(name: string): Promise<string>;
-  /** Waits for a whole garbage collection that begins from now on; there is one each ten seconds under `diskPressure`. */
+  /** Waits for the end of a garbage collection that takes something; under `diskPressure` there is one each ten seconds. */
   collects(): Promise<void>;
   removePod(name: string): Promise<void>;
   log(): string;
@@ -207,8 +207,7 @@ async function waitFor(
 }
 
 // The kubelet goes on trying, but nothing in a test changes while it waits.
-const isRefused = ({ reason }: Pod): boolean =>
-  /^(?:Err|ImagePull|Create.*Error|RunContainerError)/u.test(reason);
+const isRefused = ({ reason }: Pod): boolean => /^(?:Err|Create.*Error|RunContainerError)/u.test(reason);
 
 const podFile = (name: string, image: string, { pullPolicy, script }: PodSpec = {}): object => ({
   apiVersion: "v1",
@@ -251,7 +250,8 @@ function podOf({ metadata, status }: RawPod): Pod {
   return {
     name: metadata.name.slice(0, -`-${host}`.length),
     running: container?.state?.running !== undefined,
-    reason: waiting?.reason ?? "",
+    // It becomes a back-off a moment later, and at each try for a moment the error again.
+    reason: waiting?.reason === "ImagePullBackOff" ? "ErrImagePull" : (waiting?.reason ?? ""),
     message: waiting?.message ?? "",
     imageId: container?.imageID ?? "",
   };
@@ -262,10 +262,12 @@ async function outputOf({ crictl }: Containerd, name: string): Promise<string> {
   return poll(`pod ${name} prints`, async () => (await crictl("logs", container.trim())) || undefined);
 }
 
+// The first one after a start may come before the kubelet has seen any image.
 async function collection(log: () => string): Promise<void> {
   const from = log().length;
-  const whole = /attempting to reclaim[^]*(?:able to reduce resource pressure|must evict pod)/u;
-  await poll("the kubelet collects", () => whole.test(log().slice(from)) || undefined, { bound: 40_000 });
+  const some =
+    /attempting to reclaim(?:(?!attempting to reclaim)[^])*?Removing image[^]*?(?:able to reduce|must evict)/u;
+  await poll("the kubelet collects", () => some.test(log().slice(from)) || undefined, { bound: 60_000 });
 }
 
 // Through CRI: what runs in a pod outlives its kubelet and its containerd by design.

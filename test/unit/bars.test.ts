@@ -22,7 +22,7 @@ const progress = (own: string, shared: number, rest: number): RunEvent & { type:
       { digest: `sha256:${own}`, size: 40 * MB },
     ],
     {
-      ingests: new Map([
+      downloads: new Map([
         ["sha256:shared", shared * MB],
         [`sha256:${own}`, rest * MB],
       ]),
@@ -95,7 +95,7 @@ describe("the view of a run", () => {
   it.for<[string, string, readonly RunEvent[]]>([
     ["looking up", "a manifest", [begun(A)]],
     ["unpacking", "what was loaded", [begun(A), progress(A, 60, 40)]],
-    ["names and pins", "its names", [begun(A), { type: "pulled", image: A, attempt: 1, id: "sha256:1" }]],
+    ["names and pins", "its names", [begun(A), { type: "pulled", image: A, attempt: 1 }]],
     ["looking up, attempt 2", "a manifest again", [begun(A, 2)]],
     [
       "attempt 2 in 24s (network)",

@@ -64,7 +64,7 @@ describe("the packages of a bundle", () => {
 
   test.each([
     ["names no licence", { name: "a", version: "1.0.0" }, { LICENSE: "terms" }],
-    ["has no licence text", { name: "a", version: "1.0.0", license: "MIT" }, { "index.js": "" }],
+    ["has no text of its licence", { name: "a", version: "1.0.0", license: "MIT" }, { "index.js": "" }],
     [
       "is not the version in the lock file",
       { name: "a", version: "9.0.0", license: "MIT" },

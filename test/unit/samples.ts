@@ -1,8 +1,11 @@
 // Values that many tests need, each as plain as it can be.
+import { parseConfig } from "../../src/core/content.ts";
 import { credentialFromPair, type Credential } from "../../src/core/credentials.ts";
 import type { Failure, FailureClass } from "../../src/core/failure.ts";
-import type { PresentImage, WantedImage } from "../../src/core/plan.ts";
+import type { ImageRecord, Node } from "../../src/core/node.ts";
+import type { WantedImage } from "../../src/core/plan.ts";
 import { parseReference, type Reference } from "../../src/core/reference.ts";
+import { LINUX, type ServedImage } from "./containerd/served-image.ts";
 
 export function reference(text: string): Reference {
   const parsed = parseReference(text);
@@ -26,20 +29,33 @@ export const wanted = (name: string, overrides: Partial<Omit<WantedImage, "sourc
   ...overrides,
 });
 
-/** An image as CRI lists it, with normalised names. */
-export const present = (
-  id: string,
-  names: readonly string[],
-  overrides: Partial<PresentImage> = {},
-): PresentImage => ({
-  id,
-  names: names.map((name) => reference(name).name),
-  size: 1_000,
-  pinned: false,
-  ...overrides,
-});
-
 export const failure = (failureClass: FailureClass, message: string = failureClass): Failure => ({
   class: failureClass,
   message,
 });
+
+/** A node with whole, unpacked images under these literal names, and these further records. */
+export function nodeOf(
+  images: Readonly<Record<string, ServedImage>>,
+  records: readonly ImageRecord[] = [],
+): Node {
+  const all = Object.values(images);
+  const named = Object.entries(images).map(([name, { target }]) => ({ name, target, labels: {} }));
+  const blobs = all.flatMap(({ blobs: parts, config, chainId }) =>
+    parts.map((part) =>
+      part === config ? { ...part, labels: { "containerd.io/gc.ref.snapshot.overlayfs": chainId } } : part,
+    ),
+  );
+  const cri = Object.entries(images).map(
+    ([name, { id }]) => [name, { id, names: [name], size: 1_000, pinned: true }] as const,
+  );
+  return {
+    platform: LINUX,
+    snapshotter: "overlayfs",
+    records: new Map([...named, ...records].map((record) => [record.name, record])),
+    blobs: new Map(blobs.map((blob) => [blob.digest, blob])),
+    snapshots: new Set(all.map(({ chainId }) => chainId)),
+    configs: new Map(all.map(({ config }) => [config.digest, parseConfig(config.text)])),
+    cri: new Map(cri),
+  };
+}

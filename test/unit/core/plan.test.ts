@@ -1,40 +1,37 @@
 import { describe, expect, test } from "vitest";
+import type { Node } from "../../../src/core/node.ts";
+import { pinRecord } from "../../../src/core/pins.ts";
 import {
-  decideTag,
-  listing,
+  countDecisions,
+  impossibleName,
+  isDone,
   longestFirst,
   namesOf,
   narrow,
-  nodeState,
-  planImport,
-  planPulls,
+  planRun,
   probableSizes,
-  type Listing,
-  type NodeState,
   type Plan,
+  type PlannedImage,
   type PullPolicy,
   type WantedImage,
 } from "../../../src/core/plan.ts";
-import { digestOf, present, reference, wanted } from "../samples.ts";
+import { ARM, served } from "../containerd/served-image.ts";
+import { digestOf, nodeOf, reference, wanted } from "../samples.ts";
 
 const A = "harbor.example.com/a:1";
 const B = "harbor.example.com/b:1";
-const EMPTY = nodeState([], [], []);
-const node = (
-  images: Record<string, readonly string[]>,
-  pinned: readonly string[] = [],
-  ours: readonly string[] = [],
-): NodeState =>
-  nodeState(
-    Object.entries(images).map(([id, names]) => present(id, names)),
-    pinned,
-    ours,
-  );
-const only = (image: WantedImage, state: NodeState, pinning = true) => {
-  const [planned] = planImport([image], state, pinning).images;
+const [ONE, TWO] = [served("one"), served("two")];
+const AT_ONE = `harbor.example.com/a@${ONE.target.digest}`;
+const EMPTY = nodeOf({});
+const only = (image: WantedImage, node: Node, pins = true): PlannedImage => {
+  const [planned] = planRun([image], node, pins).images;
   if (planned === undefined) throw new Error("nothing was planned");
   return planned;
 };
+const without = (node: Node, digest: string): Node => ({
+  ...node,
+  blobs: new Map([...node.blobs].filter(([key]) => key !== digest)),
+});
 
 describe("an image is pulled", () => {
   test("when it is not on the node", () => {
@@ -42,7 +39,30 @@ describe("an image is pulled", () => {
   });
 
   test("also when another tag of it is there", () => {
-    expect(only(wanted(A), node({ id: ["harbor.example.com/a:2"] })).decision.action).toBe("pull");
+    expect(only(wanted(A), nodeOf({ "harbor.example.com/a:2": ONE })).decision.action).toBe("pull");
+  });
+
+  test.each(["nginx:1", "index.docker.io/library/nginx:1", "library/nginx:1"])(
+    "when only %s is there, which no pod that asks for it finds",
+    (name) => {
+      expect(only(wanted("nginx:1"), nodeOf({ [name]: ONE })).decision.action).toBe("pull");
+    },
+  );
+
+  test("when it is damaged, under any policy, and the plan says what is missing", () => {
+    const node = without(nodeOf({ [A]: ONE }), ONE.config.digest);
+    for (const pullPolicy of ["IfNotPresent", "Always", "implicit-Always"] as const)
+      expect(only(wanted(A, { pullPolicy }), node).decision).toEqual({
+        action: "pull",
+        why: "damaged: its config missing",
+      });
+  });
+
+  test("when what is there is for another platform, or no image", () => {
+    const why = (image: ReturnType<typeof served>): string =>
+      only(wanted(A), nodeOf({ [A]: image })).decision.why;
+    expect(why(served("arm", { platform: ARM }))).toBe("present, but for linux/arm64");
+    expect(why(served("chart", { artifact: true }))).toBe("present, but no container image");
   });
 
   test.each([
@@ -50,111 +70,146 @@ describe("an image is pulled", () => {
     ["Always", "pull"],
     ["implicit-Always", "pull"],
   ] as const)("under %s when it is present: %s", (pullPolicy, action) => {
-    const { decision } = only(wanted(A, { pullPolicy }), node({ id: [A] }));
+    const { decision } = only(wanted(A, { pullPolicy }), nodeOf({ [A]: ONE }));
     expect(decision.action).toBe(action);
     expect(decision.why).toContain("present");
   });
 
   test("never again by digest, which cannot change", () => {
-    const name = `harbor.example.com/a@${digestOf("a")}`;
-    expect(only(wanted(name), node({ id: [name] })).decision).toEqual({
-      action: "keep",
-      why: "present, by its digest",
-    });
+    const { decision } = only(wanted(AT_ONE), nodeOf({ [AT_ONE]: ONE }));
+    expect(decision).toEqual({ action: "keep", why: "present, by its digest" });
   });
 });
 
 describe("a digest with several names", () => {
-  const digest = digestOf("a");
-  const [first, second] = [`a.b/app@${digest}`, `mirror.b/app@${digest}`];
-  const decisions = (state: NodeState, pullPolicy: PullPolicy = "IfNotPresent") =>
-    planImport([wanted(first), wanted(second, { pullPolicy })], state, true).images;
+  const [first, second] = [`a.b/app@${ONE.target.digest}`, `mirror.b/app@${ONE.target.digest}`];
+  const decisions = (node: Node, pullPolicy: PullPolicy = "IfNotPresent") =>
+    planRun([wanted(first), wanted(second, { pullPolicy })], node, true).images.map(
+      ({ decision }) => decision,
+    );
 
-  test("is pulled once, and then tagged and pinned", () => {
+  test("is pulled once, and then tagged", () => {
     const [one, other] = decisions(EMPTY);
-    expect(one?.decision.action).toBe("pull");
-    expect(other?.decision).toEqual({ action: "share", sameAs: first, why: `has the digest of ${first}` });
-    expect(other?.pins).toEqual([second]);
+    expect(one?.action).toBe("pull");
+    expect(other).toEqual({ action: "share", sameAs: first, why: `has the digest of ${first}` });
   });
 
   test("is not pulled at all where it is here under another name", () => {
-    const here = `c.d/app@${digest}`;
-    const planned = decisions(node({ id: [here] }));
-    expect(planned.map(({ decision }) => decision)).toMatchObject([{ sameAs: here }, { sameAs: here }]);
+    const here = "c.d/app:1";
+    expect(decisions(nodeOf({ [here]: ONE }))).toMatchObject([{ sameAs: here }, { sameAs: here }]);
+  });
+
+  test("is pulled where the other name is damaged, or for its pin alone", () => {
+    const damaged = without(nodeOf({ "c.d/app:1": ONE }), ONE.manifest.digest);
+    expect(decisions(damaged).map(({ action }) => action)).toEqual(["pull", "pull"]);
+    expect(decisions(nodeOf({}, [pinRecord(ONE.target)])).map(({ action }) => action)).toEqual([
+      "pull",
+      "share",
+    ]);
   });
 
   test("is pulled under each of them that the operator wants to be asked for", () => {
-    expect(decisions(EMPTY, "Always").map(({ decision }) => decision.action)).toEqual(["pull", "pull"]);
+    expect(decisions(EMPTY, "Always").map(({ action }) => action)).toEqual(["pull", "pull"]);
   });
 });
 
 describe("a further name", () => {
-  const target = reference(B);
-  test.each([
-    ["is created where it is missing", "one", { one: [A] }, "create"],
-    ["is kept where it names this image", "one", { one: [A, B] }, "keep"],
-    ["is moved where it names another image", "one", { one: [A], two: [B] }, "move"],
-    ["is created for an image that is not here yet", undefined, {}, "create"],
-    ["may have to be moved to an image that is not here yet", undefined, { two: [B] }, "move"],
-  ] as const)("%s", (_what, id, images, action) => {
-    expect(decideTag(target, id, node(images)).action).toBe(action);
-  });
-});
-
-describe("pins are set", () => {
   const image = wanted(A, { targets: [reference(B)] });
+  const atOne = `harbor.example.com/b@${ONE.target.digest}`;
+  const actions = (node: Node): Record<string, string> =>
+    Object.fromEntries(only(image, node).names.map(({ name, action }) => [name, action]));
 
-  test("on every name that lacks one", () => {
-    expect(only(image, node({ id: [A, B] })).pins).toEqual([A, B]);
-    expect(only(image, node({ id: [A, B] }, [B])).pins).toEqual([A]);
-    expect(only(image, node({ id: [A, B] }, [A, B])).pins).toEqual([]);
+  test("is created where it is missing, by tag and by digest as a pull of it would", () => {
+    expect(actions(nodeOf({ [A]: ONE }))).toEqual({ [B]: "create", [AT_ONE]: "create", [atOne]: "create" });
   });
 
-  test("anew on a name whose pull or tag drops it", () => {
-    const always = { ...image, pullPolicy: "Always" } as const;
-    expect(only(always, node({ id: [A, B] }, [A, B])).pins).toEqual([A]);
-    expect(only(image, node({ one: [A], two: [B] }, [A, B])).pins).toEqual([B]);
+  test("is kept where it leads to this image", () => {
+    expect(actions(nodeOf({ [A]: ONE, [B]: ONE, [AT_ONE]: ONE, [atOne]: ONE }))).toEqual({
+      [B]: "keep",
+      [AT_ONE]: "keep",
+      [atOne]: "keep",
+    });
   });
 
-  test("not where the operator does not want it, or the runtime ignores it", () => {
-    expect(only({ ...image, pin: false }, node({ id: [A] })).pins).toEqual([]);
-    expect(only(image, node({ id: [A] }), false).pins).toEqual([]);
+  test("is moved where it leads to another image", () => {
+    expect(actions(nodeOf({ [A]: ONE, [B]: TWO }))).toMatchObject({ [B]: "move" });
+  });
+
+  test("of an image that is not here yet is known by its tag alone", () => {
+    expect(actions(EMPTY)).toEqual({ [B]: "create" });
+    expect(actions(nodeOf({ [B]: TWO }))).toEqual({ [B]: "move" });
+  });
+
+  test("by a digest that the image does not have is impossible", () => {
+    const usable = { is: "usable", target: ONE.target, id: ONE.id } as const;
+    const by = (digest: string): WantedImage => wanted(A, { targets: [reference(`x.y/z@${digest}`)] });
+    expect(impossibleName(by(ONE.target.digest), usable)).toBeUndefined();
+    expect(impossibleName(by(TWO.target.digest), usable)?.name).toBe(`x.y/z@${TWO.target.digest}`);
   });
 });
 
-describe("names are unpinned", () => {
-  const pinnedByUs = node({ id: [A, B] }, [A, B], [A, B]);
+describe("a pin", () => {
+  const pinned = nodeOf({ [A]: ONE }, [pinRecord(ONE.target)]);
 
-  test("that an earlier run pinned and nobody wants any more, in a stable order", () => {
-    expect(planImport([wanted(A)], pinnedByUs, true).unpin).toEqual([B]);
-    expect(planImport([], pinnedByUs, true).unpin).toEqual([A, B]);
+  test("is made for an image that has none, and kept otherwise", () => {
+    expect(only(wanted(A), EMPTY).pin).toBe("create");
+    expect(only(wanted(A), nodeOf({ [A]: ONE })).pin).toBe("create");
+    expect(only(wanted(A), pinned).pin).toBe("keep");
   });
 
-  test("that are wanted, but no longer pinned", () => {
-    expect(planImport([wanted(A, { pin: false })], pinnedByUs, true).unpin).toEqual([A, B]);
+  test("is made anew where somebody took its label, and is another image's after its name moved", () => {
+    expect(only(wanted(A), nodeOf({ [A]: ONE }, [{ ...pinRecord(ONE.target), labels: {} }])).pin).toBe(
+      "create",
+    );
+    expect(only(wanted(A), nodeOf({ [A]: TWO }, [pinRecord(ONE.target)])).pin).toBe("create");
   });
 
-  test("but not those of further names", () => {
-    expect(planImport([wanted(A, { targets: [reference(B)] })], pinnedByUs, true).unpin).toEqual([]);
+  test("is not for an image that the operator or the runtime does not pin", () => {
+    expect(only(wanted(A, { pin: false }), nodeOf({ [A]: ONE })).pin).toBe("none");
+    expect(only(wanted(A), nodeOf({ [A]: ONE }), false).pin).toBe("none");
+  });
+});
+
+describe("an image is unpinned", () => {
+  const node = nodeOf({ [A]: ONE, [B]: ONE, "c.d/e:1": TWO }, [pinRecord(ONE.target), pinRecord(TWO.target)]);
+  const unpinned = (...images: readonly WantedImage[]): string[] =>
+    planRun(images, node, true).unpin.map(({ name }) => name);
+
+  test("that nobody wants any more, and told by all its tags", () => {
+    expect(unpinned(wanted(A))).toEqual(["c.d/e:1"]);
+    expect(unpinned()).toEqual([`${A}, ${B}`, "c.d/e:1"]);
   });
 
-  test("but not those that somebody else pinned", () => {
-    expect(planImport([], node({ id: [A, B] }, [A, B], [B]), true).unpin).toEqual([B]);
+  test("that is wanted, but not pinned", () => {
+    expect(unpinned(wanted(A, { pin: false }), wanted("c.d/e:1"))).toEqual([`${A}, ${B}`]);
   });
 
-  test("but not by a runtime that ignores pins", () => {
-    expect(planImport([], pinnedByUs, false).unpin).toEqual([]);
+  test("but not one that a further name leads to", () => {
+    expect(unpinned(wanted("x.y/z:1", { targets: [reference(A)] }), wanted("c.d/e:1"))).toEqual([]);
+  });
+
+  test("whose names are all gone, and told by its digest", () => {
+    expect(planRun([], nodeOf({}, [pinRecord(ONE.target)]), true).unpin).toMatchObject([
+      { name: ONE.target.digest },
+    ]);
+  });
+
+  test("but not by a runtime that ignores pins, and not for somebody else's label", () => {
+    expect(planRun([], node, false).unpin).toEqual([]);
+    const theirs = { name: "o.p/q:1", target: ONE.target, labels: { "io.cri-containerd.pinned": "pinned" } };
+    expect(planRun([], nodeOf({}, [theirs]), true).unpin).toEqual([]);
   });
 });
 
 describe("a narrowed plan", () => {
-  const plan = planImport([wanted(A), wanted(B)], node({ id: ["c.d/e:1"] }, [], ["c.d/e:1"]), true);
+  const old = { name: "c.d/e:1", target: TWO.target, labels: { "io.import-images.pinned": "pinned" } };
+  const plan = planRun([wanted(A), wanted(B)], nodeOf({}, [pinRecord(ONE.target), old]), true);
   const sources = ({ images }: Plan): string[] => images.map(({ image }) => image.source.name);
 
-  test("holds the chosen images, and unpins nothing", () => {
+  test("holds the chosen images, unpins nothing and cleans nothing", () => {
+    expect(plan).toMatchObject({ unpin: [expect.anything()], oldLabels: 1 });
     const narrowed = narrow(plan, new Set([B]));
-    expect(sources(narrowed)).toEqual([B]);
-    expect(narrowed.unpin).toEqual([]);
+    expect([sources(narrowed), narrowed.unpin, narrowed.oldLabels]).toEqual([[B], [], 0]);
   });
 
   test("is the whole plan when nothing was chosen", () => {
@@ -162,31 +217,60 @@ describe("a narrowed plan", () => {
   });
 });
 
+describe("a plan is done", () => {
+  const right = nodeOf({ [A]: ONE, [AT_ONE]: ONE }, [pinRecord(ONE.target)]);
+
+  test("when every image, name and pin is there and nothing else is ours", () => {
+    expect(isDone(planRun([wanted(A)], right, true))).toBe(true);
+  });
+
+  test.each<[string, Plan]>([
+    ["an image has to be pulled", planRun([wanted(A, { pullPolicy: "Always" })], right, true)],
+    ["a name is missing", planRun([wanted(A, { targets: [reference(B)] })], right, true)],
+    ["a pin is missing", planRun([wanted(A)], nodeOf({ [A]: ONE, [AT_ONE]: ONE }), true)],
+    ["a pin is left over", planRun([], right, true)],
+    [
+      "a label is left over",
+      planRun(
+        [],
+        nodeOf({}, [{ name: A, target: ONE.target, labels: { "io.import-images.pinned": "pinned" } }]),
+        true,
+      ),
+    ],
+  ])("not while %s", (_what, plan) => {
+    expect(isDone(plan)).toBe(false);
+  });
+
+  test("and counts its decisions", () => {
+    const shared = [wanted(AT_ONE), wanted(`x.y/z@${ONE.target.digest}`)];
+    expect(
+      countDecisions(planRun([wanted(A), wanted(B), ...shared], nodeOf({ [A]: ONE }), true).images),
+    ).toEqual({ pull: 1, share: 2, keep: 1 });
+  });
+});
+
 describe("the order of the pulls", () => {
-  const order = (
-    names: readonly string[],
-    sizes: Record<string, number>,
-    here: Listing = new Map(),
-  ): string[] => {
-    const pulls = planPulls(
+  const order = (names: readonly string[], sizes: Record<string, number>, here: Node = EMPTY): string[] => {
+    const { images } = planRun(
       names.map((name) => wanted(name)),
-      new Map(),
+      EMPTY,
+      true,
     );
-    const sizeOf = probableSizes(new Map(Object.entries(sizes)), here);
-    return longestFirst(pulls, sizeOf).map(({ image }) => image.source.path);
+    return longestFirst(images, probableSizes(new Map(Object.entries(sizes)), here)).map(
+      ({ image }) => image.source.path,
+    );
   };
 
-  test("begins with the biggest, after those of unknown size, which keep the list's order", () => {
+  test("begins with those of unknown size, which keep the list's order, and then with the biggest", () => {
     const names = ["a.b/small:1", "a.b/new:1", "a.b/big:1", "a.b/newer:1", "a.b/small2:1"];
     const sizes = { "a.b/small:1": 1, "a.b/big:1": 100, "a.b/small2:1": 1 };
     expect(order(names, sizes)).toEqual(["new", "newer", "big", "small", "small2"]);
   });
 
   test("takes the size of another version, from an earlier run or from the node", () => {
-    const here = listing([present("id", ["a.b:5000/here:1"], { size: 50 })]);
-    const sizes = { "a.b/big:1": 100, "a.b/small:1": 1 };
+    const sizes = { "a.b/big:1": 2_000, "a.b/small:1": 1 };
     const names = ["a.b/small:2", "a.b:5000/here:2", `a.b/big@${digestOf("a")}`];
-    expect(order(names, sizes, here)).toEqual(["big", "here", "small"]);
+    expect(order(names, sizes, nodeOf({ "a.b:5000/here:1": ONE }))).toEqual(["big", "here", "small"]);
   });
 });
 

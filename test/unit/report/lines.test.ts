@@ -1,9 +1,10 @@
 import { describe, expect, test, vi } from "vitest";
-import { listing, planPulls } from "../../../src/core/plan.ts";
+import { planRun } from "../../../src/core/plan.ts";
 import type { RunEvent } from "../../../src/core/run-state.ts";
 import { linesSink } from "../../../src/report/lines.ts";
 import { runLog } from "../../../src/report/run-log.ts";
-import { digestOf, failure, present, wanted } from "../samples.ts";
+import { digestOf, failure, nodeOf, wanted } from "../samples.ts";
+import { served } from "../containerd/served-image.ts";
 import { after } from "./states.ts";
 
 const A = "a.b/c:1";
@@ -36,17 +37,21 @@ describe("a transition is a line:", () => {
     ],
     [
       "a plan",
-      { type: "planned", pulls: planPulls([wanted(A), wanted("a.b/d:1")], listing([present("id", [A])])) },
+      {
+        type: "planned",
+        images: planRun([wanted(A), wanted("a.b/d:1")], nodeOf({ [A]: served("c") }), true).images,
+      },
       "2 images: 1 to pull, 1 present",
     ],
     [
       "a plan with a digest under two names",
       {
         type: "planned",
-        pulls: planPulls(
+        images: planRun(
           ["a.b/c", "x.y/c"].map((name) => wanted(`${name}@${digestOf("a")}`)),
-          new Map(),
-        ),
+          nodeOf({}),
+          true,
+        ).images,
       },
       "2 images: 1 to pull, 1 to name like another, 0 present",
     ],
@@ -83,7 +88,7 @@ describe("a transition is a line:", () => {
     const lines = shown(
       started,
       { type: "attempt-started", image: A, attempt: 1 },
-      { type: "pulled", image: A, attempt: 1, id: "x" },
+      { type: "pulled", image: A, attempt: 1 },
     );
     expect(lines.at(-1)).toMatch(/^pulled a\.b\/c:1 in \d+ms$/u);
   });
@@ -92,7 +97,7 @@ describe("a transition is a line:", () => {
 test.each<RunEvent>([
   started,
   { type: "progress", image: A, progress: { received: 1, layersDone: 0 } },
-  { type: "pinned", image: A, name: A },
+  { type: "pinned", image: A, digest: digestOf("a") },
   { type: "verifying" },
   { type: "run-ended", exitCode: 0 },
   { type: "attempt-failed", image: A, attempt: 1, failure: failure("auth") },
@@ -107,7 +112,7 @@ test("a thousand images leave room for the summary, and say where the other line
     ...names.map((name): RunEvent => ({ type: "attempt-started", image: name, attempt: 1 })),
   );
   expect(lines.join("\n").length).toBeLessThan(17_000);
-  expect(lines.at(-1)).toBe("there are many steps: import-images.log has the rest of them");
+  expect(lines.at(-1)).toBe("too many steps to show here: import-images.log has them all");
 });
 
 test("failures and warnings are told however many steps there were, 5,000 of them within BOSH's 1 MiB", () => {
@@ -140,7 +145,7 @@ test("an archive of many names is one short line", () => {
 test("control characters of a registry are seen, and steer nothing", () => {
   const hostile = failure("server", "\u001B[2J\u0007\r\u009B31m\u202Eevil");
   const [line] = shown({ type: "image-failed", image: A, step: "pull", failure: hostile });
-  expect(line).toBe(String.raw`FAILED ${A} in pull (server): \u{1b}[2J\u{7} \u{9b}31m\u{202e}evil`);
+  expect(line).toBe(String.raw`FAILED ${A} in pull (server): \x1b[2J\x07 \x9b31m\u202eevil`);
 });
 
 test("half a minute later a line tells what goes on, the first of many downloads", () => {

@@ -2,13 +2,13 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
 import type { LogLevel } from "../../../src/config/config.ts";
-import { planPulls } from "../../../src/core/plan.ts";
+import { planRun } from "../../../src/core/plan.ts";
 import type { RunEvent } from "../../../src/core/run-state.ts";
 import type { Edge } from "../../../src/edge.ts";
 import { openRunLog } from "../../../src/report/logger.ts";
 import { runLog } from "../../../src/report/run-log.ts";
 import { temporaryFolder } from "../folder.ts";
-import { failure, wanted } from "../samples.ts";
+import { failure, nodeOf, wanted } from "../samples.ts";
 import { after } from "./states.ts";
 
 const folder = temporaryFolder();
@@ -24,6 +24,7 @@ function edge(log = path.join(folder.path, `log-${(count += 1)}`)) {
     paths: { config: "", log, state: "" },
     pid: 77,
     cpus: 2,
+    platform: { os: "linux", architecture: "amd64" },
     signal: new AbortController().signal,
     stoppedBy: () => undefined,
   };
@@ -51,13 +52,13 @@ const EVENTS: readonly RunEvent[] = [
   { type: "run-started", images: [{ name: A, names: [A], required: true }] },
   { type: "waiting", phase: "waiting-for-runtime", why: HOSTILE },
   { type: "runtime-ready", containerd: "1.7.35", concurrency: 4 },
-  { type: "planned", pulls: planPulls([wanted(A)], new Map()) },
+  { type: "planned", images: planRun([wanted(A)], nodeOf({}), true).images },
   { type: "attempt-started", image: A, attempt: 1 },
   { type: "progress", image: A, progress: { received: 5, total: 10, layersDone: 0, layers: 2 } },
   { type: "attempt-failed", image: A, attempt: 1, failure: failure("transfer", HOSTILE), retryIn: 0 },
-  { type: "pulled", image: A, attempt: 2, id: "sha256:1" },
+  { type: "pulled", image: A, attempt: 2 },
   { type: "tagged", image: A, target: "x.y/z:1", moved: true },
-  { type: "pinned", image: A, name: A },
+  { type: "pinned", image: A, digest: "sha256:2" },
   { type: "unpinned", name: "x.y/z:1" },
   { type: "image-done", image: A, phase: "pulled", verified: { id: "sha256:1", size: 5, pinned: true } },
   { type: "image-failed", image: A, step: "verify", failure: failure("unknown", "gone") },
@@ -93,7 +94,7 @@ describe("the log", () => {
       attempt: 1,
       class: "transfer",
       error: String.raw`line
-break "quote" \ \u{0} \u{1b}[2J ü`,
+break "quote" \ \x00 \x1b[2J ü`,
       retryIn: 0,
     });
     expect(byEvent.get("planned")).toMatchObject({ pull: [A], share: [], present: 0 });

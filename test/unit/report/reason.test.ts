@@ -116,7 +116,7 @@ test.each([
         retryIn: 1,
       },
     ],
-    "was not finished: its next attempt was still to come; its last failure: server: 503 busy — next: look at the registry",
+    "was not finished: waiting for its next attempt; last failure: server: 503 busy — next: look at the registry",
   ],
 ] satisfies [string, RunEvent[], string][])(
   "an image that was left %s has its reason",

@@ -11,9 +11,9 @@ const ALWAYS_TOO_LITTLE = 101;
 /** A limit that every disk keeps, so that a pull waits for the look at it. */
 const NEXT_TO_NOTHING = 0.000_001;
 
-function guard(minFreePercent: number, find: () => Promise<string | undefined> = async () => folder.path) {
+function guard(minFreePercent: number, directory: string | undefined = folder.path) {
   const events: RunEvent[] = [];
-  return { events, ...diskGuard(find, minFreePercent, (event) => void events.push(event)) };
+  return { events, ...diskGuard(directory, minFreePercent, (event) => void events.push(event)) };
 }
 
 describe("a pull is admitted", () => {
@@ -22,12 +22,30 @@ describe("a pull is admitted", () => {
   });
 
   test.each([
-    ["does not tell where its images are", async () => undefined],
-    ["does not answer", () => Promise.reject(new Error("unknown service"))],
-  ])("when the runtime %s", async (_what, find) => {
-    const { admit, describe: tell } = guard(ALWAYS_TOO_LITTLE, find);
-    await expect(admit()).resolves.toBeUndefined();
-    expect(await tell()).toBe("free space unknown");
+    ["is not told", undefined],
+    ["cannot be looked at", `${folder.path}/nothing`],
+  ])(
+    "where the place of the images %s, with a warning that the limit cannot be checked",
+    async (_what, directory) => {
+      const events: RunEvent[] = [];
+      const { admit, describe: tell } = diskGuard(
+        directory,
+        ALWAYS_TOO_LITTLE,
+        (event) => void events.push(event),
+      );
+      await admit();
+      await admit();
+      expect(events).toEqual([
+        { type: "warning", message: expect.stringContaining("disk.min_free_percent cannot be checked") },
+      ]);
+      expect(await tell()).toBe("free space unknown");
+    },
+  );
+
+  test("without a word where the place is unknown and nothing is asked of it", async () => {
+    const events: RunEvent[] = [];
+    await diskGuard(undefined, 0, (event) => void events.push(event)).admit();
+    expect(events).toEqual([]);
   });
 });
 
@@ -41,17 +59,6 @@ test("a pull is refused below the share that must stay free, with figures, place
     /^[\d.]+\w*B of [\d.]+\w*B \([\d.]+%\) free on \S+, and disk\.min_free_percent is 101: not pulled$/u,
   );
   expect(error.message).toContain(folder.path);
-});
-
-test("the runtime is asked once for the place, however many pulls there are", async () => {
-  let asked = 0;
-  const { admit } = guard(NEXT_TO_NOTHING, async () => {
-    asked += 1;
-    return folder.path;
-  });
-  await Promise.all([admit(), admit()]);
-  await admit();
-  expect(asked).toBe(1);
 });
 
 describe("a disk above the kubelet's line", () => {
@@ -68,19 +75,9 @@ describe("a disk above the kubelet's line", () => {
     expect(events.map((event) => event.type)).toEqual(await expected());
   });
 
-  test("is looked for after the pulls where nothing is refused, and not without any", async () => {
-    let asked = 0;
-    const find = async (): Promise<string> => {
-      asked += 1;
-      return folder.path;
-    };
-    await guard(0, find).review();
-    expect(asked).toBe(0);
-    const { admit, review, events } = guard(0, find);
-    await admit();
-    expect(asked).toBe(0);
+  test("is not looked for when nothing was pulled", async () => {
+    const { review, events } = guard(NEXT_TO_NOTHING);
     await review();
-    expect(asked).toBe(1);
-    expect(events.map((event) => event.type)).toEqual(await expected());
+    expect(events).toEqual([]);
   });
 });

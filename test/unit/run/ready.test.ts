@@ -1,24 +1,34 @@
+import { Code } from "@connectrpc/connect";
 import { SemVer } from "semver";
 import { describe, expect, test } from "vitest";
+import { ApiError } from "../../../src/containerd/connection.ts";
 import { EXIT } from "../../../src/exit.ts";
+import type { RunEvent } from "../../../src/core/run-state.ts";
 import { Interruption } from "../../../src/run/interruption.ts";
-import { requireTools, waitUntilReady } from "../../../src/run/ready.ts";
+import { comeback, patient, requireTools, untilReady, type Waiting } from "../../../src/run/ready.ts";
+import { stopper } from "../../../src/run/stopper.ts";
+import { gone, inMemoryContainerd, notFound, toolError, type InMemory } from "../containerd/in-memory.ts";
+import { LINUX, served } from "../containerd/served-image.ts";
 import { temporaryFolder } from "../folder.ts";
+import { config } from "./bench.ts";
+import { fakeClock } from "./fake-clock.ts";
 
 const folder = temporaryFolder();
 const TOOL = folder.write("tool", "#!/bin/sh\n", 0o755);
 const PLAIN = folder.write("plain", "no program");
-const config = { crictl: TOOL, ctr: TOOL, socket: "/c.sock", namespace: "k8s.io", readyTimeout: 10_000 };
-const VERSION = new SemVer("1.7.35");
-const never = new AbortController().signal;
+const settings = { ...config().containerd, crictl: TOOL, ctr: TOOL, readyTimeout: 10_000 };
+const throws = (error: Error) => (): never => {
+  throw error;
+};
+const times = (count: number, error: () => Error) => Array.from({ length: count }, () => throws(error()));
 
 describe("tools", () => {
   test("that are there are enough", () => {
-    expect(() => requireTools(config)).not.toThrow();
+    expect(() => requireTools(settings)).not.toThrow();
   });
 
   test("that are missing are all told at once, each with its path and property", () => {
-    expect(() => requireTools({ ...config, crictl: "/nowhere/crictl", ctr: PLAIN })).toThrow(
+    expect(() => requireTools({ ...settings, crictl: "/nowhere/crictl", ctr: PLAIN })).toThrow(
       expect.objectContaining({
         exitCode: EXIT.runtimeNotReady,
         message:
@@ -29,57 +39,190 @@ describe("tools", () => {
   });
 });
 
-/** containerd answers from the nth question on. */
-function answersAt(question: number) {
-  let asked = 0;
-  return {
-    asked: () => asked,
-    version: async () => {
-      asked += 1;
-      if (asked < question) throw new Error("no such file or directory");
-      return VERSION;
-    },
+function waitingFor(node: InMemory, more: Partial<Waiting> = {}) {
+  const clock = fakeClock();
+  const [begin, waits] = [clock.now(), new Array<string>()];
+  const waiting: Waiting = {
+    containerd: node.containerd,
+    clock,
+    settings,
+    signal: new AbortController().signal,
+    onWait: (why) => void waits.push(why),
+    ...more,
   };
+  return { waits, ready: () => untilReady(waiting), waited: () => clock.now() - begin };
 }
 
 describe("containerd", () => {
-  test("that answers is ready without a word", async () => {
-    let waits = 0;
-    expect(await waitUntilReady(answersAt(1), config, never, () => (waits += 1))).toBe(VERSION);
-    expect(waits).toBe(0);
+  test("that answers is ready without a word, and tells what it can do", async () => {
+    const { ready, waits } = waitingFor(inMemoryContainerd("1.7.35"));
+    expect(await ready()).toMatchObject({ containerd: "1.7.35", pins: true });
+    expect(waits).toEqual([]);
   });
 
   test("that does not answer yet is asked again, and the wait is told once", async () => {
-    let waits = 0;
-    const runtime = answersAt(3);
-    expect(await waitUntilReady(runtime, config, never, () => (waits += 1))).toBe(VERSION);
-    expect([waits, runtime.asked()]).toEqual([1, 3]);
+    const node = inMemoryContainerd();
+    node.before("version", ...times(3, gone));
+    const { ready, waits, waited } = waitingFor(node);
+    expect(await ready()).toMatchObject({ containerd: "1.7.35" });
+    expect([waits.length, node.calls.length, waited()]).toEqual([1, 4, 750]);
   });
 
-  test("that never answers ends it, with what was said last and the setting", async () => {
-    const wait = waitUntilReady(answersAt(Infinity), { ...config, readyTimeout: 300 }, never, () => {});
-    await expect(wait).rejects.toMatchObject({
+  test("that never answers ends it in its time, with what was said last and the setting", async () => {
+    const node = inMemoryContainerd();
+    node.before("version", ...times(99, gone));
+    const { ready, waited } = waitingFor(node);
+    await expect(ready()).rejects.toMatchObject({
       exitCode: EXIT.runtimeNotReady,
-      message:
-        "container runtime not ready: containerd at /c.sock did not answer within 300ms (property containerd.ready_timeout). Last answer: no such file or directory",
+      message: expect.stringMatching(
+        /did not answer within 10\.0?s \(property containerd\.ready_timeout\)\. Last answer: .*nobody listens/u,
+      ),
     });
+    expect(waited()).toBeLessThanOrEqual(10_000);
+  });
+
+  test.each([
+    [
+      "the socket may not be opened",
+      new ApiError(Code.PermissionDenied, "this user may not open it (run as root)"),
+      "run as root",
+    ],
+    [
+      "there is no CRI v1 behind it",
+      new ApiError(Code.Unimplemented, "unknown service runtime.v1.RuntimeService"),
+      "it has no CRI v1",
+    ],
+  ])("is not waited for when %s: that is told at once", async (_what, error, said) => {
+    const node = inMemoryContainerd();
+    node.before("version", throws(error));
+    const { ready, waits, waited } = waitingFor(node);
+    await expect(ready()).rejects.toMatchObject({
+      exitCode: EXIT.runtimeNotReady,
+      message: expect.stringContaining(said),
+    });
+    expect([waits, waited()]).toEqual([[], 0]);
   });
 
   test("that hangs is given up as well", async () => {
-    const hangs = {
-      version: (signal: AbortSignal) =>
-        new Promise<SemVer>((_resolve, reject) => {
-          signal.addEventListener("abort", () => reject(new Error("hung")), { once: true });
-        }),
-    };
-    const wait = waitUntilReady(hangs, { ...config, readyTimeout: 50 }, never, () => {});
-    await expect(wait).rejects.toMatchObject({ exitCode: EXIT.runtimeNotReady });
+    const hangs = { ...inMemoryContainerd().containerd, version: (signal: AbortSignal) => hung(signal) };
+    const { ready } = waitingFor(inMemoryContainerd(), {
+      containerd: hangs,
+      settings: { ...settings, readyTimeout: 20 },
+    });
+    await expect(ready()).rejects.toMatchObject({ exitCode: EXIT.runtimeNotReady });
   });
 
   test("is not waited for after a signal, whose reason comes out", async () => {
     const stop = new AbortController();
     const reason = new Interruption({ class: "cancelled", message: "stopped by SIGTERM" });
-    const wait = waitUntilReady(answersAt(Infinity), config, stop.signal, () => stop.abort(reason));
-    await expect(wait).rejects.toBe(reason);
+    const node = inMemoryContainerd();
+    node.before("version", ...times(99, gone));
+    const { ready } = waitingFor(node, { signal: stop.signal, onWait: () => stop.abort(reason) });
+    await expect(ready()).rejects.toBe(reason);
+  });
+});
+
+const hung = (signal: AbortSignal): Promise<SemVer> =>
+  new Promise((_resolve, reject) =>
+    signal.addEventListener("abort", () => reject(new Error("hung")), { once: true }),
+  );
+
+describe("a step that finds containerd gone", () => {
+  const RECORD = { name: "a.b/c:1", labels: {}, target: served("one").target };
+
+  function patience(node: InMemory) {
+    const events: RunEvent[] = [];
+    const stop = stopper(new AbortController().signal, 3_600_000);
+    const context = {
+      config: config(),
+      containerd: node.containerd,
+      machine: { platform: LINUX, cpus: 2 },
+      clock: fakeClock(),
+      emit: (event: RunEvent) => void events.push(event),
+      stop,
+    };
+    return { events, stop, containerd: patient(node.containerd, comeback(context)) };
+  }
+  const waits = (events: readonly RunEvent[]): string[] => events.map(({ type }) => type);
+
+  test("waits until it answers again, and is done then", async () => {
+    const node = inMemoryContainerd();
+    node.before("saveRecord", throws(gone()));
+    node.before("version", ...times(4, gone));
+    const { containerd, events } = patience(node);
+    await containerd.saveRecord(RECORD);
+    expect([...node.records.keys()]).toEqual([RECORD.name]);
+    expect(waits(events)).toEqual(["waiting", "runtime-back"]);
+  });
+
+  test("is every step of a run but the pulls and what watches them", async () => {
+    const node = inMemoryContainerd();
+    const image = served("one");
+    node.bring("a.b/c:1", image);
+    node.archives.set("/x.tar", { "a.b/d:1": image });
+    const { containerd } = patience(node);
+    const blob = { ...image.config, labels: {} };
+    const options = {
+      signal: new AbortController().signal,
+      timeout: 9,
+      platform: "",
+      snapshotter: "",
+      local: false,
+    };
+    const all: Readonly<Record<string, () => Promise<unknown>>> = {
+      criImages: () => containerd.criImages(),
+      records: () => containerd.records(),
+      blobs: () => containerd.blobs(),
+      snapshots: () => containerd.snapshots("overlayfs"),
+      read: () => containerd.read(image.id),
+      saveRecord: () => containerd.saveRecord(RECORD),
+      unlabelRecord: () => containerd.unlabelRecord(RECORD, []),
+      unlabelBlob: () => containerd.unlabelBlob(blob, []),
+      tag: () => containerd.tag("a.b/c:1", ["x.y/z:1"]),
+      importArchive: () => containerd.importArchive("/x.tar", options),
+      deleteRecord: () => containerd.deleteRecord("a.b/c:1"),
+    };
+    for (const [call, ask] of Object.entries(all)) {
+      node.before(call, throws(gone()));
+      await ask();
+    }
+    expect(
+      Object.keys(all).map((call) => node.calls.filter((made) => made.split(" ", 1)[0] === call).length),
+    ).toEqual(Object.keys(all).map(() => 2));
+  });
+
+  test("is asked again for a tool that had no answer from it", async () => {
+    const node = inMemoryContainerd();
+    node.bring("a.b/c:1", served("one"));
+    node.before("tag", throws(toolError('ctr: failed to dial "/c.sock": context deadline exceeded')));
+    await patience(node).containerd.tag("a.b/c:1", ["x.y/z:1"]);
+    expect(node.records.has("x.y/z:1")).toBe(true);
+  });
+
+  test("shares one wait with all others", async () => {
+    const node = inMemoryContainerd();
+    node.before("records", ...times(3, gone));
+    node.before("version", ...times(2, gone));
+    const { containerd, events } = patience(node);
+    await Promise.all([containerd.records(), containerd.records(), containerd.records()]);
+    expect(waits(events)).toEqual(["waiting", "runtime-back"]);
+    expect(node.calls.filter((call) => call === "version")).toHaveLength(3);
+  });
+
+  test("fails at once with what is no matter of waiting", async () => {
+    const node = inMemoryContainerd();
+    node.before("read", throws(notFound("sha256:1")));
+    await expect(patience(node).containerd.read("sha256:1")).rejects.toMatchObject({ code: 5 });
+    expect(node.calls).toEqual(["read sha256:1"]);
+  });
+
+  test("ends the run when it does not come back in its time", async () => {
+    const node = inMemoryContainerd();
+    node.before("records", throws(gone()));
+    node.before("version", ...times(999, gone));
+    const { containerd, stop } = patience(node);
+    await expect(containerd.records()).rejects.toMatchObject({ class: "runtime" });
+    expect(stop.signal.reason).toMatchObject({ class: "runtime" });
+    expect(() => stop.throwIfLost()).toThrow(expect.objectContaining({ exitCode: EXIT.runtimeNotReady }));
   });
 });

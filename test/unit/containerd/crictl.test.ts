@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { BRIEF, CommandError, type CommandOptions } from "../../../src/runtime/command.ts";
-import { CredentialRefused, crictlClient, parseImages } from "../../../src/runtime/crictl.ts";
+import { BRIEF, CommandError, type CommandOptions } from "../../../src/containerd/command.ts";
+import { CredentialRefused, crictl as pulls } from "../../../src/containerd/crictl.ts";
 import { credential } from "../samples.ts";
 
 const GLOBAL = [
@@ -10,7 +10,7 @@ const GLOBAL = [
   "--timeout=30s",
 ];
 const signal = new AbortController().signal;
-const failed = new CommandError("no", { exitCode: 1, timedOut: false, isCanceled: false });
+const failed = new CommandError("no", "no", false);
 
 interface Call {
   readonly tool: string;
@@ -23,48 +23,21 @@ function crictl(answers: Readonly<Record<string, string>>, allowCredentialsInArg
   const calls: Call[] = [];
   const run = async (tool: string, args: readonly string[], options: CommandOptions): Promise<string> => {
     calls.push({ tool, args, options });
-    const answer = answers[args[GLOBAL.length] ?? ""];
+    const answer = answers[args.includes("--version") ? "--version" : (args[GLOBAL.length] ?? "")];
     if (answer === undefined) throw failed;
     return answer;
   };
   return {
     calls,
-    client: crictlClient(run, { crictl: "/x/crictl", socket: "/c.sock", allowCredentialsInArgv }),
+    client: pulls(run, { crictl: "/x/crictl", socket: "/c.sock", allowCredentialsInArgv }),
   };
 }
 const PULLED = "Image is up to date for sha256:0123\n";
 
-describe("every call", () => {
-  test("names tool and socket, and lets no configuration of the node's interfere", async () => {
-    const { calls, client } = crictl({ images: '{"images":[]}' });
-    await client.images();
-    expect(calls).toEqual([
-      {
-        tool: "/x/crictl",
-        args: [...GLOBAL, "images", "--output=json"],
-        options: { timeout: 30_000, env: BRIEF },
-      },
-    ]);
-  });
-});
-
-describe("the version of containerd", () => {
-  test("is what crictl tells of the runtime", async () => {
-    const text =
-      "Version:  0.1.0\nRuntimeName:  containerd\nRuntimeVersion:  v1.6.20~ds1\nRuntimeApiVersion:  v1\n";
-    const { client } = crictl({ version: text });
-    expect((await client.version(signal)).version).toBe("1.6.20");
-  });
-
-  test.each(["", "RuntimeVersion:  unknown\n"])("is an error when it is not told: %j", async (text) => {
-    await expect(crictl({ version: text }).client.version(signal)).rejects.toThrow("tells no RuntimeVersion");
-  });
-});
-
 describe("a pull", () => {
   test("without credentials asks for no version and gives none", async () => {
     const { calls, client } = crictl({ pull: PULLED });
-    expect(await client.pull("a.b/c:1", { signal, timeout: 99 })).toBe("sha256:0123");
+    await client.pull("a.b/c:1", { signal, timeout: 99 });
     expect(calls).toEqual([
       {
         tool: "/x/crictl",
@@ -104,7 +77,9 @@ describe("a pull", () => {
   });
 
   test("by such a one without credentials works", async () => {
-    expect(await crictl(OLD).client.pull("a.b/c:1", { signal, timeout: 99 })).toBe("sha256:0123");
+    const { calls, client } = crictl(OLD);
+    await client.pull("a.b/c:1", { signal, timeout: 99 });
+    expect(calls.map(({ args }) => args.at(-1))).toEqual(["a.b/c:1"]);
   });
 
   test("shows them in the arguments only where the operator allows it", async () => {
@@ -119,62 +94,5 @@ describe("a pull", () => {
 
   test("that fails fails", async () => {
     await expect(crictl({}).client.pull("a.b/c:1", { signal, timeout: 99 })).rejects.toBe(failed);
-  });
-});
-
-describe("the listing of images", () => {
-  test("is read as CRI prints it", () => {
-    const text = JSON.stringify({
-      images: [
-        {
-          id: "sha256:1",
-          repoTags: ["docker.io/library/nginx:1", "a.b/c:1"],
-          repoDigests: ["docker.io/library/nginx@sha256:2"],
-          size: "12345",
-          uid: null,
-          username: "",
-          spec: null,
-          pinned: true,
-        },
-        { id: "sha256:3", repoTags: [], repoDigests: [], size: 7, pinned: false },
-      ],
-    });
-    expect(parseImages(text)).toEqual([
-      {
-        id: "sha256:1",
-        names: ["docker.io/library/nginx:1", "a.b/c:1", "docker.io/library/nginx@sha256:2"],
-        size: 12_345,
-        pinned: true,
-      },
-      { id: "sha256:3", names: [], size: 7, pinned: false },
-    ]);
-  });
-
-  test("may lack what older runtimes do not tell", () => {
-    expect(parseImages('{"images":[{"id":"sha256:1","repoTags":null,"repoDigests":null}]}')).toEqual([
-      { id: "sha256:1", names: [], size: 0, pinned: false },
-    ]);
-  });
-
-  test.each(['{"images":[]}', '{"images":null}', "{}"])("may be empty: %s", (text) => {
-    expect(parseImages(text)).toEqual([]);
-  });
-
-  test.each(["", '{"images":[{}]}', "FATA[0000] no"])("that is none is an error: %j", (text) => {
-    expect(() => parseImages(text)).toThrow();
-  });
-});
-
-describe("the directory of the images", () => {
-  test.each([
-    [
-      "crictl 1.29 and later",
-      { imageFilesystems: [{ fsId: { mountpoint: "/x" } }], containerFilesystems: [] },
-      "/x",
-    ],
-    ["older ones", [{ timestamp: "1", fsId: { mountpoint: "/y" }, usedBytes: { value: "1" } }], "/y"],
-    ["a runtime without any", [], undefined],
-  ])("is read from %s", async (_which, status, expected) => {
-    expect(await crictl({ imagefsinfo: JSON.stringify({ status }) }).client.imageDirectory()).toBe(expected);
   });
 });

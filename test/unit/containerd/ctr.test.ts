@@ -1,0 +1,94 @@
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import { writeFileSync } from "node:fs";
+import path from "node:path";
+import { text } from "node:stream/consumers";
+import { describe, expect, test } from "vitest";
+import { UnknownCompression } from "../../../src/containerd/archive-stream.ts";
+import { BRIEF, type CommandOptions } from "../../../src/containerd/command.ts";
+import { ctr as tagsAndImports } from "../../../src/containerd/ctr.ts";
+import { temporaryFolder } from "../folder.ts";
+
+const GLOBAL = ["--address=/c.sock", "--namespace=k8s.io"];
+
+/** A ctr that answers everything with one text. */
+function ctr(answer = "") {
+  const calls: { readonly args: readonly string[]; readonly options: CommandOptions }[] = [];
+  const run = async (tool: string, args: readonly string[], options: CommandOptions): Promise<string> => {
+    expect(tool).toBe("/x/ctr");
+    calls.push({ args, options });
+    return answer;
+  };
+  const client = tagsAndImports(run, { ctr: "/x/ctr", socket: "/c.sock", namespace: "k8s.io" });
+  return { calls, client };
+}
+
+test("a tag gives all names in one call, and moves those that exist", async () => {
+  const { client, calls } = ctr();
+  await client.tag("a.b/c:1", ["x.y/z:1", "x.y/z:2"]);
+  const args = [...GLOBAL, "--timeout=30s", "images", "tag", "--force", "a.b/c:1", "x.y/z:1", "x.y/z:2"];
+  expect(calls).toEqual([{ args, options: { timeout: 30_000, env: BRIEF } }]);
+});
+
+describe("an archive", () => {
+  const folder = temporaryFolder();
+  const options = {
+    signal: new AbortController().signal,
+    timeout: 99,
+    local: false,
+    platform: "linux/amd64",
+    snapshotter: "zfs",
+  };
+  const FLAGS = ["--platform=linux/amd64", "--snapshotter=zfs"];
+  const SAID = "unpacking docker.io/library/a:1 (sha256:00)...done\nunpacking b.c/d:2 (sha256:11)...done\n";
+  const archive = (name: string, content: Uint8Array): string => {
+    const file = path.join(folder.path, name);
+    writeFileSync(file, content);
+    return file;
+  };
+
+  test("is imported by its path, and tells the names that it brought", async () => {
+    const { client, calls } = ctr(SAID);
+    const file = archive("plain.tar", Buffer.from("a tar"));
+    expect(await client.importArchive(file, options)).toEqual(["docker.io/library/a:1", "b.c/d:2"]);
+    expect(calls[0]?.args).toEqual([...GLOBAL, "images", "import", ...FLAGS, file]);
+    expect(calls[0]?.options).toMatchObject({ timeout: 99 });
+    expect(calls[0]?.options).not.toHaveProperty("input");
+    // It reads the archive, and may need the CPUs.
+    expect(calls[0]?.options).not.toHaveProperty("env");
+  });
+
+  test("is imported without the transfer service where that is asked for", async () => {
+    const { client, calls } = ctr(SAID);
+    const file = archive("plain.tar", Buffer.from("a tar"));
+    await client.importArchive(file, { ...options, local: true });
+    expect(calls[0]?.args).toEqual([...GLOBAL, "images", "import", ...FLAGS, "--local", file]);
+  });
+
+  test.each([
+    ["gzip", gzipSync("a tar")],
+    ["zstd", zstdCompressSync("a tar")],
+  ])("that is compressed with %s is unpacked on the way", async (name, content) => {
+    const { client, calls } = ctr(SAID);
+    await client.importArchive(archive(`${name}.tar`, content), options);
+    expect(calls[0]?.args.at(-1)).toBe("-");
+    const input = calls[0]?.options.input;
+    expect(input === undefined ? "nothing was fed" : await text(input)).toBe("a tar");
+  });
+
+  test.each([
+    ["xz", [0xfd, 0x37, 0x7a, 0x58, 0x5a]],
+    ["bzip2", [0x42, 0x5a, 0x68, 0x39]],
+  ])("that is compressed with %s is refused by the name of the compression", async (name, content) => {
+    const { client, calls } = ctr(SAID);
+    const imported = client.importArchive(archive(`${name}.tar`, Buffer.from(content)), options);
+    await expect(imported).rejects.toThrow(name);
+    await expect(imported).rejects.toBeInstanceOf(UnknownCompression);
+    expect(calls).toEqual([]);
+  });
+
+  test("that brings nothing names nothing", async () => {
+    expect(await ctr("").client.importArchive(archive("none.tar", Buffer.from("a tar")), options)).toEqual(
+      [],
+    );
+  });
+});

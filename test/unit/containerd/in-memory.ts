@@ -1,0 +1,244 @@
+// A containerd of maps behind the agent's port, with registries, archives and scripted failures, and a record of all calls.
+import { Code } from "@connectrpc/connect";
+import { SemVer } from "semver";
+import { CommandError } from "../../../src/containerd/command.ts";
+import { ApiError } from "../../../src/containerd/connection.ts";
+import type { Containerd } from "../../../src/containerd/containerd.ts";
+import { configOf, isFrom, manifestsOf, sourceLabel } from "../../../src/core/content.ts";
+import type { CriImage, ImageRecord } from "../../../src/core/node.ts";
+import { parseReference, type Reference } from "../../../src/core/reference.ts";
+import type { Download } from "../../../src/core/transfer.ts";
+import { reference } from "../samples.ts";
+import type { ServedBlob, ServedImage } from "./served-image.ts";
+
+export const SNAPSHOTTER = "overlayfs";
+const PINNED = "io.cri-containerd.pinned";
+const CHANGES = new Set(
+  "saveRecord deleteRecord unlabelRecord unlabelBlob createLease hold deleteLease abort pull tag importArchive".split(
+    " ",
+  ),
+);
+
+/** A tool that failed with this text. */
+export const toolError = (text: string): CommandError => new CommandError(text, text, false);
+/** containerd as it is while it restarts. */
+export const gone = (): ApiError =>
+  new ApiError(Code.Unavailable, "containerd cannot be reached: nobody listens to it");
+export const notFound = (what: string): ApiError =>
+  new ApiError(Code.NotFound, `containerd: ${what}: not found`);
+
+export type InMemory = ReturnType<typeof inMemoryContainerd>;
+
+export function inMemoryContainerd(version = "1.7.35") {
+  const records = new Map<string, ImageRecord>();
+  const blobs = new Map<string, ServedBlob>();
+  const snapshots = new Set<string>();
+  const downloads = new Map<string, Download>();
+  /** What each lease holds, by its id. */
+  const leases = new Map<string, Set<string>>();
+  /** What a pull of a name gives; one that hangs ends with its signal. */
+  const registry = new Map<string, ServedImage | "hangs">();
+  /** By path: what an import records, literally. */
+  const archives = new Map<string, Readonly<Record<string, ServedImage>>>();
+  const calls: string[] = [];
+  const steps = new Map<string, (() => unknown)[]>();
+
+  /** Each step is taken in one call, before it does anything; one that throws fails the call. @param what `pull`, `pull a.b/c:1` */
+  const before = (what: string, ...more: readonly (() => unknown)[]): void =>
+    void steps.set(what, [...(steps.get(what) ?? []), ...more]);
+
+  const scripted =
+    <Args extends unknown[], Answer>(
+      name: keyof Containerd & string,
+      answer: (...args: Args) => Answer | Promise<Answer>,
+    ) =>
+    async (...args: Args): Promise<Answer> => {
+      const call = [name, ...args.map(worded)].filter((word) => word !== "").join(" ");
+      calls.push(call);
+      const step = [call, call.split(" ", 2).join(" "), name]
+        .map((key) => steps.get(key))
+        .find((list) => list?.length);
+      await step?.shift()?.();
+      return answer(...args);
+    };
+
+  const fetch = (from: Reference, { blobs: parts, config, chainId }: ServedImage, unpack: boolean): void => {
+    const source = sourceLabel(from);
+    for (const part of parts) {
+      const known = blobs.get(part.digest)?.labels ?? {};
+      const repositories = new Set([...(known[source]?.split(",") ?? []), from.path]);
+      blobs.set(part.digest, {
+        ...part,
+        labels: { ...known, ...part.labels, [source]: [...repositories].join(",") },
+      });
+    }
+    if (!unpack) return;
+    const labels = {
+      ...blobs.get(config.digest)?.labels,
+      [`containerd.io/gc.ref.snapshot.${SNAPSHOTTER}`]: chainId,
+    };
+    blobs.set(config.digest, { ...config, labels });
+    snapshots.add(chainId);
+  };
+  /** A record, literally, and nothing else. */
+  const record = (name: string, { target }: ServedImage, labels: ImageRecord["labels"] = {}): void =>
+    void records.set(name, { name, labels, target });
+  /** As a pull through CRI leaves it: content, snapshot, and the names by tag, digest and id. */
+  const bring = (name: string, image: ServedImage): void => {
+    const { domain, path } = reference(name);
+    fetch({ name, domain, path }, image, true);
+    for (const each of [name, `${domain}/${path}@${image.target.digest}`, image.id])
+      record(each, image, { managed: "by cri" });
+  };
+  /** As crictl rmi does: every name of the image, and what nothing else needs. */
+  const rmi = (image: ServedImage): void => {
+    for (const [name, { target }] of records) if (target.digest === image.target.digest) records.delete(name);
+    for (const { digest } of image.blobs) blobs.delete(digest);
+    snapshots.delete(image.chainId);
+  };
+  const idOf = ({ target }: ImageRecord): string | undefined => {
+    const top = blobs.get(target.digest);
+    if (top === undefined) return undefined;
+    const id = [top, ...manifestsOf(top).flatMap((digest) => blobs.get(digest) ?? [])]
+      .map(configOf)
+      .find((found) => found !== undefined);
+    return id !== undefined && blobs.has(id) ? id : undefined;
+  };
+  const criImages = (): CriImage[] =>
+    [...Map.groupBy(records.values(), idOf)].flatMap(([id, named]) =>
+      id === undefined
+        ? []
+        : [
+            {
+              id,
+              names: named.flatMap(({ name }) => criName(name)),
+              size: 1_000,
+              pinned: named.some(({ labels }) => labels[PINNED] === "pinned"),
+            },
+          ],
+    );
+  const recordOf = (name: string): ImageRecord => {
+    const found = records.get(name);
+    if (found === undefined) throw notFound(`image "${name}"`);
+    return found;
+  };
+
+  const containerd: Containerd = {
+    version: scripted("version", () => new SemVer(version)),
+    criImages: scripted("criImages", criImages),
+    imageDirectory: scripted("imageDirectory", () => undefined),
+    records: scripted("records", (of) =>
+      [...records.values()].filter(({ name }) => {
+        const digestName = of?.repositories.some(({ domain, path }) => name.startsWith(`${domain}/${path}@`));
+        return of === undefined || of.names.includes(name) || digestName;
+      }),
+    ),
+    blobs: scripted("blobs", (of) =>
+      [...blobs.values()].filter((blob) => of === undefined || of.some((each) => isFrom(each, blob))),
+    ),
+    snapshots: scripted("snapshots", (_snapshotter, of) =>
+      [...snapshots].filter((chainId) => of === undefined || of.includes(chainId)),
+    ),
+    read: scripted("read", (digest) => {
+      const blob = blobs.get(digest);
+      if (blob === undefined) throw notFound(digest);
+      return blob.text;
+    }),
+    downloads: scripted("downloads", () => [...downloads.values()]),
+    abort: scripted("abort", (ref) => void downloads.delete(ref)),
+    saveRecord: scripted("saveRecord", (made) => {
+      const known = records.get(made.name);
+      records.set(
+        made.name,
+        known === undefined ? made : { ...known, labels: { ...known.labels, ...made.labels } },
+      );
+    }),
+    deleteRecord: scripted("deleteRecord", (name) => void records.delete(name)),
+    unlabelRecord: scripted("unlabelRecord", ({ name }, labels) => {
+      const known = recordOf(name);
+      records.set(name, { ...known, labels: without(known.labels, labels) });
+    }),
+    unlabelBlob: scripted("unlabelBlob", (blob, labels) => {
+      const known = blobs.get(blob.digest);
+      if (known === undefined) throw notFound(blob.digest);
+      blobs.set(blob.digest, { ...known, labels: without(known.labels, labels) });
+    }),
+    leases: scripted("leases", () => [...leases.keys()]),
+    createLease: scripted("createLease", (id) => void leases.set(id, leases.get(id) ?? new Set())),
+    hold: scripted("hold", (lease, { id }) => {
+      const held = leases.get(lease);
+      if (held === undefined) throw notFound(`lease "${lease}"`);
+      held.add(id);
+    }),
+    deleteLease: scripted("deleteLease", (id) => {
+      for (const ref of leases.get(id) ?? []) downloads.delete(ref);
+      leases.delete(id);
+    }),
+    prepareLogin: () => void calls.push("prepareLogin"),
+    pull: scripted("pull", async (name, { signal }) => {
+      const image = registry.get(name);
+      if (image === "hangs") await aborted(signal);
+      if (signal.aborted) throw toolError("crictl was ended by SIGTERM");
+      if (image === undefined || image === "hangs")
+        throw toolError(`failed to resolve image: ${name}: not found`);
+      bring(name, image);
+    }),
+    tag: scripted("tag", (source, names) => {
+      const { target } = recordOf(source);
+      for (const name of names) records.set(name, { name, labels: {}, target });
+    }),
+    importArchive: scripted("importArchive", (path) => {
+      const held = archives.get(path);
+      if (held === undefined) throw toolError("ctr: archive/tar: invalid tar header");
+      for (const [name, image] of Object.entries(held)) {
+        fetch({ name, domain: "an.archive", path: "x" }, image, true);
+        record(name, image);
+      }
+      return Object.keys(held);
+    }),
+    [Symbol.dispose]: () => {},
+  };
+  /** Calls so far that change something, as they were made. */
+  const changes = (): string[] => calls.filter((call) => CHANGES.has(call.split(" ", 1)[0] ?? ""));
+  return {
+    containerd,
+    records,
+    blobs,
+    snapshots,
+    downloads,
+    leases,
+    registry,
+    archives,
+    calls,
+    changes,
+    before,
+    record,
+    bring,
+    rmi,
+  };
+}
+
+/** CRI normalises what it can, whether a pod can start from it or not. */
+function criName(name: string): string[] {
+  const parsed = parseReference(name);
+  return parsed.ok && !name.startsWith("sha256:") ? [parsed.reference.name] : [];
+}
+
+const without = (labels: ImageRecord["labels"], taken: readonly string[]): ImageRecord["labels"] =>
+  Object.fromEntries(Object.entries(labels).filter(([label]) => !taken.includes(label)));
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+
+/** An argument as the record of calls has it: what identifies it. */
+function worded(arg: unknown): string {
+  if (typeof arg === "string") return arg;
+  if (Array.isArray(arg)) return arg.map(worded).join(",");
+  if (typeof arg !== "object" || arg === null) return "";
+  if ("name" in arg) return worded(arg.name);
+  if ("digest" in arg) return worded(arg.digest);
+  return "id" in arg ? worded(arg.id) : "";
+}

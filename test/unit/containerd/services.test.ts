@@ -1,0 +1,474 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { create, toJson, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
+import { EmptySchema } from "@bufbuild/protobuf/wkt";
+import { describe, expect, test } from "vitest";
+import { contentStore } from "../../../src/containerd/content.ts";
+import { cri } from "../../../src/containerd/cri.ts";
+import {
+  Content,
+  ReadContentRequestSchema,
+  ListContentRequestSchema,
+  UpdateRequestSchema,
+  AbortRequestSchema,
+} from "../../../src/containerd/generated/content_pb.ts";
+import { ImageService, RuntimeService } from "../../../src/containerd/generated/cri_pb.ts";
+import {
+  CreateImageRequestSchema,
+  DeleteImageRequestSchema,
+  Images,
+  ListImagesRequestSchema,
+  UpdateImageRequestSchema,
+} from "../../../src/containerd/generated/images_pb.ts";
+import {
+  AddResourceRequestSchema,
+  CreateRequestSchema,
+  DeleteRequestSchema,
+  Leases,
+  ListRequestSchema,
+} from "../../../src/containerd/generated/leases_pb.ts";
+import {
+  Kind,
+  ListSnapshotsRequestSchema,
+  Snapshots,
+} from "../../../src/containerd/generated/snapshots_pb.ts";
+import { imageRecords } from "../../../src/containerd/images.ts";
+import { leases } from "../../../src/containerd/leases.ts";
+import { snapshotStore } from "../../../src/containerd/snapshots.ts";
+import { temporaryFolder } from "../folder.ts";
+import { digestOf, reference } from "../samples.ts";
+import { connecting, serving } from "./api.ts";
+
+const folder = temporaryFolder();
+const EMPTY = create(EmptySchema);
+const LIVE = new AbortController().signal;
+const DIGEST = digestOf("a");
+const TARGET = { mediaType: "application/vnd.oci.image.index.v1+json", digest: DIGEST, size: 123 };
+const RECORD = { name: "a.b/c:1", labels: { "io.cri-containerd.pinned": "pinned" }, target: TARGET };
+/** As JSON has it: 64 bits are text. */
+const TARGET_JSON = { ...TARGET, size: "123" };
+
+/** What was asked, as JSON: a sub-message that was not set is not there. */
+function asked() {
+  const requests: unknown[] = [];
+  const note = <Schema extends DescMessage>(schema: Schema, request: MessageShape<Schema>): void =>
+    void requests.push([schema.name, toJson(schema, request)]);
+  return { requests, note };
+}
+const fails = (code: Code) => (): never => {
+  throw new ConnectError("no", code);
+};
+
+describe("image records", () => {
+  async function images(over: { readonly create?: () => never; readonly delete?: () => never } = {}) {
+    const { requests, note } = asked();
+    const connection = await serving(folder.path, (router) =>
+      router.service(Images, {
+        list: (request) => {
+          note(ListImagesRequestSchema, request);
+          return {
+            images: [
+              { name: RECORD.name, labels: RECORD.labels, target: { ...TARGET, size: 123n } },
+              { name: "bare" },
+            ],
+          };
+        },
+        create: (request) => {
+          note(CreateImageRequestSchema, request);
+          over.create?.();
+          return EMPTY;
+        },
+        update: (request) => {
+          note(UpdateImageRequestSchema, request);
+          return EMPTY;
+        },
+        delete: (request) => {
+          note(DeleteImageRequestSchema, request);
+          over.delete?.();
+          return EMPTY;
+        },
+      }),
+    );
+    return { requests, client: imageRecords(connection) };
+  }
+
+  test("are read with labels and target, also one that leads nowhere", async () => {
+    const { client, requests } = await images();
+    expect(await client.records()).toEqual([
+      RECORD,
+      { name: "bare", labels: {}, target: { mediaType: "", digest: "", size: 0 } },
+    ]);
+    expect(requests).toEqual([["ListImagesRequest", {}]]);
+  });
+
+  test("are asked for by names, and by the digest names of repositories", async () => {
+    const { client, requests } = await images();
+    await client.records({
+      names: ["a.b/c:1"],
+      repositories: [reference("10.0.0.5:5000/team.x/app:1"), reference("[fd00::1]:5000/app:1")],
+    });
+    const filters = [
+      "name==a.b/c:1",
+      'name~="^10[.]0[.]0[.]5:5000/team[.]x/app@"',
+      'name~="^.fd00::1.:5000/app@"',
+    ];
+    expect(requests).toEqual([["ListImagesRequest", { filters }]]);
+  });
+
+  test("are made with every part set: without one containerd would crash", async () => {
+    const { client, requests } = await images();
+    await client.saveRecord(RECORD);
+    expect(requests).toEqual([["CreateImageRequest", { image: { ...RECORD, target: TARGET_JSON } }]]);
+  });
+
+  test("that exist get the labels, each by its own path: others stay", async () => {
+    const { client, requests } = await images({ create: fails(Code.AlreadyExists) });
+    await client.saveRecord(RECORD);
+    expect(requests.at(-1)).toEqual([
+      "UpdateImageRequest",
+      { image: { ...RECORD, target: TARGET_JSON }, updateMask: "labels.io.cri-containerd.pinned" },
+    ]);
+  });
+
+  test("lose labels by paths without values, and every part is set", async () => {
+    const { client, requests } = await images();
+    await client.unlabelRecord(RECORD, ["io.import-images.pinned", "io.cri-containerd.pinned"]);
+    expect(requests).toEqual([
+      [
+        "UpdateImageRequest",
+        {
+          image: { name: RECORD.name, target: TARGET_JSON },
+          updateMask: "labels.io.import-images.pinned,labels.io.cri-containerd.pinned",
+        },
+      ],
+    ]);
+  });
+
+  test("are deleted by name, and one that is not there is deleted already", async () => {
+    const { client, requests } = await images({ delete: fails(Code.NotFound) });
+    await client.deleteRecord("a.b/c:1");
+    expect(requests).toEqual([["DeleteImageRequest", { name: "a.b/c:1" }]]);
+  });
+
+  test("that cannot be made or deleted are an error with its code", async () => {
+    const { client } = await images({ create: fails(Code.Unknown), delete: fails(Code.PermissionDenied) });
+    await expect(client.saveRecord(RECORD)).rejects.toMatchObject({
+      name: "ApiError",
+      code: Code.Unknown,
+      message: "containerd: no",
+    });
+    await expect(client.deleteRecord("a.b/c:1")).rejects.toMatchObject({ code: Code.PermissionDenied });
+  });
+});
+
+describe("content", () => {
+  const info = (letter: string) => ({
+    digest: digestOf(letter),
+    size: 5n,
+    labels: { "containerd.io/uncompressed": "x" },
+  });
+
+  async function content(over: { readonly abort?: () => never } = {}) {
+    const { requests, note } = asked();
+    const connection = await serving(folder.path, (router) =>
+      router.service(Content, {
+        async *list(request) {
+          note(ListContentRequestSchema, request);
+          yield { info: [info("a"), info("b")] };
+          yield { info: [info("c")] };
+        },
+        async *read(request) {
+          note(ReadContentRequestSchema, request);
+          if (request.digest !== DIGEST) fails(Code.NotFound)();
+          // A character of two bytes, in two parts.
+          const bytes = Buffer.from('{"a":"ü"}');
+          yield { offset: 0n, data: bytes.subarray(0, 7) };
+          yield { offset: 7n, data: bytes.subarray(7) };
+        },
+        listStatuses: () => ({ statuses: [{ ref: `layer-${DIGEST}`, offset: 10n, total: 2n ** 40n }] }),
+        abort: (request) => {
+          note(AbortRequestSchema, request);
+          over.abort?.();
+          return EMPTY;
+        },
+        update: (request) => {
+          note(UpdateRequestSchema, request);
+          return EMPTY;
+        },
+      }),
+    );
+    return { requests, client: contentStore(connection) };
+  }
+
+  test("is listed from all parts of the answer", async () => {
+    const { client, requests } = await content();
+    expect((await client.blobs()).map(({ digest, size }) => [digest, size])).toEqual([
+      [digestOf("a"), 5],
+      [digestOf("b"), 5],
+      [digestOf("c"), 5],
+    ]);
+    expect(requests).toEqual([["ListContentRequest", {}]]);
+  });
+
+  test("is listed by repositories, whose dots and neighbours match nothing else", async () => {
+    const { client, requests } = await content();
+    await client.blobs([reference("10.0.0.5:5000/team.x/app:1"), reference("nginx")]);
+    const filters = [
+      'labels."containerd.io/distribution.source.10.0.0.5"~="(^|,)team[.]x/app(,|$)"',
+      'labels."containerd.io/distribution.source.docker.io"~="(^|,)library/nginx(,|$)"',
+    ];
+    expect(requests).toEqual([["ListContentRequest", { filters }]]);
+  });
+
+  test("is read as text, also where a character is cut in two", async () => {
+    const { client } = await content();
+    expect(await client.read(DIGEST)).toBe('{"a":"ü"}');
+    await expect(client.read(digestOf("f"))).rejects.toMatchObject({ code: Code.NotFound });
+  });
+
+  test("under way is told in bytes, however many", async () => {
+    const { client } = await content();
+    expect(await client.downloads()).toEqual([{ ref: `layer-${DIGEST}`, offset: 10, total: 2 ** 40 }]);
+  });
+
+  test("under way is thrown away by its ref, and what is not there is gone already", async () => {
+    const { client, requests } = await content({ abort: fails(Code.NotFound) });
+    await client.abort(`layer-${DIGEST}`);
+    expect(requests).toEqual([["AbortRequest", { ref: `layer-${DIGEST}` }]]);
+  });
+
+  test("loses a label by a path without a value, and every part is set", async () => {
+    const { client, requests } = await content();
+    await client.unlabelBlob(
+      { digest: DIGEST, size: 5, labels: { "containerd.io/gc.root": "import-images" } },
+      ["containerd.io/gc.root"],
+    );
+    expect(requests).toEqual([
+      ["UpdateRequest", { info: { digest: DIGEST, size: "5" }, updateMask: "labels.containerd.io/gc.root" }],
+    ]);
+  });
+});
+
+describe("leases", () => {
+  async function held(over: { readonly create?: () => never; readonly delete?: () => never } = {}) {
+    const { requests, note } = asked();
+    const connection = await serving(folder.path, (router) =>
+      router.service(Leases, {
+        list: (request) => {
+          note(ListRequestSchema, request);
+          return { leases: [{ id: "one" }, { id: "two" }] };
+        },
+        create: (request) => {
+          note(CreateRequestSchema, request);
+          over.create?.();
+          return EMPTY;
+        },
+        addResource: (request) => {
+          note(AddResourceRequestSchema, request);
+          return EMPTY;
+        },
+        delete: (request) => {
+          note(DeleteRequestSchema, request);
+          over.delete?.();
+          return EMPTY;
+        },
+      }),
+    );
+    return { requests, client: leases(connection) };
+  }
+
+  test("are ours by their label", async () => {
+    const { client, requests } = await held();
+    expect(await client.leases()).toEqual(["one", "two"]);
+    expect(requests).toEqual([["ListRequest", { filters: ['labels."io.import-images.lease"==true'] }]]);
+  });
+
+  test("expire at a date that containerd can read", async () => {
+    const { client, requests } = await held();
+    await client.createLease("one", new Date(Date.UTC(2026, 0, 2, 3, 4, 5)));
+    const labels = {
+      "io.import-images.lease": "true",
+      "containerd.io/gc.expire": "2026-01-02T03:04:05.000Z",
+    };
+    expect(requests).toEqual([["CreateRequest", { id: "one", labels }]]);
+  });
+
+  test("hold a resource, which is always set", async () => {
+    const { client, requests } = await held();
+    await client.hold("one", { type: "ingests", id: `layer-${DIGEST}` });
+    expect(requests).toEqual([
+      ["AddResourceRequest", { id: "one", resource: { type: "ingests", id: `layer-${DIGEST}` } }],
+    ]);
+  });
+
+  test("are deleted with what they alone held", async () => {
+    const { client, requests } = await held();
+    await client.deleteLease("one");
+    expect(requests).toEqual([["DeleteRequest", { id: "one", sync: true }]]);
+  });
+
+  test("that exist, or are gone, are as they should be", async () => {
+    const { client } = await held({ create: fails(Code.AlreadyExists), delete: fails(Code.NotFound) });
+    await expect(client.createLease("one", new Date(0))).resolves.toBeUndefined();
+    await expect(client.deleteLease("one")).resolves.toBeUndefined();
+  });
+});
+
+describe("snapshots", () => {
+  test("are the committed ones of a snapshotter, all or those that are asked for", async () => {
+    const { requests, note } = asked();
+    const connection = await serving(folder.path, (router) =>
+      router.service(Snapshots, {
+        async *list(request) {
+          note(ListSnapshotsRequestSchema, request);
+          yield {
+            info: [
+              { name: "one", kind: Kind.COMMITTED },
+              { name: "extract-1", kind: Kind.ACTIVE },
+            ],
+          };
+          yield { info: [{ name: "two", kind: Kind.COMMITTED }] };
+        },
+      }),
+    );
+    const client = snapshotStore(connection);
+    expect(await client.snapshots("zfs")).toEqual(["one", "two"]);
+    await client.snapshots("zfs", [DIGEST]);
+    expect(requests).toEqual([
+      ["ListSnapshotsRequest", { snapshotter: "zfs" }],
+      ["ListSnapshotsRequest", { snapshotter: "zfs", filters: [`name==${DIGEST}`] }],
+    ]);
+  });
+});
+
+describe("the CRI", () => {
+  const answering = async (version: string, filesystems: readonly string[] = []) =>
+    cri(
+      await serving(folder.path, (router) => {
+        router.service(RuntimeService, {
+          version: () => ({ runtimeName: "containerd", runtimeVersion: version }),
+        });
+        router.service(ImageService, {
+          listImages: () => ({
+            images: [
+              {
+                id: "sha256:1",
+                repoTags: ["a.b/c:1"],
+                repoDigests: [`a.b/c@${DIGEST}`],
+                size: 7n,
+                pinned: true,
+              },
+              {},
+            ],
+          }),
+          imageFsInfo: () => ({
+            imageFilesystems: filesystems.map((mountpoint) => ({ fsId: { mountpoint } })),
+          }),
+        });
+      }),
+    );
+
+  test("tells the version of containerd", async () => {
+    expect((await (await answering("v1.6.20~ds1")).version(LIVE)).version).toBe("1.6.20");
+  });
+
+  test("that tells no version is an error", async () => {
+    await expect((await answering("unknown")).version(LIVE)).rejects.toThrow("tells no version");
+  });
+
+  test("lists images with tags and digests as names", async () => {
+    expect(await (await answering("1.7.0")).criImages()).toEqual([
+      { id: "sha256:1", names: ["a.b/c:1", `a.b/c@${DIGEST}`], size: 7, pinned: true },
+      { id: "", names: [], size: 0, pinned: false },
+    ]);
+  });
+
+  test("tells where images are, or that it does not", async () => {
+    expect(
+      await (await answering("1.7.0", ["/x/io.containerd.snapshotter.v1.overlayfs"])).imageDirectory(),
+    ).toBe("/x/io.containerd.snapshotter.v1.overlayfs");
+    expect(await (await answering("1.7.0")).imageDirectory()).toBeUndefined();
+  });
+
+  test("of version 1 that is not there is told by its code", async () => {
+    const none = cri(await serving(folder.path, () => {}));
+    await expect(none.version(LIVE)).rejects.toMatchObject({ name: "ApiError", code: Code.Unimplemented });
+  });
+});
+
+describe("a call", () => {
+  test("names the namespace", async () => {
+    let namespace: string | null = null;
+    const connection = await serving(folder.path, (router) =>
+      router.service(Images, {
+        list: (_request, { requestHeader }) => {
+          namespace = requestHeader.get("containerd-namespace");
+          return {};
+        },
+      }),
+    );
+    await imageRecords(connection).records();
+    expect(namespace).toBe("k8s.io");
+  });
+
+  test.each([
+    ["there is none", `${folder.path}/nothing.sock`, Code.Unavailable, "it does not exist"],
+    ["it is a file", folder.write("file", ""), Code.Unavailable, "nobody listens to it"],
+  ])("to a socket of which %s says so", async (_what, socket, code, why) => {
+    const call = imageRecords(connecting(socket)).records();
+    await expect(call).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(`containerd cannot be reached at ${socket}: ${why}`),
+    });
+  });
+
+  test("ends with the run, whatever it waits for", async () => {
+    const entered = Promise.withResolvers<void>();
+    const connection = await serving(folder.path, (router) =>
+      router.service(Images, {
+        list: (_request, { signal }) => {
+          entered.resolve();
+          return new Promise((_resolve, reject) =>
+            signal.addEventListener("abort", () => reject(new Error("left")), { once: true }),
+          );
+        },
+      }),
+    );
+    const call = imageRecords(connection).records();
+    await entered.promise;
+    connection.stop.abort();
+    await expect(call).rejects.toMatchObject({ name: "ApiError", code: Code.Canceled });
+  });
+
+  test("that is broken off is one to a containerd that went away, and the next one finds it again", async () => {
+    let calls = 0;
+    const entered = Promise.withResolvers<void>();
+    const connection = await serving(folder.path, (router) =>
+      router.service(Images, {
+        list: () => {
+          calls += 1;
+          if (calls > 1) return {};
+          entered.resolve();
+          return new Promise(() => {});
+        },
+      }),
+    );
+    const client = imageRecords(connection);
+    const call = client.records();
+    await entered.promise;
+    connection.breakOff();
+    await expect(call).rejects.toMatchObject({ name: "ApiError", code: Code.Unavailable });
+    expect(await client.records()).toEqual([]);
+  });
+
+  test("of the version ends with its own signal too", async () => {
+    const connection = await serving(folder.path, (router) =>
+      router.service(RuntimeService, {
+        version: (_request, { signal }) =>
+          new Promise((_resolve, reject) =>
+            signal.addEventListener("abort", () => reject(new Error("left")), { once: true }),
+          ),
+      }),
+    );
+    await expect(cri(connection).version(AbortSignal.abort())).rejects.toMatchObject({ name: "ApiError" });
+  });
+});

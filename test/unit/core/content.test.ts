@@ -1,0 +1,115 @@
+import { describe, expect, test } from "vitest";
+import {
+  chainIdOf,
+  configOf,
+  isDocument,
+  isFrom,
+  layersOf,
+  manifestsOf,
+  parseConfig,
+  parseLayers,
+  snapshottersOf,
+  sourceLabel,
+} from "../../../src/core/content.ts";
+import { served } from "../containerd/served-image.ts";
+import { reference } from "../samples.ts";
+
+const blob = (labels: Record<string, string>) => ({ digest: "sha256:0", size: 1, labels });
+const SOURCE = "containerd.io/distribution.source";
+
+describe("the edges of a blob", () => {
+  test("are what containerd's labels name", () => {
+    const manifest = blob({
+      "containerd.io/gc.ref.content.config": "c",
+      "containerd.io/gc.ref.content.l.0": "a",
+      "containerd.io/gc.ref.content.l.1": "b",
+      "containerd.io/gc.ref.content.l.2": "a",
+      [`${SOURCE}.r.one`]: "a",
+    });
+    expect([configOf(manifest), layersOf(manifest), manifestsOf(manifest)]).toEqual(["c", ["a", "b"], []]);
+    expect(
+      manifestsOf(
+        blob({ "containerd.io/gc.ref.content.m.0": "x", "containerd.io/gc.ref.content.m.10": "y" }),
+      ),
+    ).toEqual(["x", "y"]);
+  });
+
+  test("make it a document; a layer has none", () => {
+    expect(isDocument(blob({ "containerd.io/gc.ref.content.config": "c" }))).toBe(true);
+    expect(isDocument(blob({ [`${SOURCE}.r.one`]: "a", "containerd.io/uncompressed": "x" }))).toBe(false);
+  });
+
+  test("of a config are its snapshots, by snapshotter", () => {
+    const config = blob({
+      "containerd.io/gc.ref.snapshot.overlayfs": "chain",
+      "containerd.io/gc.ref.snapshot.zfs": "other",
+    });
+    expect([chainIdOf(config, "zfs"), chainIdOf(config, "native"), snapshottersOf(config)]).toEqual([
+      "other",
+      undefined,
+      ["overlayfs", "zfs"],
+    ]);
+  });
+});
+
+describe("a config", () => {
+  test("tells platform and number of layers", () => {
+    expect(parseConfig(served("a").config.text)).toEqual({
+      platform: { os: "linux", architecture: "amd64" },
+      layers: 2,
+    });
+  });
+
+  test.each([
+    "",
+    "{",
+    "[]",
+    "null",
+    "{}",
+    '{"os":"linux"}',
+    '{"os":"","architecture":"amd64","rootfs":{"diff_ids":[]}}',
+    '{"os":"linux","architecture":"amd64","rootfs":{"diff_ids":[1]}}',
+  ])("of something else tells neither: %s", (text) => {
+    expect(parseConfig(text)).toEqual({ layers: 0 });
+  });
+});
+
+describe("the layers of a manifest", () => {
+  test("are told with their sizes, each once", () => {
+    const layers = [
+      { digest: "a", size: 1 },
+      { digest: "b", size: 2 },
+      { digest: "a", size: 1 },
+    ];
+    expect(parseLayers(JSON.stringify({ layers }))).toEqual(layers.slice(0, 2));
+  });
+
+  test.each(["", "{", "null", '{"manifests":[]}', '{"layers":[{"digest":"a"}]}'])(
+    "are none in %j",
+    (text) => {
+      expect(parseLayers(text)).toEqual([]);
+    },
+  );
+});
+
+describe("a blob", () => {
+  test.each([
+    ["registry.example.com/team/app:1", "registry.example.com", "team/app"],
+    ["10.0.0.5:5000/team/app:1", "10.0.0.5", "other,team/app"],
+    ["[fd00::1]:5000/app:1", "fd00::1", "app"],
+    ["nginx", "docker.io", "library/nginx"],
+  ])("is from the repository of %s, by its label", (name, host, repositories) => {
+    expect(sourceLabel(reference(name))).toBe(`${SOURCE}.${host}`);
+    expect(isFrom(reference(name), blob({ [`${SOURCE}.${host}`]: repositories }))).toBe(true);
+  });
+
+  test("is not from a repository whose name only begins or ends alike, nor from another host", () => {
+    const app = reference("r.one/team/app:1");
+    for (const labels of [
+      { [`${SOURCE}.r.one`]: "team/app2,my/team/app" },
+      { [`${SOURCE}.r.two`]: "team/app" },
+      {},
+    ])
+      expect(isFrom(app, blob(labels))).toBe(false);
+  });
+});

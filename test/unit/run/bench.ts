@@ -1,0 +1,132 @@
+// A run on a containerd of maps and a clock on which waiting takes no time.
+import type { Config } from "../../../src/config/config.ts";
+import type { ServedImage } from "../containerd/served-image.ts";
+import type { FailureClass } from "../../../src/core/failure.ts";
+import type { WantedImage } from "../../../src/core/plan.ts";
+import type { RunEvent } from "../../../src/core/run-state.ts";
+import type { Context } from "../../../src/run/context.ts";
+import { run, type Earlier } from "../../../src/run/run.ts";
+import { stopper } from "../../../src/run/stopper.ts";
+import { inMemoryContainerd } from "../containerd/in-memory.ts";
+import { LINUX } from "../containerd/served-image.ts";
+import { wanted } from "../samples.ts";
+import { fakeClock } from "./fake-clock.ts";
+
+export const config = (overrides: Partial<Config> = {}): Config => ({
+  images: [],
+  archives: [],
+  onFailure: "fail",
+  concurrency: 4,
+  retry: { attempts: 3, minDelay: 1_000, maxDelay: 30_000 },
+  stallTimeout: 60_000,
+  deadline: 3_600_000,
+  startJitter: 0,
+  minFreePercent: 0,
+  containerd: {
+    crictl: "/x/crictl",
+    ctr: "/x/ctr",
+    socket: "/c.sock",
+    namespace: "k8s.io",
+    readyTimeout: 120_000,
+  },
+  allowCredentialsInArgv: false,
+  logLevel: "info",
+  credentials: [],
+  ...overrides,
+});
+
+export interface Ran {
+  readonly events: readonly RunEvent[];
+  /** What each image came to: `pulled`, `present`, `failed in pull: auth`. */
+  readonly outcomes: Readonly<Record<string, string>>;
+  /** What the run threw. */
+  readonly error: unknown;
+  /** What it handed over to be kept. */
+  readonly recorded: Earlier["archives"];
+}
+
+interface Circumstances {
+  readonly only?: readonly string[];
+  readonly archives?: Earlier["archives"];
+  readonly signal?: AbortSignal;
+  /** Beside those that the wanted names are. */
+  readonly onEvent?: (event: RunEvent) => void;
+}
+
+export function bench(version?: string) {
+  const node = inMemoryContainerd(version);
+  const clock = fakeClock();
+  let runs = 0;
+  return {
+    node,
+    clock,
+    /** A run for these images, which the registry serves unless the test put something else there. */
+    run: async (
+      images: readonly (string | WantedImage)[],
+      overrides: Partial<Config> = {},
+      more: Circumstances = {},
+    ): Promise<Ran> => {
+      const list = images.map((image) => (typeof image === "string" ? wanted(image) : image));
+      const events: RunEvent[] = [];
+      const emit = (event: RunEvent): void => {
+        events.push(event);
+        more.onEvent?.(event);
+      };
+      using stop = stopper(more.signal ?? new AbortController().signal, 3_600_000);
+      const made = config({ images: list, ...overrides });
+      const context: Context = {
+        config: made,
+        containerd: node.containerd,
+        machine: { platform: LINUX, cpus: 2 },
+        clock,
+        emit,
+        stop,
+      };
+      let recorded = more.archives ?? {};
+      const error: unknown = await run(context, {
+        runId: `run-${(runs += 1)}`,
+        only: new Set(more.only),
+        earlier: { sizes: new Map(), archives: recorded },
+        recordArchives: (archives) => void (recorded = archives),
+      }).then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      );
+      return { events, outcomes: outcomesOf(events), error, recorded };
+    },
+    /** Puts an image under these names into their registries. */
+    serve: (image: ServedImage, ...names: readonly string[]): ServedImage => {
+      for (const name of names) node.registry.set(name, image);
+      return image;
+    },
+  };
+}
+
+const outcomesOf = (events: readonly RunEvent[]): Record<string, string> =>
+  Object.fromEntries(
+    events.flatMap((event) => {
+      if (event.type === "image-done") return [[event.image, event.phase]];
+      return event.type === "image-failed"
+        ? [[event.image, `failed in ${event.step}: ${event.failure.class}`]]
+        : [];
+    }),
+  );
+
+export const typesOf = (events: readonly RunEvent[], image?: string): string[] =>
+  events
+    .filter((event) => image === undefined || ("image" in event && event.image === image))
+    .map(({ type }) => type);
+
+/** Texts of real tools, by the class that they lead to. */
+export const TEXTS = {
+  network:
+    'failed to do request: Head "https://r.one/v2/": dial tcp 10.0.0.1:443: connect: connection refused',
+  server: "unexpected status from HEAD request to https://r.one/v2/a/manifests/1: 503 Service Unavailable",
+  "rate-limit":
+    "unexpected status from HEAD request to https://r.one/v2/a/manifests/1: 429 Too Many Requests",
+  auth: "unexpected status from HEAD request to https://r.one/v2/a/manifests/1: 403 Forbidden",
+  "not-found": "failed to resolve image: r.one/a:1: not found",
+  transfer: "failed to copy: httpReadSeeker: failed open: unexpected EOF",
+  disk: "write /var/lib/containerd/x: no space left on device",
+  runtime: "rpc error: code = Unavailable desc = connection error: desc = x",
+} as const satisfies Partial<Record<FailureClass, string>>;

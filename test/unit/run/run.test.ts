@@ -1,0 +1,626 @@
+import { describe, expect, test } from "vitest";
+import type { WantedImage } from "../../../src/core/plan.ts";
+import { pinName, pinRecord } from "../../../src/core/pins.ts";
+import { EXIT } from "../../../src/exit.ts";
+import { Interruption } from "../../../src/run/interruption.ts";
+import { gone, toolError } from "../containerd/in-memory.ts";
+import { ARM, served } from "../containerd/served-image.ts";
+import { reference, wanted } from "../samples.ts";
+import { bench, config, TEXTS, typesOf } from "./bench.ts";
+
+const A = "r.one/a:1";
+const B = "r.one/b:1";
+const C = "r.two/c:1";
+const fails = (text: string) => (): never => {
+  throw toolError(text);
+};
+const times = (count: number, step: () => never) => Array.from({ length: count }, () => step);
+const at = (name: string, { target }: ReturnType<typeof served>): string => `${name}@${target.digest}`;
+
+describe("a run", () => {
+  test("pulls, pins and names what is missing, and proves it", async () => {
+    const { node, run, serve } = bench();
+    const image = serve(served("a"), A);
+    const { outcomes, error, events } = await run([wanted(A, { targets: [reference("x.y/z:1")] })]);
+    expect([outcomes, error]).toEqual([{ [A]: "pulled" }, undefined]);
+    expect(new Set(node.records.keys())).toEqual(
+      new Set([A, at("r.one/a", image), image.id, "x.y/z:1", at("x.y/z", image), pinName(image.target)]),
+    );
+    expect(typesOf(events, A)).toEqual(
+      expect.arrayContaining(["attempt-started", "pulled", "pinned", "tagged", "placed", "image-done"]),
+    );
+    expect(events.find(({ type }) => type === "image-done")).toMatchObject({
+      verified: { id: image.id, digest: image.target.digest, pinned: true },
+    });
+  });
+
+  test("pulls an image with an index by its manifest for this platform", async () => {
+    const { run, serve } = bench();
+    const image = serve(served("a", { index: true }), A);
+    const { outcomes, events } = await run([A]);
+    expect(outcomes).toEqual({ [A]: "pulled" });
+    expect(events.find(({ type }) => type === "image-done")).toMatchObject({
+      verified: { id: image.id, digest: image.target.digest },
+    });
+  });
+
+  test("keeps pulling after one image fails", async () => {
+    const { node, run, serve } = bench();
+    serve(served("b"), B);
+    node.before(`pull ${C}`, ...times(9, fails(TEXTS.server)));
+    const { outcomes, error } = await run([A, B, C], { concurrency: 1 });
+    expect(outcomes).toEqual({
+      [A]: "failed in pull: not-found",
+      [B]: "pulled",
+      [C]: "failed in pull: server",
+    });
+    expect(error).toBeUndefined();
+  });
+
+  test("that has nothing to do changes nothing and calls no tool", async () => {
+    const { node, run, serve } = bench();
+    serve(served("a"), A);
+    await run([wanted(A, { targets: [reference("x.y/z:1")] }), wanted(B)]);
+    const before = node.calls.length;
+    serve(served("b"), B);
+    await run([wanted(A, { targets: [reference("x.y/z:1")] }), wanted(B)]);
+    const [changes, calls] = [node.changes().length, node.calls.length];
+    expect(calls).toBeGreaterThan(before);
+    const { outcomes } = await run([wanted(A, { targets: [reference("x.y/z:1")] }), wanted(B)]);
+    expect(outcomes).toEqual({ [A]: "present", [B]: "present" });
+    expect(node.changes().length).toBe(changes);
+    // One look serves the plan and the proof.
+    expect(node.calls.slice(calls).filter((call) => call.startsWith("records"))).toHaveLength(1);
+  });
+
+  test("of an empty list does nothing", async () => {
+    const { node, run } = bench();
+    expect(await run([])).toMatchObject({ outcomes: {}, error: undefined });
+    expect(node.changes()).toEqual([]);
+  });
+
+  test.each([
+    ["its config", (image: ReturnType<typeof served>) => image.config.digest],
+    ["its manifest", (image: ReturnType<typeof served>) => image.manifest.digest],
+  ])("pulls an image again that lacks %s, under IfNotPresent too", async (_what, digestOf) => {
+    const { node, run, serve } = bench();
+    const image = serve(served("a"), A);
+    node.bring(A, image);
+    node.blobs.delete(digestOf(image));
+    expect((await run([A])).outcomes).toEqual({ [A]: "pulled" });
+    expect(node.changes()).toContain(`pull ${A}`);
+  });
+
+  test("pulls an image again of which CRI knows, and whose snapshot and layer are gone", async () => {
+    const { node, run, serve } = bench();
+    const image = serve(served("a"), A);
+    node.bring(A, image);
+    node.snapshots.delete(image.chainId);
+    node.blobs.delete(image.layers[0]?.digest ?? "");
+    expect((await run([A])).outcomes).toEqual({ [A]: "pulled" });
+  });
+
+  test("keeps an image whose layers were discarded once they were unpacked", async () => {
+    const { node, run, serve } = bench();
+    const image = serve(served("a"), A);
+    node.bring(A, image);
+    for (const { digest } of image.layers) node.blobs.delete(digest);
+    expect((await run([A])).outcomes).toEqual({ [A]: "present" });
+  });
+
+  test.each([
+    ["for another platform", served("a", { platform: ARM }), "platform"],
+    ["no container image", served("a", { artifact: true }), "not-an-image"],
+  ])("fails an image that is %s, and gives it neither name nor pin", async (_what, image, failureClass) => {
+    const { node, run, serve } = bench();
+    serve(image, A);
+    const { outcomes } = await run([wanted(A, { targets: [reference("x.y/z:1")] })]);
+    expect(outcomes).toEqual({ [A]: `failed in pull: ${failureClass}` });
+    expect(node.changes().filter((call) => /^(?:tag|saveRecord)/u.test(call))).toEqual([]);
+  });
+
+  test.each(["debian-base:v2", "index.docker.io/library/debian-base:v2", "library/debian-base:v2"])(
+    "pulls a name that is there only as %s, which CRI shows and no pod finds",
+    async (literal) => {
+      const { node, run, serve } = bench();
+      const name = "docker.io/library/debian-base:v2";
+      const image = serve(served("a"), name);
+      node.bring(name, image);
+      node.records.delete(name);
+      node.record(literal, image);
+      expect((await node.containerd.criImages())[0]?.names).toContain(name);
+      expect((await run(["debian-base:v2"])).outcomes).toEqual({ [name]: "pulled" });
+      expect(node.records.has(name)).toBe(true);
+    },
+  );
+
+  test("waits for a registry that comes back, and tells each attempt", async () => {
+    const { node, run, serve } = bench();
+    serve(served("a"), A);
+    node.before(`pull ${A}`, fails(TEXTS.network), fails(TEXTS.network));
+    const { outcomes, events } = await run([A]);
+    expect(outcomes).toEqual({ [A]: "pulled" });
+    expect(events.filter(({ type }) => type === "attempt-failed")).toMatchObject([
+      { retryIn: 1_000 },
+      { retryIn: 2_000 },
+    ]);
+  });
+
+  test("warns of what the operator should know, and of a containerd that cannot pin, which then pins nothing", async () => {
+    const { node, run, serve } = bench("1.6.20");
+    serve(served("a"), A);
+    const old = served("old");
+    node.bring(C, old);
+    node.records.set(pinName(old.target), pinRecord(old.target));
+    const { outcomes, events } = await run([A], { warnings: ["careful"] });
+    expect(outcomes).toEqual({ [A]: "pulled" });
+    expect(events.filter(({ type }) => type === "warning")).toMatchObject([
+      { message: "careful" },
+      { message: expect.stringContaining("1.6.20") },
+    ]);
+    expect(node.changes().filter((call) => /Record/u.test(call))).toEqual([]);
+  });
+
+  test("waits its jitter before anything else", async () => {
+    const { node, clock, run } = bench();
+    const begin = clock.now();
+    await run([], { startJitter: 30_000 });
+    expect(clock.now() - begin).toBe(30_000);
+    expect(node.calls[0]).toBe("version");
+  });
+});
+
+describe("a further name by digest", () => {
+  const withTarget = (image: ReturnType<typeof served>): WantedImage =>
+    wanted(A, { targets: [reference(at("x.y/z", image))] });
+
+  test("is given where the image has that digest", async () => {
+    const { node, run, serve } = bench();
+    const image = serve(served("a"), A);
+    expect((await run([withTarget(image)])).outcomes).toEqual({ [A]: "pulled" });
+    expect(node.records.get(at("x.y/z", image))?.target).toEqual(image.target);
+  });
+
+  test("fails where it has not, and nothing is named", async () => {
+    const { node, run, serve } = bench();
+    serve(served("a"), A);
+    expect((await run([withTarget(served("other"))])).outcomes).toEqual({ [A]: "failed in tag: reference" });
+    expect(node.changes().filter((call) => call.startsWith("tag"))).toEqual([]);
+  });
+});
+
+describe("names", () => {
+  test("of an image that is here are made where they are missing and moved where they lead elsewhere, in one call", async () => {
+    const { node, run, serve } = bench();
+    const [image, other] = [serve(served("a"), A), served("other")];
+    node.bring(A, image);
+    node.bring("x.y/z:1", other);
+    const { events } = await run([wanted(A, { targets: [reference("x.y/z:1"), reference("x.y/z:2")] })]);
+    expect(node.changes().filter((call) => call.startsWith("tag"))).toEqual([
+      `tag ${A} x.y/z:1,x.y/z:2,${at("x.y/z", image)}`,
+    ]);
+    expect(events.filter(({ type }) => type === "tagged")).toMatchObject([
+      { target: "x.y/z:1", moved: true },
+      { moved: false },
+      { moved: false },
+    ]);
+    expect(node.records.get("x.y/z:1")?.target).toEqual(image.target);
+  });
+
+  test("that cannot be given fail their image alone", async () => {
+    const { node, run, serve } = bench();
+    serve(served("a"), A);
+    serve(served("b"), B);
+    node.before(`tag ${A}`, fails("ctr: something nobody knows"));
+    const { outcomes } = await run([wanted(A, { targets: [reference("x.y/z:1")] }), wanted(B)]);
+    expect(outcomes).toEqual({ [A]: "failed in tag: unknown", [B]: "pulled" });
+  });
+});
+
+describe("pins", () => {
+  test("are made for images that are here, and those of images that left the list are taken away", async () => {
+    const { node, run, serve } = bench();
+    const [image, old] = [serve(served("a"), A), served("old")];
+    node.bring(A, image);
+    node.bring(C, old);
+    node.records.set(pinName(old.target), pinRecord(old.target));
+    const { outcomes, events } = await run([A]);
+    expect(outcomes).toEqual({ [A]: "present" });
+    expect(node.changes()).toEqual([
+      `saveRecord ${pinName(image.target)}`,
+      `deleteRecord ${pinName(old.target)}`,
+    ]);
+    expect(events).toContainEqual({ type: "unpinned", name: C });
+    expect(node.records.has(C)).toBe(true);
+  });
+
+  test("of an image whose tag moved follow it", async () => {
+    const { node, run, serve } = bench();
+    const old = served("old");
+    node.bring(A, old);
+    node.records.set(pinName(old.target), pinRecord(old.target));
+    const fresh = serve(served("new"), A);
+    await run([wanted(A, { pullPolicy: "Always" })]);
+    expect([node.records.has(pinName(old.target)), node.records.has(pinName(fresh.target))]).toEqual([
+      false,
+      true,
+    ]);
+  });
+
+  test("of an image whose pull failed stay: what is here is still wanted", async () => {
+    const { node, run } = bench();
+    const old = served("old");
+    node.bring(A, old);
+    node.records.set(pinName(old.target), pinRecord(old.target));
+    const { outcomes } = await run([wanted(A, { pullPolicy: "Always" })]);
+    expect(outcomes).toEqual({ [A]: "failed in pull: not-found" });
+    expect(node.records.has(pinName(old.target))).toBe(true);
+  });
+
+  test("are the only records that get a label: nobody else's is touched", async () => {
+    const { node, run, serve } = bench();
+    const image = serve(served("a"), A);
+    node.bring(A, image);
+    node.record("their.own/pin:1", image, { "io.cri-containerd.pinned": "pinned", mine: "yes" });
+    const theirs = (): unknown[] =>
+      [...node.records.values()].filter(({ name }) => !name.startsWith("import-images.invalid/"));
+    const before = structuredClone(theirs());
+    await run([A]);
+    await run([]);
+    expect(theirs()).toEqual(before);
+  });
+
+  test("that cannot be taken away are warned of, and fail nothing", async () => {
+    const { node, run } = bench();
+    const old = served("old");
+    node.bring(C, old);
+    node.records.set(pinName(old.target), pinRecord(old.target));
+    node.before("deleteRecord", fails("nobody knows"));
+    const { error, events } = await run([]);
+    expect(error).toBeUndefined();
+    expect(events.filter(({ type }) => type === "warning")).toHaveLength(1);
+  });
+});
+
+test("the labels of version 1.0.0 are taken away once, and others stay", async () => {
+  const { node, run } = bench();
+  const image = served("a");
+  node.bring(A, image);
+  node.record(A, image, {
+    "io.import-images.pinned": "pinned",
+    "io.cri-containerd.pinned": "pinned",
+    other: "stays",
+  });
+  const manifest = node.blobs.get(image.manifest.digest);
+  if (manifest === undefined) throw new Error("no manifest");
+  node.blobs.set(manifest.digest, {
+    ...manifest,
+    labels: { ...manifest.labels, "containerd.io/gc.root": "import-images" },
+  });
+  await run([A]);
+  expect(node.records.get(A)?.labels).toEqual({ other: "stays" });
+  expect(node.blobs.get(manifest.digest)?.labels).toEqual(manifest.labels);
+  expect((await node.containerd.criImages())[0]?.pinned).toBe(true);
+  const changes = node.changes().length;
+  await run([A]);
+  expect(node.changes()).toHaveLength(changes);
+});
+
+describe("what was fetched", () => {
+  /** A pull of A that has its manifest and an open layer, and then goes on to its end. */
+  function slowly(end: () => void = () => {}) {
+    const set = bench();
+    const image = set.serve(served("a", { layers: [100] }), A);
+    const ref = `layer-${image.layers[0]?.digest}`;
+    set.node.before(`pull ${A}`, async () => {
+      for (const blob of [image.manifest, image.config])
+        set.node.blobs.set(blob.digest, {
+          ...blob,
+          labels: { ...blob.labels, "containerd.io/distribution.source.r.one": "a" },
+        });
+      set.node.downloads.set(ref, { ref, offset: 10, total: 100 });
+      await set.clock.sleep(5_000);
+      end();
+      set.node.downloads.delete(ref);
+    });
+    return { ...set, image, ref };
+  }
+
+  test("is held during the pull, and let go when all is right", async () => {
+    const { node, run, ref, image } = slowly();
+    let held: string[] = [];
+    node.before("saveRecord", () => (held = [...node.leases.values()].flatMap((lease) => [...lease])));
+    expect((await run([A])).outcomes).toEqual({ [A]: "pulled" });
+    expect(new Set(held)).toEqual(new Set([image.manifest.digest, ref]));
+    expect(node.leases.size).toBe(0);
+  });
+
+  test("is held after a failure, for the next attempt and the next run", async () => {
+    const { node, run, ref, serve } = slowly(fails(TEXTS.auth));
+    expect((await run([A])).outcomes).toEqual({ [A]: "failed in pull: auth" });
+    expect([...node.leases.values()].some((lease) => lease.has(ref))).toBe(true);
+    serve(served("a", { layers: [100] }), A);
+    expect((await run([A])).outcomes).toEqual({ [A]: "pulled" });
+    expect(node.leases.size).toBe(0);
+  });
+
+  test("is let go on a full disk, which ends the run", async () => {
+    const { node, run } = slowly(fails(TEXTS.disk));
+    const { outcomes } = await run([A, B], { concurrency: 1 });
+    expect(outcomes).toEqual({ [A]: "failed in pull: disk", [B]: "failed in pull: disk" });
+    expect(node.leases.size).toBe(0);
+    expect(node.changes()).not.toContain(`pull ${B}`);
+  });
+
+  test("is let go by a narrowed run only as far as it is its own", async () => {
+    const { node, run } = slowly();
+    node.leases.set("import-images-earlier", new Set(["layer-x"]));
+    await run([A], {}, { only: [A] });
+    expect([...node.leases.keys()]).toEqual(["import-images-earlier"]);
+  });
+
+  test("is not worth a failure: a lease that cannot be had costs bytes", async () => {
+    const { node, run } = slowly();
+    node.before("createLease", ...times(9, fails("no")));
+    expect((await run([A])).outcomes).toEqual({ [A]: "pulled" });
+  });
+});
+
+describe("the proof", () => {
+  test("finds an image that somebody removed meanwhile, which is pulled once more", async () => {
+    const { node, run, serve } = bench();
+    const image = serve(served("a"), A);
+    const { outcomes } = await run(
+      [A],
+      {},
+      { onEvent: ({ type }) => void (type === "verifying" && node.rmi(image)) },
+    );
+    expect(outcomes).toEqual({ [A]: "pulled" });
+    expect(node.changes().filter((call) => call.startsWith("pull"))).toHaveLength(2);
+    expect(node.records.has(pinName(image.target))).toBe(true);
+  });
+
+  test("fails an image that is removed again and again, after one repair", async () => {
+    const { node, run, serve } = bench();
+    const image = serve(served("a"), A);
+    const remove = (): void => node.rmi(image);
+    const { outcomes } = await run(
+      [A],
+      {},
+      { onEvent: ({ type }) => void (type === "placed" && node.before("records", remove)) },
+    );
+    expect(outcomes).toEqual({ [A]: "failed in verify: unknown" });
+    expect(node.changes().filter((call) => call.startsWith("pull"))).toHaveLength(2);
+  });
+
+  test("gives back a further name that was moved meanwhile, without a pull", async () => {
+    const { node, run, serve } = bench();
+    const [image, other] = [serve(served("a"), A), served("other")];
+    const steal = (): void => node.record("x.y/z:1", other);
+    await run(
+      [wanted(A, { targets: [reference("x.y/z:1")] })],
+      {},
+      { onEvent: ({ type }) => void (type === "verifying" && steal()) },
+    );
+    expect(node.records.get("x.y/z:1")?.target).toEqual(image.target);
+    expect(node.changes().filter((call) => call.startsWith("pull"))).toHaveLength(1);
+  });
+
+  // Product fault: what the repair finds in place is told as present, also when this run pulled it.
+  test.fails("tells an image as pulled that this run pulled, also when its pin had to be made again", async () => {
+    const { node, run, serve } = bench();
+    const image = serve(served("a"), A);
+    const unpin = (): void => void node.records.delete(pinName(image.target));
+    const { outcomes } = await run(
+      [A],
+      {},
+      { onEvent: ({ type }) => void (type === "verifying" && unpin()) },
+    );
+    expect(outcomes).toEqual({ [A]: "pulled" });
+  });
+
+  test("waits for CRI, which hears of a name later than containerd", async () => {
+    const { node, clock, run, serve } = bench();
+    serve(served("a"), A);
+    const heard = clock.now() + 3_000;
+    const criImages = node.containerd.criImages;
+    node.containerd.criImages = async () => (clock.now() < heard ? [] : criImages());
+    expect((await run([A])).outcomes).toEqual({ [A]: "pulled" });
+    expect(node.changes().filter((call) => call.startsWith("pull"))).toHaveLength(1);
+  });
+
+  // Product fault: of two images that CRI lists under one name the last one counts, whichever the record leads to.
+  test.fails("is not confused by a short literal name that CRI shows as the wanted one", async () => {
+    const { node, run, serve } = bench();
+    serve(served("a"), "docker.io/library/c:1");
+    const load = (): void => {
+      node.bring(B, served("other"));
+      node.record("c:1", served("other"));
+    };
+    const { outcomes } = await run(
+      ["c:1"],
+      {},
+      { onEvent: ({ type }) => void (type === "verifying" && load()) },
+    );
+    expect(outcomes).toEqual({ "docker.io/library/c:1": "pulled" });
+  });
+
+  test("that cannot be read says so of every image", async () => {
+    const { node, run, serve } = bench();
+    serve(served("a"), A);
+    node.before("criImages", () => {}, ...times(9, fails("nobody knows")));
+    const { outcomes } = await run([A]);
+    expect(outcomes).toEqual({ [A]: "failed in verify: unknown" });
+  });
+});
+
+describe("under an implicit Always", () => {
+  const latest = wanted("r.one/a:latest", { pullPolicy: "implicit-Always" });
+  const LATEST = "r.one/a:latest";
+
+  test("a usable image is kept with a warning when its registry cannot be asked, after two attempts", async () => {
+    const { node, run } = bench();
+    node.bring(LATEST, served("a"));
+    node.before(`pull ${LATEST}`, ...times(9, fails(TEXTS.network)));
+    const { outcomes, events } = await run([latest]);
+    expect(outcomes).toEqual({ [LATEST]: "kept" });
+    expect(events.filter(({ type }) => type === "attempt-started")).toHaveLength(2);
+    expect(events.filter(({ type }) => type === "warning")).toHaveLength(1);
+  });
+
+  test.each([
+    ["not-found", TEXTS["not-found"]],
+    ["auth", TEXTS.auth],
+  ])("a registry that answers with %s is believed", async (failureClass, text) => {
+    const { node, run } = bench();
+    node.bring(LATEST, served("a"));
+    node.before(`pull ${LATEST}`, fails(text));
+    expect((await run([latest])).outcomes).toEqual({ [LATEST]: `failed in pull: ${failureClass}` });
+  });
+
+  test("an image that is not here fails as any other", async () => {
+    const { node, run } = bench();
+    node.before(`pull ${LATEST}`, ...times(9, fails(TEXTS.network)));
+    expect((await run([latest])).outcomes).toEqual({ [LATEST]: "failed in pull: network" });
+  });
+
+  test("and an image that was asked for by Always is not kept", async () => {
+    const { node, run } = bench();
+    node.bring(LATEST, served("a"));
+    node.before(`pull ${LATEST}`, ...times(9, fails(TEXTS.network)));
+    expect((await run([{ ...latest, pullPolicy: "Always" }])).outcomes).toEqual({
+      [LATEST]: "failed in pull: network",
+    });
+  });
+});
+
+test("a narrowed run leaves all others alone: images, pins, labels and archives", async () => {
+  const { node, run, serve } = bench();
+  serve(served("a"), A);
+  serve(served("b"), B);
+  const old = served("old");
+  node.bring(C, old);
+  node.records.set(pinName(old.target), pinRecord(old.target));
+  node.record("o.p/q:1", old, { "io.import-images.pinned": "pinned" });
+  const archives = [{ path: "/nowhere.tar", required: true, pin: true, timeout: 1_000 }];
+  const { outcomes } = await run([A, B], { archives }, { only: [A] });
+  expect(outcomes).toEqual({ [A]: "pulled" });
+  expect(node.changes().filter((call) => !/^(?:createLease|hold|deleteLease)/u.test(call))).toEqual([
+    `pull ${A}`,
+    expect.stringContaining("saveRecord"),
+  ]);
+});
+
+describe("a digest under several names", () => {
+  const image = served("a");
+  const [first, second] = [at("r.one/a", image), at("r.two/a", image)];
+
+  // Product fault: the look after the tag lists the blobs of a repository that none of them came from.
+  test.fails("is pulled once and then named", async () => {
+    const { node, run, serve } = bench();
+    serve(image, first, second);
+    expect((await run([first, second])).outcomes).toEqual({ [first]: "pulled", [second]: "pulled" });
+    expect(node.changes().filter((call) => call.startsWith("pull"))).toEqual([`pull ${first}`]);
+  });
+
+  test("is pulled under its own name where the other pull failed", async () => {
+    const { node, run, serve } = bench();
+    serve(image, second);
+    expect((await run([first, second])).outcomes).toEqual({
+      [first]: "failed in pull: not-found",
+      [second]: "pulled",
+    });
+    expect(node.records.has(second)).toBe(true);
+  });
+
+  // Product fault: the plan takes an image whose name nobody wants for damaged, because its config is not read.
+  test.fails("is named without any pull where the node has it under a name that nobody wants", async () => {
+    const { node, run } = bench();
+    node.bring("r.three/b:1", image);
+    expect((await run([first])).outcomes).toEqual({ [first]: "pulled" });
+    expect(node.changes().filter((call) => call.startsWith("pull"))).toEqual([]);
+  });
+});
+
+describe("a containerd that goes away", () => {
+  test("at any step is waited for, and nothing fails", async () => {
+    for (const call of ["records", "blobs", "criImages", "snapshots", "read", "saveRecord", "tag", "pull"]) {
+      const { node, run, serve } = bench();
+      serve(served("a"), A);
+      const away =
+        call === "pull"
+          ? fails(TEXTS.runtime)
+          : (): never => {
+              throw gone();
+            };
+      node.before(call, away, away);
+      node.before(
+        "version",
+        () => {},
+        () => {},
+        () => {
+          throw gone();
+        },
+      );
+      const { outcomes, error } = await run([wanted(A, { targets: [reference("x.y/z:1")] })]);
+      expect([call, outcomes, error]).toEqual([call, { [A]: "pulled" }, undefined]);
+    }
+  });
+
+  test("for good ends the run, and every image says so", async () => {
+    const { node, run } = bench();
+    node.registry.set(B, "hangs");
+    node.before(`pull ${A}`, fails(TEXTS.runtime));
+    node.before(
+      "version",
+      () => {},
+      ...Array.from({ length: 9_999 }, () => (): never => {
+        throw gone();
+      }),
+    );
+    const impatient = { ...config().containerd, readyTimeout: 30_000 };
+    const { outcomes, error } = await run([A, B], { concurrency: 1, containerd: impatient });
+    expect(outcomes).toEqual({ [A]: "failed in pull: runtime", [B]: "failed in pull: runtime" });
+    expect(error).toMatchObject({ exitCode: EXIT.runtimeNotReady });
+  });
+
+  test("before the run begins ends it with the reason", async () => {
+    const { node, run } = bench();
+    node.before(
+      "version",
+      ...Array.from({ length: 9_999 }, () => (): never => {
+        throw gone();
+      }),
+    );
+    const { error, outcomes } = await run([A]);
+    expect([error, outcomes]).toEqual([expect.objectContaining({ exitCode: EXIT.runtimeNotReady }), {}]);
+  });
+});
+
+test("a signal ends every pull, what is done is proved, and the signal's reason comes out", async () => {
+  const { node, run, serve } = bench();
+  const stopped = new Interruption({ class: "cancelled", message: "stopped by SIGTERM" });
+  const outer = new AbortController();
+  serve(served("a"), A);
+  node.registry.set(B, "hangs");
+  const { outcomes, error } = await run(
+    [A, B, C],
+    { concurrency: 2 },
+    {
+      signal: outer.signal,
+      onEvent: (event) => void (event.type === "placed" && outer.abort(stopped)),
+    },
+  );
+  expect(error).toBe(stopped);
+  expect(outcomes).toMatchObject({ [A]: "pulled", [B]: "failed in pull: cancelled" });
+});
+
+test("a bug of ours ends everything else before it comes out", async () => {
+  const { node, run } = bench();
+  node.registry.set(B, "hangs");
+  node.before(`pull ${A}`, () => {
+    throw new TypeError("x is not a function");
+  });
+  const { error } = await run([B, A]);
+  expect(error).toMatchObject({ name: "TypeError", message: "x is not a function" });
+});

@@ -1,0 +1,273 @@
+import { describe, expect, test } from "vitest";
+import type { RunEvent } from "../../../src/core/run-state.ts";
+import { leaseOf } from "../../../src/run/lease.ts";
+import { watchPulls } from "../../../src/run/watch.ts";
+import { gone, inMemoryContainerd } from "../containerd/in-memory.ts";
+import { served, type ServedImage } from "../containerd/served-image.ts";
+import { wanted } from "../samples.ts";
+import { config } from "./bench.ts";
+import { fakeClock } from "./fake-clock.ts";
+
+const A = wanted("r.one/a:1");
+const SOURCE = "containerd.io/distribution.source.r.one";
+const SECOND = 1_000;
+
+function watching({ nodeWideDownloads = false, whole = [] as readonly string[] } = {}) {
+  const node = inMemoryContainerd();
+  const clock = fakeClock();
+  const events: RunEvent[] = [];
+  const lease = leaseOf(node.containerd, "ours", new Date(0));
+  const watch = watchPulls({
+    config: config(),
+    containerd: node.containerd,
+    clock,
+    emit: (event) => void events.push(event),
+    lease,
+    nodeWideDownloads,
+    whole,
+  });
+  const begin = (image = A) => {
+    const abort = new AbortController();
+    const begun = clock.now();
+    const attempt = {
+      answered: 0,
+      stalledAfter: undefined as number | undefined,
+      reason: () => abort.signal.reason as unknown,
+    };
+    abort.signal.addEventListener("abort", () => (attempt.stalledAfter = clock.now() - begun));
+    const end = watch.begin(image, abort, () => (attempt.answered += 1));
+    return Object.assign(attempt, { end });
+  };
+  /** Blobs as a pull of this repository leaves them. */
+  const have = (path: string, ...blobs: readonly ServedImage["config"][]): void => {
+    for (const blob of blobs)
+      node.blobs.set(blob.digest, { ...blob, labels: { ...blob.labels, [SOURCE]: path } });
+  };
+  const progress = () => events.flatMap((event) => (event.type === "progress" ? [event.progress] : []));
+  return { node, clock, watch, begin, have, progress };
+}
+const open = (image: ServedImage, nth: number, offset: number) => {
+  const layer = image.layers[nth];
+  const ref = `layer-${layer?.digest}`;
+  return { ref, offset, total: layer?.size ?? 0 };
+};
+const layerOf = (image: ServedImage, nth: number): ServedImage["config"] => {
+  const blob = image.blobs.find(({ digest }) => digest === image.layers[nth]?.digest);
+  if (blob === undefined) throw new Error("no such layer");
+  return blob;
+};
+const BIG = served("big", { layers: [1_000, 500] });
+
+describe("the progress of a pull", () => {
+  test("is that of its layers, as containerd's downloads and finished blobs show it", async () => {
+    const { node, clock, watch, begin, have, progress } = watching();
+    const attempt = begin();
+    have("a", BIG.manifest, BIG.config);
+    const first = open(BIG, 0, 300);
+    node.downloads.set(first.ref, first);
+    await clock.sleep(SECOND);
+    node.downloads.set(first.ref, { ...first, offset: 900 });
+    await clock.sleep(SECOND);
+    node.downloads.delete(first.ref);
+    have("a", layerOf(BIG, 0));
+    node.downloads.set(open(BIG, 1, 100).ref, open(BIG, 1, 100));
+    await clock.sleep(SECOND);
+    attempt.end();
+    await watch.stop();
+    expect(
+      progress().map(({ received, total, layersDone, layers }) => [received, total, layersDone, layers]),
+    ).toEqual([
+      [300, 1_500, 0, 2],
+      [900, 1_500, 0, 2],
+      [1_100, 1_500, 1, 2],
+    ]);
+    expect(attempt.answered).toBe(1);
+    expect(watch.sizeOf(A)).toBe(1_500);
+  });
+
+  test("is not that of another image of its repository that is whole", async () => {
+    const whole = served("whole");
+    const { clock, watch, begin, have, progress } = watching({ whole: [whole.id] });
+    const attempt = begin();
+    have("a", whole.manifest, whole.config);
+    await clock.sleep(3 * SECOND);
+    attempt.end();
+    await watch.stop();
+    expect([progress(), attempt.answered, watch.sizeOf(A)]).toEqual([[], 0, undefined]);
+  });
+
+  test("holds the documents and the layers to come, once", async () => {
+    const { node, clock, watch, begin, have } = watching();
+    const image = served("indexed", { index: true });
+    const attempt = begin();
+    have("a", ...image.blobs.slice(0, 3));
+    await clock.sleep(5 * SECOND);
+    attempt.end();
+    await watch.stop();
+    expect(node.leases.get("ours")).toEqual(
+      new Set([
+        image.target.digest,
+        image.manifest.digest,
+        ...image.layers.map(({ digest }) => `layer-${digest}`),
+      ]),
+    );
+    expect(node.changes().filter((call) => call.startsWith("hold"))).toHaveLength(4);
+  });
+
+  test("holds nothing of an image that is only unpacked", async () => {
+    const { node, clock, watch, begin, have } = watching();
+    const attempt = begin();
+    have("a", ...BIG.blobs);
+    await clock.sleep(3 * SECOND);
+    attempt.end();
+    await watch.stop();
+    expect(node.changes()).toEqual([]);
+  });
+});
+
+describe("a pull is ended as stalled", () => {
+  test("when no byte of an open layer came for stall_timeout", async () => {
+    const { node, clock, watch, begin, have } = watching();
+    const attempt = begin();
+    have("a", BIG.manifest, BIG.config);
+    node.downloads.set(open(BIG, 0, 300).ref, open(BIG, 0, 300));
+    await clock.sleep(90 * SECOND);
+    attempt.end();
+    await watch.stop();
+    expect(attempt.reason()).toMatchObject({
+      class: "stall",
+      message: expect.stringContaining("0 of 2 layers"),
+    });
+    expect(attempt.stalledAfter).toBeGreaterThanOrEqual(60 * SECOND);
+    expect(attempt.stalledAfter).toBeLessThanOrEqual(62 * SECOND);
+  });
+
+  test("when not even its manifest came", async () => {
+    const { clock, watch, begin } = watching();
+    const attempt = begin();
+    await clock.sleep(90 * SECOND);
+    attempt.end();
+    await watch.stop();
+    expect(attempt.reason()).toMatchObject({
+      class: "stall",
+      message: expect.stringContaining("not even a manifest"),
+    });
+  });
+
+  // Product fault: the time in which nobody pulled counts as one in which nobody looked, and is forgiven to the attempt.
+  test.fails("in its own time also when nothing was pulled for a while before", async () => {
+    const { clock, watch, begin } = watching();
+    begin().end();
+    await clock.sleep(40 * SECOND);
+    const attempt = begin();
+    await clock.sleep(70 * SECOND);
+    attempt.end();
+    await watch.stop();
+    expect(attempt.reason()).toMatchObject({ class: "stall" });
+    expect(attempt.stalledAfter).toBeLessThanOrEqual(62 * SECOND);
+  });
+
+  test("alone: another one that moves goes on", async () => {
+    const { node, clock, watch, begin, have } = watching();
+    const other = served("other", { layers: [10_000] });
+    const [silent, moving] = [begin(), begin(wanted("r.one/b:1"))];
+    have("b", other.manifest, other.config);
+    for (let offset = 0; offset < 90; offset += 1) {
+      node.downloads.set(open(other, 0, offset).ref, open(other, 0, offset));
+      await clock.sleep(SECOND);
+    }
+    silent.end();
+    moving.end();
+    await watch.stop();
+    expect([silent.reason(), moving.reason()]).toEqual([
+      expect.objectContaining({ class: "stall" }),
+      undefined,
+    ]);
+  });
+});
+
+describe("a pull is not ended", () => {
+  test("while only unpacking is left, however long it takes", async () => {
+    const { clock, watch, begin, have } = watching();
+    const attempt = begin();
+    have("a", ...BIG.blobs);
+    await clock.sleep(600 * SECOND);
+    attempt.end();
+    await watch.stop();
+    expect(attempt.reason()).toBeUndefined();
+  });
+
+  test("for a time in which nobody looked: the machine slept", async () => {
+    const { node, clock, watch, begin, have } = watching();
+    const attempt = begin();
+    have("a", BIG.manifest, BIG.config);
+    node.downloads.set(open(BIG, 0, 300).ref, open(BIG, 0, 300));
+    await clock.sleep(30 * SECOND);
+    clock.pass(7_200 * SECOND);
+    await clock.sleep(20 * SECOND);
+    expect(attempt.reason()).toBeUndefined();
+    await clock.sleep(20 * SECOND);
+    attempt.end();
+    await watch.stop();
+    expect(attempt.reason()).toMatchObject({ class: "stall" });
+  });
+
+  test("behind a node-wide limit while others have all the downloads", async () => {
+    const set = watching({ nodeWideDownloads: true });
+    const other = served("other", { layers: [10_000, 10_000, 10_000] });
+    const [queued, moving] = [set.begin(), set.begin(wanted("r.one/b:1"))];
+    set.have("b", other.manifest, other.config);
+    for (let offset = 0; offset < 90; offset += 1) {
+      for (const nth of [0, 1, 2])
+        set.node.downloads.set(open(other, nth, offset).ref, open(other, nth, offset));
+      await set.clock.sleep(SECOND);
+    }
+    queued.end();
+    moving.end();
+    await set.watch.stop();
+    expect([queued.reason(), moving.reason()]).toEqual([undefined, undefined]);
+  });
+
+  test("by a containerd that does not answer for a moment", async () => {
+    const { node, clock, watch, begin } = watching();
+    const attempt = begin();
+    node.before(
+      "downloads",
+      ...Array.from({ length: 20 }, () => (): never => {
+        throw gone();
+      }),
+    );
+    await clock.sleep(40 * SECOND);
+    attempt.end();
+    await watch.stop();
+    expect(attempt.reason()).toBeUndefined();
+  });
+});
+
+test("a containerd that is frozen for its whole patience ends every pull, as what it is", async () => {
+  const { node, clock, watch, begin } = watching();
+  const attempts = [begin(), begin(wanted("r.one/b:1"))];
+  node.before(
+    "downloads",
+    ...Array.from({ length: 999 }, () => (): never => {
+      throw gone();
+    }),
+  );
+  await clock.sleep(130 * SECOND);
+  for (const { end } of attempts) end();
+  await watch.stop();
+  for (const { reason } of attempts) expect(reason()).toMatchObject({ class: "runtime" });
+});
+
+test("nobody looks while nothing is pulled, nor after the end", async () => {
+  const { node, clock, watch, begin } = watching();
+  await clock.sleep(10 * SECOND);
+  expect(node.calls).toEqual([]);
+  begin();
+  await clock.sleep(2 * SECOND);
+  await watch.stop();
+  const calls = node.calls.length;
+  expect(calls).toBeGreaterThan(0);
+  await clock.sleep(10 * SECOND);
+  expect(node.calls).toHaveLength(calls);
+});
