@@ -1,0 +1,80 @@
+import { Code } from "@connectrpc/connect";
+import { describe, expect, test } from "vitest";
+import { CommandError } from "../../../src/containerd/command.ts";
+import { ApiError } from "../../../src/containerd/connection.ts";
+import { CredentialRefused } from "../../../src/containerd/crictl.ts";
+import { EXIT, ExitError } from "../../../src/exit.ts";
+import { Interruption } from "../../../src/run/interruption.ts";
+import { runtimeUnusable, toFailure } from "../../../src/run/tool-failure.ts";
+import { toolError } from "../containerd/in-memory.ts";
+import { TEXTS } from "./bench.ts";
+
+const stopped = new Interruption({ class: "cancelled", message: "stopped by SIGTERM" });
+
+describe("what was thrown", () => {
+  test.each(Object.entries(TEXTS))("by a tool has the class of its text: %s", (failureClass, text) => {
+    expect(toFailure(toolError(text)).class).toBe(failureClass);
+  });
+
+  test("by a tool is judged by all that it printed, and told by what may be shown", () => {
+    expect(toFailure(new CommandError("masked", TEXTS["not-found"], false))).toMatchObject({
+      class: "not-found",
+      message: "masked",
+    });
+  });
+
+  test("by a tool that had no answer in its own time means containerd", () => {
+    expect(toFailure(new CommandError("ctr did not answer in time", TEXTS.auth, true)).class).toBe("runtime");
+  });
+
+  test.each([
+    [Code.Unavailable, "runtime"],
+    [Code.DeadlineExceeded, "runtime"],
+    [Code.Canceled, "cancelled"],
+    [Code.ResourceExhausted, "disk"],
+    [Code.NotFound, "unknown"],
+    [Code.Internal, "unknown"],
+  ])("by the API with code %i is %s", (code, failureClass) => {
+    expect(toFailure(new ApiError(code, "containerd: no"))).toEqual({
+      class: failureClass,
+      message: "containerd: no",
+    });
+  });
+
+  test("by the API of a full disk is that, whatever its code", () => {
+    expect(
+      toFailure(new ApiError(Code.Unknown, "containerd: write meta.db: no space left on device")).class,
+    ).toBe("disk");
+  });
+
+  test("for credentials that crictl cannot take is a matter of those", () => {
+    expect(toFailure(new CredentialRefused("upgrade it"))).toEqual({ class: "auth", message: "upgrade it" });
+  });
+
+  test("because we ended it is what we ended it for, whoever threw what", () => {
+    const ended = { class: "cancelled", message: "stopped by SIGTERM" };
+    expect(toFailure(stopped)).toEqual(ended);
+    expect(toFailure(toolError("crictl was ended by SIGTERM"), AbortSignal.abort(stopped))).toEqual(ended);
+    expect(toFailure(new ApiError(Code.Canceled, "x"), AbortSignal.abort(stopped))).toEqual(ended);
+  });
+
+  test("is its own where our signal has not come", () => {
+    expect(toFailure(toolError(TEXTS.auth), new AbortController().signal).class).toBe("auth");
+  });
+
+  test("and is neither is a bug, which goes on", () => {
+    expect(() => toFailure(new TypeError("x"))).toThrow(TypeError);
+  });
+});
+
+test("where no image can be blamed a failed call ends the run, and all else stays what it is", () => {
+  for (const error of [toolError("no"), new ApiError(Code.Internal, "no")]) {
+    const made = runtimeUnusable(error);
+    expect(made).toBeInstanceOf(ExitError);
+    expect(made).toMatchObject({
+      exitCode: EXIT.runtimeNotReady,
+      message: "container runtime not usable: no",
+    });
+  }
+  expect(runtimeUnusable(stopped)).toBe(stopped);
+});
