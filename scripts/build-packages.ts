@@ -63,7 +63,9 @@ async function describe(
 }
 
 async function licenceText(root: string, folder: string, licence: string): Promise<string> {
-  const files = (await readdir(path.join(root, folder))).filter((file) => /^(licen[cs]e|copying|notice)\b/i.test(file));
+  const files = (await readdir(path.join(root, folder))).filter((file) =>
+    /^(licen[cs]e|copying|notice)\b/i.test(file),
+  );
   if (files.length === 0) return declaredTexts(root, folder, licence);
   const texts = files.toSorted().map((file) => readFile(path.join(root, folder, file), "utf8"));
   return (await Promise.all(texts)).map((text) => text.trim()).join("\n\n");
@@ -77,7 +79,8 @@ async function declaredTexts(root: string, folder: string, licence: string): Pro
     const [file, known] = HEADERS[`${folder} ${name}`] ?? [];
     if (file === undefined) throw new Error(`${folder} is bundled and has no text of its licence ${name}`);
     const header = /^(?:\/\/.*\n)+/u.exec(await readFile(path.join(root, folder, file), "utf8"))?.[0] ?? "";
-    if (!header.includes(known ?? "")) throw new Error(`${folder}/${file} no longer begins with its licence ${name}`);
+    if (!header.includes(known ?? ""))
+      throw new Error(`${folder}/${file} no longer begins with its licence ${name}`);
     return header.replaceAll(/^\/\/ ?/gmu, "");
   });
   return (await Promise.all(texts)).map((text) => text.trim()).join("\n\n");
@@ -85,7 +88,10 @@ async function declaredTexts(root: string, folder: string, licence: string): Pro
 
 /** Files that begin with the text of a licence, and words that it has. */
 const HEADERS: Readonly<Record<string, readonly [string, string]>> = {
-  "node_modules/@bufbuild/protobuf BSD-3-Clause": ["dist/esm/wire/varint.js", "Redistribution and use in source"],
+  "node_modules/@bufbuild/protobuf BSD-3-Clause": [
+    "dist/esm/wire/varint.js",
+    "Redistribution and use in source",
+  ],
 };
 
 /** As Node resolves: the nearest node_modules that has it. */

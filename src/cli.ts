@@ -96,4 +96,4 @@ function sourceName(text: string): string {
 }
 
 const usage = (message: string): ExitError =>
-  new ExitError(EXIT.usage, `${message}\nSee: import-images --help`);
+  new ExitError(EXIT.usage, `${message}; see import-images --help`);

@@ -3,7 +3,10 @@ import type { Platform } from "./core/content.ts";
 import type { Paths } from "./paths.ts";
 
 export interface Output {
+  /** Never waits, and never throws. */
   write(text: string): void;
+  /** Whether it has not taken yet what was written: what can be left out had better be. */
+  readonly behind?: boolean;
   /** Columns of a terminal that can redraw a line, as it is now; undefined where there is none. */
   readonly columns: number | undefined;
   /** Its lines. */

@@ -7,19 +7,19 @@ Usage: import-images [COMMAND] [OPTIONS]
 
 Commands
   run         pull, tag, pin and verify every image of the configuration (the default)
-  plan        show what run would do and why; changes nothing
-  status      show the last run, or the one going on, and what is true now
-  check       validate a configuration, runtime config or manifest; for a workstation
+  plan        show what run would do and why, and change nothing
+  status      show the last run or the one in progress, and what is on this node now
+  check       validate a configuration, runtime config or manifest, also on a workstation
   completion  print a completion script for bash, zsh or fish
   help        show this, or more about one command
 
 Options
   --config FILE  the configuration, JSON or YAML
                  (default: /var/vcap/jobs/import-images/config/config.json)
-  --only NAME    narrow run or plan to this image of the list; may be repeated
+  --only NAME    limit run or plan to this image of the list (repeatable)
   --json         machine-readable output on stdout
   --version      version and commit
-  -h, --help     this help; after a command, more about that
+  -h, --help     this help, or after a command the help for it
 
 Exit codes
   0  everything required is in place      4    another run holds the lock
@@ -39,41 +39,44 @@ Examples
 export const TOPICS: Readonly<Record<CommandName, string>> = {
   run: `import-images run [--config FILE] [--only NAME]... [--json]
 
-Brings every image of the configuration onto this node and proves it:
-waits for containerd, pulls what is missing through crictl with retry, gives each image its further
-names, pins every name, unpins what left the list, and reads the result back through CRI.
-An image that fails stops no other. A second run at the same time waits for the first, as long as
+Puts every image of the configuration on this node and verifies the result. It waits for containerd,
+pulls what is missing through crictl, gives each image its further names, pins it, unpins what is no
+longer in the list, and reads the result back. It retries failed pulls, and if one image fails, the
+others still come. Only one run works on a node at a time: a second one waits for the first, at most
 containerd.ready_timeout, and then ends with exit code 4.
 
 Options
   --config FILE  the configuration, JSON or YAML
                  (default: /var/vcap/jobs/import-images/config/config.json)
-  --only NAME    do only this image of the list, leave the others alone, unpin nothing;
-                 one of its further names will do; may be repeated
-  --json         print the final state as JSON (the form of status.json) instead of lines
+  --only NAME    work on this image of the list only, and unpin nothing; NAME may be one of its
+                 further names (repeatable)
+  --json         print the final state as JSON, in the form of status.json, instead of lines
 
 Output
-  On a terminal a bar for each image in work, below what has happened, and one for all: its share,
-  bytes, rate, and the time left at that rate. A layer that several images share is counted once.
-  Bytes are told "so far" while there are images whose size is not known yet. Elsewhere, and with
-  TERM=dumb, a line at each transition and every 30 seconds. Colours are never used.
-  The end is a table on stdout and, if something failed, its reason as the last line of stderr.
+  On a terminal: one line for each event, and below them one bar for each image in progress and one
+  for the whole run, with percentage, bytes, rate and time left. A layer that several images share
+  counts once. "So far" means that the size of some images is not known yet.
+  Elsewhere, and with TERM=dumb: one line for each event, and one every 30 seconds.
+  Every run ends with a table on stdout. If something failed, the last line of stderr says why.
+  There are no colours.
 
 Signals
-  SIGTERM, SIGINT and SIGHUP end it within 10 seconds, with the state written; what was finished
-  stays.
+  SIGTERM, SIGINT and SIGHUP end the run within 10 seconds. It writes its state first, and images
+  that are complete stay. Below nohup SIGHUP is ignored.
 
 Files
-  /var/vcap/sys/log/import-images/import-images.log   what happened, as JSON lines
-  /var/vcap/data/import-images/status.json            the state, written at each transition
-  metrics_file, if set                                the result, in Prometheus' text format
+  /var/vcap/sys/log/import-images/import-images.log   all events, as JSON lines
+  /var/vcap/data/import-images/status.json            the state, written at each event
+  metrics_file, if set                                the result, in Prometheus text format
 
 Environment
-  IMPORT_IMAGES_LOG_DIR, IMPORT_IMAGES_STATE_DIR      other directories for the first two
+  IMPORT_IMAGES_LOG_DIR, IMPORT_IMAGES_STATE_DIR      other directories for the first two files
+                                                      (the job's scripts do not pass them on)
 
 Exit codes
-  0 in place, 1 a required image failed, 2 configuration, 3 containerd not ready or lost,
-  4 another run holds the lock, 70 a bug, 128+n stopped by signal n. on_failure: warn makes 1 a 0.
+  0 everything required is in place, 1 a required image failed, 2 wrong usage or configuration,
+  3 containerd not ready or lost, 4 another run holds the lock, 70 a bug, 128+n stopped by signal n.
+  With on_failure: warn, the exit code is 0 instead of 1.
 
 Examples
   import-images run
@@ -82,18 +85,18 @@ Examples
 `,
   plan: `import-images plan [--config FILE] [--only NAME]... [--json]
 
-Shows for each image whether it would be pulled, tagged, moved, pinned or unpinned, and why.
-Asks containerd what is there, and no registry. Changes nothing.
+Shows for each image whether run would pull, tag, move, pin or unpin it, and why.
+It asks containerd, but no registry, and changes nothing.
 
 Options
   --config FILE  the configuration, JSON or YAML
                  (default: /var/vcap/jobs/import-images/config/config.json)
-  --only NAME    show only this image of the list; one of its further names will do;
-                 may be repeated
+  --only NAME    show this image of the list only; NAME may be one of its further names
+                 (repeatable)
   --json         print the plan as JSON
 
 Exit codes
-  0 shown, whatever there is to do; 2 configuration, 3 containerd not ready.
+  0 the plan is shown, whatever it holds; 2 wrong usage or configuration; 3 containerd not ready.
 
 Examples
   import-images plan
@@ -101,45 +104,46 @@ Examples
 `,
   status: `import-images status [--config FILE] [--json]
 
-Shows the run that goes on, or the last one, and then what is true now: each name of the
-configuration, whether CRI knows it, its digest, and whether it is pinned. Of a run that goes on it
-shows the bars that run shows on its own terminal; rates are since an image's first attempt. Of the
-last run it tells again which images failed, why, and what to do next.
+Shows the last run or the one in progress, and then what is on this node now: each name of the
+configuration, whether it is present, its digest, and whether it is pinned. For a run in progress it
+shows the same bars as that run; a rate is the average since an image's first attempt. For the last
+run it shows which images failed, why, and what to do next.
 
 Options
   --config FILE  the configuration, JSON or YAML
                  (default: /var/vcap/jobs/import-images/config/config.json)
-  --json         print the run's state and what is true now as JSON
+  --json         print the state of the run and of this node as JSON
 
 Files
-  /var/vcap/data/import-images/status.json            the last run (in IMPORT_IMAGES_STATE_DIR, if
-                                                      the environment has it)
+  /var/vcap/data/import-images/status.json            the last run, or the one in progress; with
+                                                      IMPORT_IMAGES_STATE_DIR, in that directory
 
 Exit codes
-  0 everything required is in place, 1 it is not, 2 configuration, 3 containerd not ready.
+  0 everything required is in place, 1 something is missing, 2 wrong usage or configuration,
+  3 containerd not ready.
 
 Example
   watch import-images status
 `,
   check: `import-images check FILE [--json]
 
-Validates a configuration without containerd, say on a workstation or in CI, and tells every problem
-with its line and column. FILE, or - for the standard input, is one of
+Validates a configuration and shows every problem with its line and column. It needs no containerd,
+so it also runs on a workstation or in CI. FILE, or - for standard input, is one of
   config.json, or the job's properties in YAML
-  a BOSH runtime config or deployment manifest, in which every job import-images is checked
-  an ops file, of which what it sets of the job is checked
-((variables)) may stand for any value, or a part of one. BOSH's files are read as YAML 1.1, in which
-no is false and 1.20 is a number; the properties alone as YAML 1.2, as the agent reads them.
-The line of a problem is shown with all values masked that could be secret.
+  a BOSH runtime config or deployment manifest: every import-images job in it is checked
+  an ops file: the properties that it sets are checked
+((variables)) may stand for any value, or for a part of one. Files for BOSH are read as YAML 1.1, in
+which no is false and 1.20 is a number. Properties alone are read as YAML 1.2, as on the node.
+The line with a problem is shown with every value masked that could be secret.
 
 Options
-  --json  print [{file, line, column, path, problem}] on stdout; [] when there is none
+  --json  print [{file, line, column, path, problem}] on stdout, [] if there is no problem
 
-What BOSH would refuse or do otherwise than meant (a release version latest in a runtime config, a
-filter for the instance group worker alone, a second document) is a warning on stderr.
+Warnings on stderr show what BOSH would refuse or misunderstand: the release version latest in a
+runtime config, a filter for the instance group worker alone, a second YAML document.
 
 Exit codes
-  0 no problem, 2 problems, or FILE cannot be read.
+  0 no problem; 2 there are problems, or FILE cannot be read.
 
 Examples
   import-images check runtime-config.yml
@@ -147,15 +151,15 @@ Examples
 `,
   completion: `import-images completion bash|zsh|fish
 
-Prints a script with which the shell completes commands, options, and the files that they take.
+Prints a script that lets the shell complete commands, options and file names.
 
 Exit codes
-  0 printed, 2 no such shell.
+  0 printed, 2 wrong usage.
 
 Examples
-  source <(import-images completion bash)                    for this shell; in ~/.bashrc for all
+  source <(import-images completion bash)                    this shell; in ~/.bashrc: every shell
   import-images completion bash > /etc/bash_completion.d/import-images
-  import-images completion zsh > ~/.zfunc/_import-images     with ~/.zfunc in $fpath
+  import-images completion zsh > ~/.zfunc/_import-images     needs ~/.zfunc in $fpath
   import-images completion fish > ~/.config/fish/completions/import-images.fish
 `,
 };

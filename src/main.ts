@@ -1,10 +1,14 @@
 // The edge: argv, environment, signals, streams and the exit code. Nothing else touches `process`.
+import { writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import process from "node:process";
+import { Writable } from "node:stream";
 import { parseCommand, type Command } from "./cli.ts";
-import type { Edge, Output } from "./edge.ts";
+import type { Edge } from "./edge.ts";
 import { EXIT, ExitError, signalExit } from "./exit.ts";
 import { paths } from "./paths.ts";
+import { drained, output } from "./report/output.ts";
+import { printableLine } from "./report/summary.ts";
 import { Interruption } from "./run/interruption.ts";
 import { build } from "./version.ts";
 
@@ -41,21 +45,48 @@ async function dispatch(command: Command, edge: Edge): Promise<number> {
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 /** Milliseconds after a signal in which everything has to be over; BOSH kills an errand after 10 s. */
 const LAST_CALL = 9_500;
+/** Milliseconds without end for a command that only tells, as with any other program. */
+const READER = { ofRun: 5_000, ofOthers: Number.POSITIVE_INFINITY, afterSignal: 1_000 };
 
-function makeEdge(): Edge {
+const stderr = output(process.stderr, process.env["TERM"], () => {});
+const stdout = output(process.stdout, process.env["TERM"], (why) =>
+  stderr.write(`warning: stdout cannot be written, its output is lost: ${why}\n`),
+);
+
+/**
+ * Node itself writes to nothing but process.stderr: under NODE_DEBUG the environment of each tool, with its credential.
+ * A core file has nothing of our memory, and none of our tools' memory, which inherit that.
+ */
+function keepSecrets(): void {
+  Object.defineProperty(process, "stderr", {
+    value: new Writable({ write: (_chunk, _encoding, done) => done() }),
+  });
+  try {
+    writeFileSync("/proc/self/coredump_filter", "0");
+  } catch {
+    // Not on Linux.
+  }
+}
+
+/** nohup ignores SIGHUP for us, but Node takes that back before it runs us: what remains is who called. */
+const hasNohup = (): boolean =>
+  process.env["IMPORT_IMAGES_NOHUP"] === "1" || (process.env["_"] ?? "").endsWith("/nohup");
+
+/** @param onSignal called once, with the first that comes */
+function makeEdge(onSignal: (signal: NodeJS.Signals) => void): Edge {
   const stop = new AbortController();
   let stoppedBy: NodeJS.Signals | undefined;
   for (const signal of SIGNALS) {
     process.on(signal, () => {
-      if (stoppedBy !== undefined) return;
+      if (stoppedBy !== undefined || (signal === "SIGHUP" && hasNohup())) return;
       stoppedBy = signal;
       stop.abort(new Interruption({ class: "cancelled", message: `stopped by ${signal}` }));
-      setTimeout(() => process.exit(signalExit(signal)), LAST_CALL).unref();
+      onSignal(signal);
     });
   }
   return {
-    stdout: output(process.stdout),
-    stderr: output(process.stderr),
+    stdout,
+    stderr,
     paths: paths(process.env),
     pid: process.pid,
     cpus: availableParallelism(),
@@ -65,39 +96,49 @@ function makeEdge(): Edge {
   };
 }
 
-function output(stream: NodeJS.WriteStream): Output {
-  // Whoever read our output has gone; that is no reason to leave a node half done.
-  stream.on("error", () => {});
-  const isScreen = stream.isTTY && process.env["TERM"] !== "dumb";
-  return {
-    write: (text) => void stream.write(text),
-    // A serial line tells 0.
-    get columns() {
-      return isScreen ? stream.columns || 80 : undefined;
-    },
-    get rows() {
-      return isScreen ? stream.rows || 24 : undefined;
-    },
-  };
+/** Nothing but `run` has anything to tidy up. */
+function endAtOnce(signal: NodeJS.Signals): void {
+  stderr.write(`import-images: stopped by ${signal}\n`);
+  process.exit(signalExit(signal));
 }
 
+function endSoon(signal: NodeJS.Signals): void {
+  const end = (): void => {
+    // The live view has hidden the cursor.
+    if (stdout.columns !== undefined) stdout.write("\u001B[?25h");
+    endAtOnce(signal);
+  };
+  setTimeout(end, LAST_CALL).unref();
+}
+
+async function main(): Promise<void> {
+  keepSecrets();
+  const command = parseCommand(process.argv.slice(2));
+  const isRun = command.name === "run";
+  const edge = makeEdge(isRun ? endSoon : endAtOnce);
+  process.exitCode = await dispatch(command, edge).catch(tell);
+  const patience = isRun ? READER.ofRun : READER.ofOthers;
+  await drained([stdout, stderr], () => (edge.signal.aborted ? READER.afterSignal : patience));
+  // A pipe that nobody reads would keep the process.
+  if (stdout.pending + stderr.pending > 0) process.exit();
+}
+
+/** What failed comes last, after its details: BOSH shows nothing of it, and whoever looks sees the last line first. */
 function tell(error: unknown): number {
   if (error instanceof ExitError) {
-    process.stderr.write(`import-images: ${error.message}\n`);
+    const [reason = "", ...details] = error.message.split("\n").map(printableLine);
+    stderr.write([...details, `import-images: ${reason}`, ""].join("\n"));
     return error.exitCode;
   }
-  const what =
-    error instanceof Error
-      ? `${error.name} at ${error.stack?.match(/\((?<place>[^()]*:\d+:\d+)\)/u)?.groups?.["place"]}`
-      : typeof error;
-  process.stderr.write(
-    `import-images: internal error, please report it with the version and the log: ${what}\n`,
-  );
+  const place = error instanceof Error ? /\((?<place>[^()]*:\d+:\d+)\)/u.exec(error.stack ?? "") : null;
+  const what = error instanceof Error ? `${error.name} at ${place?.groups?.["place"]}` : typeof error;
+  stderr.write(`import-images: internal error, please report it with the version and the log: ${what}\n`);
   return EXIT.bug;
 }
 
+process.on("uncaughtException", (error) => process.exit(tell(error)));
 try {
-  process.exitCode = await dispatch(parseCommand(process.argv.slice(2)), makeEdge());
+  await main();
 } catch (error) {
   process.exitCode = tell(error);
 }

@@ -1,5 +1,6 @@
 // `check FILE`: every problem of a configuration with its line and column, without a container runtime.
 import { checkText, type Checked, type Finding } from "../config/check.ts";
+import { firstOf } from "../config/issue.ts";
 import { readText } from "../config/load.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT } from "../exit.ts";
@@ -19,13 +20,18 @@ export async function checkCommand(
   const fromInput = file === "-";
   const name = fromInput ? "stdin" : file;
   const checked = checkText(fromInput ? await readInput() : await readText(file));
-  for (const finding of checked.warnings) edge.stderr.write(toText(name, finding, "warning: "));
+  edge.stderr.write(toLines(name, checked.warnings, "warning: "));
   edge.stdout.write(json ? toJson(name, checked) : report(name, checked));
   return checked.problems.length === 0 ? EXIT.ok : EXIT.usage;
 }
 
-const toText = (name: string, { line, column, path, problem, excerpt }: Finding, kind = ""): string =>
-  `${name}:${line}:${column}: ${kind}${path}: ${problem}\n${excerpt.join("\n")}\n`;
+const toLines = (name: string, findings: readonly Finding[], kind = ""): string =>
+  firstOf(findings.map((finding) => toText(name, finding, kind)))
+    .map((text) => `${text}\n`)
+    .join("");
+
+const toText = (name: string, { line, column, path, problem, excerpt }: Finding, kind: string): string =>
+  `${name}:${line}:${column}: ${kind}${path}: ${problem}\n${excerpt.join("\n")}`;
 
 const toJson = (file: string, { problems }: Checked): string =>
   `${JSON.stringify(
@@ -46,7 +52,7 @@ function report(name: string, checked: Checked): string {
   const { problems } = checked;
   if (problems.length === 0) return `${name}: no problem found (${found(checked)})\n`;
   const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
-  return `${problems.map((finding) => toText(name, finding)).join("")}${name}: ${count}\n`;
+  return `${toLines(name, problems)}${name}: ${count}\n`;
 }
 
 function found({ jobs, images }: Checked): string {

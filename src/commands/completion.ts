@@ -12,7 +12,7 @@ interface Option extends Described {
 }
 
 const CONFIG: Option = { name: "config", about: "the configuration, JSON or YAML", value: "FILE" };
-const ONLY: Option = { name: "only", about: "narrow to this image; may be repeated", value: "NAME" };
+const ONLY: Option = { name: "only", about: "only this image (repeatable)", value: "NAME" };
 const JSON_OUTPUT: Option = { name: "json", about: "machine-readable output" };
 const HELP: Option = { name: "help", about: "show help" };
 
@@ -33,7 +33,7 @@ const COMMANDS: readonly CommandShape[] = [
   { name: "plan", about: "show what run would do", options: RUN_OPTIONS, words: [] },
   {
     name: "status",
-    about: "show the last run and what is true now",
+    about: "show the last run and what is on the node",
     options: [CONFIG, JSON_OUTPUT, HELP],
     words: [],
   },

@@ -1,7 +1,7 @@
 // A look at the node, and the plan that it leads to, for commands that change nothing.
 import type { Config } from "../config/config.ts";
 import { realContainerd } from "../containerd/real.ts";
-import { archivedImage, planArchive, withArchived, type PlannedArchive } from "../core/archives.ts";
+import { archivedImage, planArchive, usableOf, withArchived, type PlannedArchive } from "../core/archives.ts";
 import type { Node } from "../core/node.ts";
 import { namesOf, planRun, type Plan } from "../core/plan.ts";
 import type { Edge } from "../edge.ts";
@@ -23,16 +23,27 @@ export interface Look {
 export async function look(config: Config, edge: Edge): Promise<Look> {
   requireTools(config.containerd);
   using containerd = realContainerd(config, edge.signal);
-  const waiting = { containerd, clock: realClock, settings: config.containerd, signal: edge.signal, onWait: () => {} };
+  const waiting = {
+    containerd,
+    clock: realClock,
+    settings: config.containerd,
+    signal: edge.signal,
+    onWait: () => {},
+  };
   const can = await untilReady(waiting);
   const record = readArchiveRecord(edge.paths.state, () => {});
-  const names = [...config.images.flatMap(namesOf), ...Object.values(record).flatMap((known) => Object.keys(known.names))];
+  const names = [
+    ...config.images.flatMap(namesOf),
+    ...Object.values(record).flatMap((known) => Object.keys(known.names)),
+  ];
   const node = await lookAtNode(containerd, edge.platform, names).catch((error: unknown) => {
     edge.signal.throwIfAborted();
     throw runtimeUnusable(error);
   });
   const found = await findArchives(config.archives, record);
   const archives = found.map((archive) => planArchive(archive, node));
-  const archived = archives.flatMap(({ archive, names: held }) => held.flatMap((name) => archivedImage(name, archive)));
+  const archived = archives.flatMap(({ archive, names: held }) =>
+    usableOf(node, held).flatMap((name) => archivedImage(name, archive)),
+  );
   return { node, archives, plan: planRun(withArchived(config.images, archived), node, can.pins) };
 }

@@ -1,3 +1,4 @@
+// `--only` on the command line, against the configuration.
 import type { Config } from "../config/config.ts";
 import { EXIT, ExitError } from "../exit.ts";
 

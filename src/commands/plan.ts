@@ -2,10 +2,10 @@
 import { loadConfig } from "../config/load.ts";
 import type { PlannedArchive } from "../core/archives.ts";
 import { narrow, type Plan, type PlannedImage } from "../core/plan.ts";
+import { counted } from "../core/units.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT } from "../exit.ts";
 import { decided } from "../report/lines.ts";
-import { count } from "../report/words.ts";
 import { look } from "./look.ts";
 import { narrowed } from "./narrowed.ts";
 import type { RunArguments } from "./run.ts";
@@ -16,7 +16,9 @@ export async function planCommand(args: RunArguments, edge: Edge): Promise<numbe
   const seen = await look(config, edge);
   const plan = narrow(seen.plan, only);
   const archives = only.size === 0 ? seen.archives : [];
-  edge.stdout.write(args.json ? `${JSON.stringify(planJson(plan, archives), null, 2)}\n` : `${planText(plan, archives)}\n`);
+  edge.stdout.write(
+    args.json ? `${JSON.stringify(planJson(plan, archives), null, 2)}\n` : `${planText(plan, archives)}\n`,
+  );
   return EXIT.ok;
 }
 
@@ -36,19 +38,24 @@ const planJson = ({ images, unpin, oldLabels }: Plan, archives: readonly Planned
 
 function planText({ images, unpin, oldLabels }: Plan, archives: readonly PlannedArchive[]): string {
   return [
-    ...archives.map(({ archive, action, why }) => `${ARCHIVE_VERBS[action].padEnd(6)} ${archive.path}: ${why}`),
+    ...archives.map(
+      ({ archive, action, why }) => `${ARCHIVE_VERBS[action].padEnd(6)} ${archive.path}: ${why}`,
+    ),
     ...images.flatMap(imageLines),
     ...unpin.map(({ name }) => `unpin  ${name}: pinned by an earlier run, no longer in the list`),
-    ...(oldLabels === 0 ? [] : [`clean  ${count(oldLabels, "label")} that version 1.0.0 left`]),
-    `${decided(images)}; ${count(unpin.length, "image")} to unpin`,
+    ...(oldLabels === 0 ? [] : [`clean  ${counted(oldLabels, "label")} that version 1.0.0 left`]),
+    `${decided(images)}; ${counted(unpin.length, "image")} to unpin`,
   ].join("\n");
 }
 
 const ARCHIVE_VERBS = { import: "import", keep: "keep", fail: "FAIL" } as const;
 const VERBS = { pull: "pull", share: "tag", keep: "keep", create: "tag", move: "move" } as const;
 
+/** What a pull of each name would make as well goes without saying where it is there. */
 const imageLines = ({ image, decision, names, pin }: PlannedImage): string[] => [
   `${VERBS[decision.action].padEnd(6)} ${image.source.name}: ${decision.why}`,
-  ...names.map(({ name, action, why }) => `  ${VERBS[action].padEnd(5)}${name}: ${why}`),
+  ...names
+    .filter(({ name, action }) => action !== "keep" || !name.includes("@"))
+    .map(({ name, action, why }) => `  ${VERBS[action].padEnd(5)}${name}: ${why}`),
   ...(pin === "create" ? ["  pin"] : []),
 ];

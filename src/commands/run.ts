@@ -2,6 +2,7 @@
 import { getPriority, setPriority } from "node:os";
 import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
+import { printable } from "../core/plain-text.ts";
 import { namesOf } from "../core/plan.ts";
 import { startState } from "../core/run-state.ts";
 import type { Edge } from "../edge.ts";
@@ -47,10 +48,13 @@ export async function runCommand(args: RunArguments, edge: Edge): Promise<number
   using file = openRunLog(edge, config.logLevel, runId);
   using watching = args.json ? undefined : await watchSink(edge.stdout);
   using stop = stopper(edge.signal, config.deadline);
-  const log = runLog(startState(runId, build.version, edge.pid, Date.now()), [
-    file.sink,
-    ...(watching === undefined ? [] : [watching.sink]),
-  ]);
+  const log = runLog(startState(runId, build.version, edge.pid, Date.now()), (sink, error) =>
+    warn(edge)(
+      `the run continues without ${sink}: ${error instanceof Error ? error.message : String(error)}`,
+    ),
+  );
+  log.watch("its log", file.sink);
+  if (watching !== undefined) log.watch("its lines", watching.sink);
   const run = { config, only, edge, stop, log };
   const ending = await underLock(run).catch((error: unknown) => interrupted(run, error));
   if (log.state().phase !== "ended") log.emit({ type: "run-ended", ...ending });
@@ -74,7 +78,7 @@ async function underLock(run: Run): Promise<Ending> {
   const earlier = readStatus(edge.paths.state, warn(edge));
   const known = earlier === undefined || only.size === 0 ? new Map<string, number>() : sizesIn(earlier);
   using status = statusFile(edge.paths.state, known, warn(edge));
-  log.watch((_event, state) => status.update(state));
+  log.watch("status.json", (_event, state) => status.update(state));
   const ending = await perform(run, earlier).catch((error: unknown) => interrupted(run, error));
   log.emit({ type: "run-ended", ...ending });
   writeRunMetrics(run);
@@ -84,7 +88,7 @@ async function underLock(run: Run): Promise<Ending> {
 const warn =
   (edge: Edge) =>
   (why: string): void =>
-    edge.stderr.write(`warning: ${why}\n`);
+    edge.stderr.write(`warning: ${printable(why)}\n`);
 
 /** Only by the run that held the lock: another one is still writing its own. */
 function writeRunMetrics({ config, only, edge, log }: Run): void {
@@ -131,7 +135,11 @@ async function perform(run: Run, earlier: Status | undefined): Promise<Ending> {
 /** What the run is about: archives by their paths, until they are open. */
 function listed({ config, only }: Run) {
   const chosen = config.images.filter((image) => only.size === 0 || only.has(image.source.name));
-  const images = chosen.map((image) => ({ name: image.source.name, names: namesOf(image), required: image.required }));
+  const images = chosen.map((image) => ({
+    name: image.source.name,
+    names: namesOf(image),
+    required: image.required,
+  }));
   const archives = only.size > 0 ? [] : config.archives;
   return [...archives.map(({ path, required }) => ({ name: path, names: [path], required })), ...images];
 }

@@ -1,14 +1,18 @@
-// `status`: the run that goes on or went before, and what is true on the node now.
+// `status`: the last run or the one in progress, and what is on the node now.
 import { loadConfig } from "../config/load.ts";
+import type { PlannedArchive } from "../core/archives.ts";
 import { judge, type Node } from "../core/node.ts";
+import { printable } from "../core/plain-text.ts";
 import { namesOf, type PlannedImage } from "../core/plan.ts";
+import { counted } from "../core/units.ts";
 import { problemOf } from "../core/verdict.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import { barLines } from "../report/bars.ts";
 import { namesTable, type NameRow } from "../report/names-table.ts";
-import { failureLines, isFailed } from "../report/summary.ts";
+import { failureLines, lacking, printableLine } from "../report/summary.ts";
 import { noRates } from "../report/transfer-rate.ts";
+import { kubeletWarning } from "../run/kubelet-records.ts";
 import { lockIsHeld } from "../state/lock.ts";
 import { readStatus, type ReadStatus, type Status } from "../state/status.ts";
 import { look } from "./look.ts";
@@ -28,11 +32,26 @@ export async function statusCommand(args: RunArguments, edge: Edge): Promise<num
     if (error instanceof ExitError) return error;
     throw error;
   });
-  const rows = now instanceof ExitError ? [] : now.plan.images.flatMap((planned) => rowsOf(planned, now.node));
+  const rows =
+    now instanceof ExitError
+      ? []
+      : [...now.archives.flatMap(rowOf), ...now.plan.images.flatMap((planned) => rowsOf(planned, now.node))];
   edge.stdout.write(args.json ? json(earlier, rows) : `${text(earlier, rows, edge.stdout.columns)}\n`);
   if (now instanceof ExitError) throw now;
+  const warning = await kubeletWarning(
+    config.kubeletRoot,
+    now.plan.images.map(({ image }) => image),
+    now.node,
+  );
+  if (warning !== undefined) edge.stderr.write(`warning: ${warning}\n`);
   return rows.every((row) => row.present || !row.required) ? EXIT.ok : EXIT.imageFailed;
 }
+
+/** An archive that a run would import, or fail to; of one that is in place its images tell. */
+const rowOf = ({ archive: { path, required }, action, why }: PlannedArchive): Row[] =>
+  action === "keep"
+    ? []
+    : [{ name: path, source: path, required, present: false, pinned: false, problem: why }];
 
 /** A name counts as present when it is the source's image and usable, not merely some image. */
 function rowsOf({ image, judgement, names }: PlannedImage, node: Node): Row[] {
@@ -45,7 +64,7 @@ function rowsOf({ image, judgement, names }: PlannedImage, node: Node): Row[] {
       source,
       required: image.required,
       present: judgement.is === "usable" && found.is === "usable" && !elsewhere,
-      pinned: node.cri.get(name)?.pinned ?? false,
+      pinned: node.cri.get(name)?.some(({ pinned }) => pinned) ?? false,
       ...(found.is === "usable" ? { id: found.id } : {}),
       ...(found.is === "usable" || found.is === "absent" ? {} : { problem: problemOf(found) }),
     };
@@ -56,7 +75,7 @@ const json = (earlier: LastRun | undefined, now: readonly Row[]): string =>
   `${JSON.stringify({ run: earlier?.status.json ?? null, now }, null, 2)}\n`;
 
 const text = (earlier: LastRun | undefined, rows: readonly Row[], columns: number | undefined): string =>
-  [headline(earlier), ...detailsOf(earlier, columns), ...namesTable(rows)].join("\n");
+  [headline(earlier), ...detailsOf(earlier, columns), ...namesTable(rows)].map(printableLine).join("\n");
 
 interface LastRun {
   readonly status: ReadStatus;
@@ -64,7 +83,7 @@ interface LastRun {
 }
 
 function lastRun({ paths, stderr }: Edge): LastRun | undefined {
-  const status = readStatus(paths.state, (why) => stderr.write(`warning: ${why}\n`));
+  const status = readStatus(paths.state, (why) => stderr.write(`warning: ${printable(why)}\n`));
   if (status === undefined) return undefined;
   return { status, inProgress: status.phase !== "ended" && lockIsHeld(paths.state) === true };
 }
@@ -73,7 +92,10 @@ function lastRun({ paths, stderr }: Edge): LastRun | undefined {
 function detailsOf(earlier: LastRun | undefined, columns: number | undefined): string[] {
   if (earlier === undefined) return [""];
   if (earlier.inProgress) return [...bars(earlier.status, columns), ""];
-  return ["", ...failureLines(earlier.status.images.filter(isFailed))];
+  const { phase, images } = earlier.status;
+  // Of a run that was killed the headline says enough of what it did not come to.
+  const failed = phase === "ended" ? lacking(images) : images.filter((image) => image.phase === "failed");
+  return ["", ...failureLines(failed)];
 }
 
 /** As wide as `table` is where there is no terminal. */
@@ -96,6 +118,6 @@ function headline(earlier: LastRun | undefined): string {
   }
   const done = images.length - totals.unfinished;
   return earlier.inProgress
-    ? `run in progress since ${iso(startedAt)} (pid ${pid}, ${phase}): ${done} of ${images.length} images done`
+    ? `run in progress since ${iso(startedAt)} (pid ${pid}, ${phase}): ${done} of ${counted(images.length, "image")} done`
     : `last run: started at ${iso(startedAt)} and was killed in "${phase}"; run again to finish it`;
 }

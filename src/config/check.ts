@@ -2,7 +2,7 @@
 import { findProperties, isForBosh, isMapping, type Found } from "./check-jobs.ts";
 import { warningsFor } from "./check-warnings.ts";
 import { decodeConfig } from "./decode.ts";
-import { formatPath } from "./issue.ts";
+import { formatPath, type Issue } from "./issue.ts";
 import { UNKNOWN_PROPERTY } from "./schema.ts";
 import { excerpts } from "./source-excerpt.ts";
 import { isCertain, isVariable, standIn } from "./source-variables.ts";
@@ -87,7 +87,7 @@ function examine(document: Document, text: string, isJson: boolean): Examined {
   // Emptiness is told of the whole text, if at all: a file may begin with `---` and comments.
   if (value === null || value === undefined) return { ...nothing, problems: [] };
   const found = findProperties(value);
-  const wrong = found.flatMap((properties) => propertyProblems(document, properties));
+  const judged = found.map((properties) => judge(document, properties));
   const warnings = warningsFor(value).map(({ keys, problem }) => ({
     offset: offsetOf(document, keys, false),
     path: formatPath(keys),
@@ -95,24 +95,27 @@ function examine(document: Document, text: string, isJson: boolean): Examined {
   }));
   return {
     ...nothing,
-    problems: [...duplicates.map(whole), ...wrong],
-    warnings,
+    problems: [...duplicates.map(whole), ...judged.flatMap(({ problems }) => problems)],
+    warnings: [...warnings, ...judged.flatMap((properties) => properties.warnings)],
     found,
     forBosh: isForBosh(value),
   };
 }
 
-function propertyProblems(document: Document, { value, keys, part }: Found): PathSpot[] {
-  if (typeof value === "string" && isVariable(value)) return [];
+function judge(document: Document, { value, keys, part }: Found): Pick<Examined, "problems" | "warnings"> {
+  if (typeof value === "string" && isVariable(value)) return { problems: [], warnings: [] };
   const stoodIn = standIn(value);
   const decoded = decodeConfig(stoodIn.value);
-  if (decoded.ok) return [];
-  return decoded.issues
-    .filter((issue) => isCertain(issue, stoodIn) && part.every((key, index) => issue.keys[index] === key))
-    .map(({ keys: below, path, problem }) => {
-      const at = [...keys, ...below.slice(part.length)];
-      return { offset: offsetOf(document, at, problem === UNKNOWN_PROPERTY), path, problem };
-    });
+  const spots = (issues: readonly Issue[]): PathSpot[] =>
+    issues
+      .filter((issue) => isCertain(issue, stoodIn) && part.every((key, index) => issue.keys[index] === key))
+      .map(({ keys: below, path, problem }) => {
+        const at = [...keys, ...below.slice(part.length)];
+        return { offset: offsetOf(document, at, problem.startsWith(UNKNOWN_PROPERTY)), path, problem };
+      });
+  return decoded.ok
+    ? { problems: [], warnings: spots(decoded.warnings) }
+    : { problems: spots(decoded.issues), warnings: [] };
 }
 
 /** What is wrong with the text as a whole. */

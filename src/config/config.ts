@@ -29,12 +29,14 @@ export interface Config {
   /** Percent of the image file system, 0 is off. */
   readonly minFreePercent: number;
   readonly containerd: ContainerdConfig;
+  /** Where the kubelet keeps its records of pulled images; need not exist. */
+  readonly kubeletRoot: string;
   readonly allowCredentialsInArgv: boolean;
   readonly logLevel: LogLevel;
   /** Absolute path for the result of a run in the Prometheus text format. */
   readonly metricsFile?: string;
-  /** What the operator should know, although it stops nothing. */
-  readonly warnings?: readonly string[];
+  /** What the log should say at the start of a run, such as logins that no image uses. */
+  readonly warnings: readonly string[];
   /** Every credential that was read, used or not: all of them are redacted. */
   readonly credentials: readonly Credential[];
 }

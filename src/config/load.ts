@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { EXIT, ExitError } from "../exit.ts";
 import type { Config } from "./config.ts";
 import { decodeConfig } from "./decode.ts";
-import type { Issue } from "./issue.ts";
+import { firstOf, type Issue } from "./issue.ts";
 
 /** @throws ExitError (usage) with every problem of the file */
 export async function loadConfig(path: string): Promise<Config> {
@@ -14,7 +14,7 @@ export async function loadConfig(path: string): Promise<Config> {
 
 function configMessage(path: string, issues: readonly Issue[]): string {
   const count = issues.length === 1 ? "1 problem" : `${issues.length} problems`;
-  const lines = issues.map((issue) => `  ${issue.path}: ${issue.problem}`);
+  const lines = firstOf(issues.map((issue) => `${issue.path}: ${issue.problem}`)).map((line) => `  ${line}`);
   return [`${path}: ${count} in the configuration, nothing was done`, ...lines].join("\n");
 }
 

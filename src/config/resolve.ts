@@ -1,9 +1,9 @@
 // What the entries of a configuration mean together: duplicates merged, conflicts found, credentials handed out.
 import type { WantedArchive } from "../core/archives.ts";
-import { credentialFor, type RegistryCredential } from "../core/credentials.ts";
+import { loginFor } from "../core/credentials.ts";
 import type { WantedImage } from "../core/plan.ts";
 import type { Reference } from "../core/reference.ts";
-import { issueAt, type Issue } from "./issue.ts";
+import { formatPath, issueAt, type Issue, type Login } from "./issue.ts";
 import type { WrittenConfig, WrittenImage } from "./schema.ts";
 
 /** An entry of `images[]` with its index there, for messages. */
@@ -16,8 +16,17 @@ export interface Entry {
 export interface Defaults {
   readonly pin: boolean;
   readonly timeout: number;
-  readonly registries: readonly RegistryCredential[];
+  readonly logins: Logins;
 }
+
+/** Logins by their source. Whatever `registries` has for an image wins over `dockerConfig`, also with a shorter path. */
+export interface Logins {
+  readonly registries: readonly Login[];
+  readonly dockerConfig: readonly Login[];
+}
+
+const login = (source: Reference, { registries, dockerConfig }: Logins): Login | undefined =>
+  loginFor(source, registries) ?? loginFor(source, dockerConfig);
 
 /** Entries of one source, in the list's order. */
 const bySource = (entries: readonly Entry[]): Entry[][] => [
@@ -25,8 +34,13 @@ const bySource = (entries: readonly Entry[]): Entry[][] => [
 ];
 
 /** Every problem between entries. Only names that parsed are repeated: they are references, so no secrets. */
-export function conflicts(entries: readonly Entry[]): Issue[] {
-  return [...targetConflicts(entries), ...bySource(entries).flatMap(credentialConflicts)];
+export function conflicts(entries: readonly Entry[], { registries, dockerConfig }: Logins): Issue[] {
+  return [
+    ...targetConflicts(entries),
+    ...bySource(entries).flatMap(credentialConflicts),
+    ...loginConflicts(registries),
+    ...loginConflicts(dockerConfig),
+  ];
 }
 
 /** Two sources cannot have one name: the last to be tagged would win, by chance. */
@@ -58,6 +72,25 @@ function credentialConflicts(group: readonly Entry[]): Issue[] {
     );
 }
 
+function loginConflicts(logins: readonly Login[]): Issue[] {
+  const first = new Map<string, Login>();
+  return logins.flatMap((one) => {
+    const owner = first.getOrInsert(`${one.host}/${one.path}`, one);
+    if (owner.credential.auth === one.credential.auth) return [];
+    return [issueAt(one.keys, `${OTHER_CREDENTIALS} ${formatPath(owner.keys)} for the same registry`)];
+  });
+}
+
+export const UNUSED_LOGIN = "is a login that no image uses";
+
+/** Where there are images at all: a login that is meant for one, and misses it, leaves the image without credentials. */
+export function unusedLogins(entries: readonly Entry[], logins: Logins): Issue[] {
+  const groups = bySource(entries).filter((group) => group.every(({ image }) => !image.credential));
+  const used = new Set(groups.map(([first]) => first && login(first.image.name, logins)));
+  const all = entries.length === 0 ? [] : [...logins.registries, ...logins.dockerConfig];
+  return all.filter((one) => !used.has(one)).map(({ keys }) => issueAt(keys, UNUSED_LOGIN));
+}
+
 /** Merges entries of one source: every target, and the stricter of each setting. */
 export function wantedImages(entries: readonly Entry[], defaults: Defaults): WantedImage[] {
   return bySource(entries).flatMap((group) => {
@@ -72,7 +105,7 @@ function merge(source: Reference, images: readonly WrittenImage[], defaults: Def
   const policies = images.map((image) => image.pullPolicy ?? implicitPolicy(source));
   const credential =
     images.find((image) => image.credential !== undefined)?.credential ??
-    credentialFor(source, defaults.registries);
+    login(source, defaults.logins)?.credential;
   return {
     source,
     targets: [...new Map(targets.map((target) => [target.name, target])).values()],

@@ -2,20 +2,27 @@
 // What entries mean together is decided in resolve.ts. Messages never repeat a value, because it may be a secret.
 import * as v from "valibot";
 import {
-  credentialFromAuth,
   credentialFromPair,
-  registryHost,
+  isScope,
+  parseAuth,
+  registryScope,
+  withoutLineEnd,
   type Credential,
-  type RegistryCredential,
+  type RegistryScope,
 } from "../core/credentials.ts";
 import { parseReference } from "../core/reference.ts";
 import { parseDuration } from "../core/units.ts";
 import { LOG_LEVELS } from "./config.ts";
 import { dockerConfig } from "./docker-config.ts";
+import type { Login } from "./issue.ts";
 import { propertySet } from "./property-set.ts";
 
+/** For properties_schema.json, where a value is more than its type; BOSH checks it before it renders the templates. */
+const inJson = <Input>(json: JsonSchema): v.MetadataAction<Input, { readonly json: JsonSchema }> =>
+  v.metadata({ json });
+type JsonSchema = Readonly<Record<string, unknown>>;
+
 const text = v.string("must be text (quote it)");
-const filled = v.pipe(text, v.nonEmpty("must not be empty"));
 const flag = v.boolean("must be true or false");
 
 /** A schema that turns a text into a value by `parse`, with the problem that `parse` tells where it cannot. */
@@ -30,6 +37,7 @@ const parsed = <Value>(message: string, parse: (text: string) => Value | undefin
     }),
   );
 
+const REFERENCE = "[A-Za-z0-9\\[][A-Za-z0-9._:/@\\[\\]-]*";
 const reference = v.pipe(
   text,
   v.rawTransform(({ dataset, addIssue, NEVER }) => {
@@ -38,41 +46,50 @@ const reference = v.pipe(
     addIssue({ message: result.problem });
     return NEVER;
   }),
+  inJson({ type: "string", pattern: `^${REFERENCE}$` }),
 );
-const target = v.pipe(
-  reference,
-  v.check(
-    (to) => to.digest === undefined,
-    "must be a name with a tag: a digest cannot be given to another name",
-  ),
-);
-
 /** One target or a list; chosen by the value's type, so that a problem is told of the element and not of the choice. */
-const targets = v.lazy((given) =>
-  Array.isArray(given)
-    ? v.array(target)
-    : v.pipe(
-        target,
-        v.transform((only) => [only]),
-      ),
+const targets = v.pipe(
+  v.lazy((given) =>
+    Array.isArray(given)
+      ? v.array(reference)
+      : v.pipe(
+          reference,
+          v.transform((only) => [only]),
+        ),
+  ),
+  inJson({
+    anyOf: [
+      { type: "string", pattern: `^(?:${REFERENCE})?$` },
+      { type: "array", items: { type: "string", pattern: `^${REFERENCE}$` } },
+    ],
+  }),
 );
 
-const duration = parsed(
-  'must be a duration such as "500ms", "60s" or "1h30m", at most 24 days',
-  parseDuration,
+const duration = v.pipe(
+  parsed('must be a duration such as "500ms", "60s" or "1h30m", at most 24 days', parseDuration),
+  inJson({ type: "string", pattern: "^([0-9]+([.][0-9]+)?(ms|s|m|h))+$" }),
 );
 const positiveDuration = v.pipe(duration, v.minValue(1, "must be longer than zero"));
-const host = parsed("must be a registry host such as harbor.example.com or 10.0.0.5:5000", (written) => {
-  const name = registryHost(written);
-  const result = parseReference(`${name}/any`);
-  return result.ok && result.reference.domain === name ? name : undefined;
-});
-const absolutePath = parsed("must be an absolute path without control characters", (path) =>
-  /^\/\P{Cc}*$/u.test(path) ? path : undefined,
+const scope = parsed(
+  "must be a registry such as harbor.example.com, 10.0.0.5:5000 or harbor.example.com/team-a",
+  (written): RegistryScope | undefined => {
+    const read = registryScope(written);
+    return isScope(read) ? read : undefined;
+  },
+);
+const absolutePath = v.pipe(
+  parsed("must be an absolute path without control characters", (path) =>
+    /^\/\P{Cc}*$/u.test(path) ? path : undefined,
+  ),
+  inJson({ type: "string", pattern: "^/" }),
 );
 /** node_exporter reads no other files of its directory. */
-const metricsFile = parsed("must be an absolute path that ends in .prom", (path) =>
-  /^\/(?:\P{Cc}*\/)?[^/\p{Cc}]+\.prom$/u.test(path) ? path : undefined,
+const metricsFile = v.pipe(
+  parsed("must be an absolute path that ends in .prom", (path) =>
+    /^\/(?:\P{Cc}*\/)?[^/\p{Cc}]+\.prom$/u.test(path) ? path : undefined,
+  ),
+  inJson({ type: "string", pattern: "^/.*[.]prom$" }),
 );
 /** Not beginning with `-`, which a tool would read as an option. */
 const namespace = parsed(
@@ -87,17 +104,39 @@ function wholeNumber(least: number, most: number) {
 
 export const UNKNOWN_PROPERTY = "is not a property that this job knows";
 
-const strict = <Entries extends v.ObjectEntries>(entries: Entries) =>
-  v.pipe(
+const MERGE_KEY = `${UNKNOWN_PROPERTY}: a merge key, which only the YAML that BOSH reads has; write the properties out`;
+
+/** Every property that is not among `entries` is told, which valibot's own strictObject does only of the first. */
+const strict = <Entries extends v.ObjectEntries>(entries: Entries) => {
+  const known = v.object(entries, "is missing");
+  return v.pipe(
     propertySet("must be a set of properties"),
-    v.strictObject(entries, (issue) => (issue.expected === "never" ? UNKNOWN_PROPERTY : "is missing")),
+    v.lazy((given) => {
+      const unknown = Object.keys(Object(given)).filter((key) => !Object.hasOwn(entries, key));
+      if (unknown.length === 0) return known;
+      const refused = unknown.map((key) => [key, v.never(key === "<<" ? MERGE_KEY : UNKNOWN_PROPERTY)]);
+      return v.object<Entries, string>({ ...entries, ...Object.fromEntries(refused) }, "is missing");
+    }),
   );
+};
+
+const encodedPair = v.pipe(
+  v.string("must be base64 of user:password"),
+  v.rawTransform(({ dataset, addIssue, NEVER }): Credential => {
+    const result = parseAuth(dataset.value);
+    if (result.ok) return result.credential;
+    addIssue({ message: result.problem });
+    return NEVER;
+  }),
+);
 
 const credentialEntries = {
-  auth: v.optional(parsed("must be base64 of user:password", credentialFromAuth)),
+  auth: v.optional(encodedPair),
   username: v.optional(
     v.pipe(
-      filled,
+      text,
+      v.transform(withoutLineEnd),
+      v.nonEmpty("must not be empty"),
       v.check((user) => !user.includes(":"), "must not contain a colon"),
     ),
   ),
@@ -138,13 +177,13 @@ export const imageSchema = v.pipe(
 );
 export type WrittenImage = v.InferOutput<typeof imageSchema>;
 
-const registry = v.pipe(
-  strict({ host, ...credentialEntries }),
+export const registrySchema = v.pipe(
+  strict({ host: scope, ...credentialEntries }),
   v.check((entry) => onePair(entry), PAIR),
   v.check((entry) => oneForm(entry), FORM),
   v.transform((entry) => withCredential(entry)),
-  v.rawTransform(({ dataset: { value }, addIssue, NEVER }): RegistryCredential => {
-    if (value.credential !== undefined) return { host: value.host, credential: value.credential };
+  v.rawTransform(({ dataset: { value }, addIssue, NEVER }): Omit<Login, "keys"> => {
+    if (value.credential !== undefined) return { ...value.host, credential: value.credential };
     addIssue({ message: "has no credentials: give auth, or username and password" });
     return NEVER;
   }),
@@ -166,11 +205,11 @@ const containerd = strict({
   ready_timeout: v.optional(positiveDuration, "120s"),
 });
 
-/** Every property with its default, as in bosh-release/jobs/import-images/spec. Durations come out in milliseconds. */
+/** Every property with its type and default; what it is for stands in properties.yml. Durations come out in milliseconds. */
 export const configSchema = strict({
   images: v.array(imageSchema, "must be a list"),
-  registries: v.optional(v.array(registry, "must be a list"), []),
-  docker_config: v.optional(dockerConfig, {}),
+  registries: v.optional(v.array(registrySchema, "must be a list"), []),
+  docker_config: v.optional(v.pipe(dockerConfig, inJson({ type: ["object", "string"] }))),
   pin: v.optional(flag, true),
   on_failure: v.optional(v.picklist(["fail", "warn"], "must be fail or warn"), "fail"),
   concurrency: v.optional(
@@ -184,6 +223,7 @@ export const configSchema = strict({
   start_jitter: v.optional(duration, "0s"),
   disk: v.optional(strict({ min_free_percent: v.optional(wholeNumber(0, 99), 0) }), {}),
   containerd: v.optional(containerd, {}),
+  kubelet: v.optional(strict({ root_dir: v.optional(absolutePath, "/var/lib/kubelet") }), {}),
   archives: v.optional(v.array(archive, "must be a list"), []),
   allow_credentials_in_argv: v.optional(flag, false),
   metrics_file: v.optional(metricsFile),

@@ -1,7 +1,8 @@
 // A line of a configuration with a mark below it. Everything is masked but what is known to be harmless: a line of a
 // broken or misspelt file can hold a secret at any place, in comments too.
 import { CST, isMap, isScalar, isSeq, Lexer, visit, type Pair } from "yaml";
-import { credentialFromAuth } from "../core/credentials.ts";
+import { parseAuth } from "../core/credentials.ts";
+import { formFinder, SHORTEST_FORM } from "../core/redact.ts";
 import { formatPath } from "./issue.ts";
 import { hasVariable, isVariable, plainText } from "./source-variables.ts";
 import type { Source } from "./source.ts";
@@ -27,7 +28,7 @@ export function excerpts(source: Source, trusted: boolean): (offset: number) => 
     const { line } = source.lines.linePos(offset);
     const start = source.lines.lineStarts[line - 1] ?? 0;
     const next = source.lines.lineStarts[line] ?? source.text.length + 1;
-    const { text, mark } = masked(source.text, all, { start, end: next - 1, offset });
+    const { text, mark } = around(source.text, all, { start, end: next - 1, offset });
     const gutter = String(line).padStart(5);
     return [`${gutter} | ${text}`, `${" ".repeat(gutter.length)} | ${" ".repeat(mark)}^`];
   };
@@ -79,17 +80,41 @@ interface Window {
   readonly offset: number;
 }
 
-function masked(source: string, all: readonly Piece[], { start, end, offset }: Window) {
-  let text = "";
-  let mark: number | undefined;
-  for (const piece of all) {
-    if (piece.end <= start || piece.start >= end) continue;
-    const from = Math.max(piece.start, start);
-    const to = Math.min(piece.end, end);
-    if (offset >= from && offset < to) mark = text.length + (piece.visible ? offset - from : 0);
-    text += piece.visible ? source.slice(from, to).replaceAll(/\s/gu, " ").replaceAll("\uFEFF", "") : MASK;
+/** As much of a line on both sides of the offset as can be shown: the line may be the whole file. */
+function around(source: string, all: readonly Piece[], { start, end, offset }: Window) {
+  const shown = ({ visible, ...piece }: Piece): string => {
+    const text = source.slice(Math.max(piece.start, start), Math.min(piece.end, end));
+    return visible ? text.replaceAll(/\s/gu, " ").replaceAll("\uFEFF", "") : MASK;
+  };
+  const side = (from: number, step: 1 | -1): string => {
+    let text = "";
+    for (let index = from; text.length < 2 * WIDTH; index += step) {
+      const piece = all[index];
+      if (piece === undefined || piece.end <= start || piece.start >= end) break;
+      text = step === 1 ? text + shown(piece) : shown(piece) + text;
+    }
+    return text;
+  };
+  const at = lastBefore(all, Math.min(offset, end - 1));
+  const marked = all[at];
+  if (marked === undefined || offset >= Math.min(marked.end, end)) {
+    const text = side(at, -1).trimEnd();
+    return clipped(text, text.length);
   }
-  return clipped(text.trimEnd(), mark ?? text.trimEnd().length);
+  const before = side(at - 1, -1);
+  const inside = marked.visible ? offset - Math.max(marked.start, start) : 0;
+  return clipped((before + side(at, 1)).trimEnd(), before.length + inside);
+}
+
+/** Index of the last piece that begins at the offset or before it. */
+function lastBefore(all: readonly Piece[], offset: number): number {
+  let [low, high] = [0, all.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((all[middle]?.start ?? 0) <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
 }
 
 function clipped(text: string, mark: number) {
@@ -105,74 +130,44 @@ const WORD = /^[A-Za-z]{1,14}$/u;
 const AMOUNT = /^(?:[\d.]{1,6}(?:ms|[smhd])?){1,4}$/u;
 const PATH = /^\/[\w./-]+$/u;
 
-/** The properties whose values may be shown, and what they have to look like for it. */
-const HARMLESS: Readonly<Record<string, RegExp>> = {
-  name: REFERENCE,
-  retagAs: REFERENCE,
-  host: REFERENCE,
-  pullPolicy: WORD,
-  required: WORD,
-  pin: WORD,
-  on_failure: WORD,
-  log_level: WORD,
-  allow_credentials_in_argv: WORD,
-  timeout: AMOUNT,
-  min_delay: AMOUNT,
-  max_delay: AMOUNT,
-  attempts: AMOUNT,
-  stall_timeout: AMOUNT,
-  image_timeout: AMOUNT,
-  deadline: AMOUNT,
-  start_jitter: AMOUNT,
-  min_free_percent: AMOUNT,
-  ready_timeout: AMOUNT,
-  concurrency: /^(?:auto|\d{1,4})$/u,
-  crictl: PATH,
-  ctr: PATH,
-  socket: PATH,
-  path: PATH,
-  metrics_file: PATH,
-  instance_groups: /^[\w-]+$/u,
-  release: /^[\w-]+$/u,
-  version: /^(?:latest|[\d.]+)$/u,
-};
+/** The properties whose values may be shown, by what they have to look like for it. */
+const SHOWN: readonly (readonly [RegExp, string])[] = [
+  [REFERENCE, "name retagAs host"],
+  [WORD, "pullPolicy required pin on_failure log_level allow_credentials_in_argv"],
+  [AMOUNT, "timeout min_delay max_delay attempts stall_timeout image_timeout deadline start_jitter"],
+  [AMOUNT, "min_free_percent ready_timeout"],
+  [PATH, "crictl ctr socket path metrics_file root_dir"],
+  [/^(?:auto|\d{1,4})$/u, "concurrency"],
+  [/^[\w-]+$/u, "instance_groups release"],
+  [/^(?:latest|[\d.]+)$/u, "version"],
+];
+const HARMLESS = new Map(SHOWN.flatMap(([pattern, keys]) => keys.split(" ").map((key) => [key, pattern])));
 const SECRET = new Set(["auth", "username", "password", "docker_config"]);
 /** Names that are shown in a broken file too. */
-const KEYS = new Set<string>([
-  "images",
-  "registries",
-  "archives",
-  "retry",
-  "disk",
-  "containerd",
-  "namespace",
-  "auths",
-  "addons",
-  "jobs",
-  "properties",
-  "releases",
-  "include",
-  "exclude",
+const KEYS = new Set([
+  ...HARMLESS.keys(),
+  ...SECRET,
+  ..."images registries archives retry disk containerd kubelet namespace auths".split(" "),
+  ..."addons jobs properties releases include exclude".split(" "),
 ]);
-for (const key of [...Object.keys(HARMLESS), ...SECRET]) KEYS.add(key);
 
 /** Ranges of scalars that may be shown. */
 function harmless({ documents, text }: Source, trusted: boolean): ReadonlySet<string> {
-  const secrets = documents.flatMap((document) => secretsIn(document));
+  const isSecret = secretTest(documents.flatMap((document) => secretsIn(document)));
   const shown = new Set<string>();
   const show = (node: unknown, test: (written: string) => boolean): void => {
     if (!isScalar(node) || !node.range) return;
     const [start, end] = node.range;
     const written = node.source ?? "";
     if (/[\r\n]/u.test(text.slice(start, end)) || !test(written)) return;
-    if (isSecretText(written, secrets)) return;
+    if (!KEYS.has(written) && isSecret(written)) return;
     shown.add(rangeKey(start, end));
   };
   const showPair = (pair: Pair): void => {
     const key = keyOf(pair);
     show(pair.key, (written) => KEYS.has(written) || (trusted && formatPath([written]) === written));
     if (!trusted) return;
-    const pattern = HARMLESS[key];
+    const pattern = HARMLESS.get(key);
     const test = (written: string): boolean =>
       isVariable(written) || pattern?.test(plainText(written)) === true;
     const values: readonly unknown[] = isSeq(pair.value) ? pair.value.items : [pair.value];
@@ -184,10 +179,13 @@ function harmless({ documents, text }: Source, trusted: boolean): ReadonlySet<st
 
 const keyOf = ({ key }: Pair): string => (isScalar(key) ? (key.source ?? "") : "");
 
-/** A text that is, or holds, what stands at a secret's place elsewhere; or that would be accepted as credentials. */
-const isSecretText = (written: string, secrets: readonly string[]): boolean =>
-  !KEYS.has(written) &&
-  (credentialFromAuth(written) !== undefined || secrets.some((secret) => written.includes(secret)));
+/** For a text that is, or holds, what stands at a secret's place elsewhere; or that would be accepted as credentials. */
+function secretTest(secrets: readonly string[]): (written: string) => boolean {
+  const find = formFinder(secrets);
+  const short = [...new Set(secrets)].filter(({ length }) => length < SHORTEST_FORM);
+  return (written) =>
+    find(written).length > 0 || short.some((secret) => written.includes(secret)) || parseAuth(written).ok;
+}
 
 /** Every text at or below a secret's place. */
 function secretsIn(document: Source["documents"][number]): string[] {

@@ -1,6 +1,6 @@
 // `((variables))` of BOSH: what they will be is not known here, so that nothing may be said about it.
 import type { Issue, PathKey } from "./issue.ts";
-import { OTHER_CREDENTIALS } from "./resolve.ts";
+import { OTHER_CREDENTIALS, UNUSED_LOGIN } from "./resolve.ts";
 
 /** As the bosh CLI and the director recognise them. */
 const VARIABLE = /\(\(!?[-/.\w\p{L}]+\)\)/gu;
@@ -46,23 +46,30 @@ const AUTH = "dTpw";
 /** Something valid for the property; null, which counts as not given, wherever the default does as well. */
 function valueFor(keys: readonly PathKey[], name: string): unknown {
   const last = keys.at(-1);
-  const values: Readonly<Record<string, unknown>> =
+  const values =
     typeof last === "number"
       ? { images: { name }, registries: { host: name, auth: AUTH }, retagAs: name, archives: { path: "/" } }
       : { images: [], name, retagAs: name, host: name, auth: AUTH, username: "u", password: "p", path: "/" };
   const property = typeof last === "number" ? keys.at(-2) : last;
-  return values[property ?? ""] ?? null;
+  return Object.entries(values).find(([key]) => key === property)?.[1] ?? null;
 }
 
 /** Whether an issue would be there whatever the variables are. */
 export function isCertain(issue: Issue, { places }: StoodIn): boolean {
   if (STAND_IN.test(issue.problem)) return false;
   if (places.some((place) => isWithin(issue.keys, place))) return false;
-  return !issue.problem.startsWith(OTHER_CREDENTIALS) || !places.some(isCredentialOfImage);
+  if (issue.problem === UNUSED_LOGIN) return !places.some(isNameOfImage);
+  return !issue.problem.startsWith(OTHER_CREDENTIALS) || !places.some(isCredentialIn(issue.keys[0]));
 }
 
 const isWithin = (keys: readonly PathKey[], place: readonly PathKey[]): boolean =>
   place.every((key, index) => keys[index] === key);
 
-const isCredentialOfImage = ([first, , last]: readonly PathKey[]): boolean =>
-  first === "images" && ["auth", "username", "password"].includes(String(last));
+const isCredentialIn =
+  (section: PathKey | undefined) =>
+  (place: readonly PathKey[]): boolean =>
+    place[0] === section && ["auth", "username", "password"].includes(String(place.at(-1)));
+
+/** Of an element or the whole list too, in which it is. */
+const isNameOfImage = ([first, , property = "name"]: readonly PathKey[]): boolean =>
+  first === "images" && property === "name";

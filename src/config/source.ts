@@ -8,7 +8,9 @@ import {
   LineCounter,
   parseAllDocuments,
   visit,
+  type Alias,
   type Document,
+  type Node,
   type YAMLMap,
 } from "yaml";
 import { MOST_ALIASES, syntaxProblem } from "./yaml-text.ts";
@@ -52,15 +54,36 @@ export function syntaxSpots(document: Document.Parsed, text: string, isJson: boo
 /** Aliases that stand for nothing, or for something that contains them: the latter would never end. */
 export function aliasSpots(document: Document.Parsed): Spot[] {
   const spots: Spot[] = [];
+  const targets = targetsOf(document);
   visit(document, {
     Alias: (_key, alias, path) => {
-      const target = alias.resolve(document);
+      const target = targets.get(alias);
       const offset = alias.range?.[0] ?? 0;
       if (target === undefined) spots.push({ offset, problem: "is an alias without an anchor before it" });
       else if (path.includes(target)) spots.push({ offset, problem: "is an alias that contains itself" });
     },
   });
   return spots;
+}
+
+const known = new WeakMap<Document.Parsed, ReadonlyMap<Alias, Node>>();
+
+/** What each alias of a document stands for, found in one walk: yaml's own `resolve` walks the document each time. */
+function targetsOf(document: Document.Parsed): ReadonlyMap<Alias, Node> {
+  const found = known.get(document);
+  if (found !== undefined) return found;
+  const anchors = new Map<string, Node>();
+  const targets = new Map<Alias, Node>();
+  visit(document, {
+    Node: (_key, node) => {
+      const target = isAlias(node) ? anchors.get(node.source) : undefined;
+      if (isAlias(node)) {
+        if (target !== undefined) targets.set(node, target);
+      } else if (node.anchor !== undefined) anchors.set(node.anchor, node);
+    },
+  });
+  known.set(document, targets);
+  return targets;
 }
 
 /** Undefined for an alias bomb. Documents with syntax or alias spots must not come here. */
@@ -103,13 +126,12 @@ function child(node: unknown, key: PathKey, document: Document.Parsed): Step | u
 }
 
 function childOfMap(map: YAMLMap, key: string, document: Document.Parsed): Step | undefined {
-  const pairs = map.items.map((pair) => ({ key: keyText(pair.key), pair }));
   // The last one counts, as in the value that the document is turned into.
-  const own = pairs.findLast((entry) => entry.key === key)?.pair;
+  const own = map.items.findLast((pair) => keyText(pair.key) === key);
   if (own !== undefined) return { node: own.value, keyOffset: startOf(own.key) };
-  return pairs
-    .filter((entry) => entry.key === MERGE)
-    .flatMap(({ pair }) => (isSeq(pair.value) ? pair.value.items : [pair.value]))
+  return map.items
+    .filter((pair) => keyText(pair.key) === MERGE)
+    .flatMap((pair) => (isSeq(pair.value) ? pair.value.items : [pair.value]))
     .map((merged) => child(resolved(merged, document), key, document))
     .find((step) => step !== undefined);
 }
@@ -122,7 +144,7 @@ function keyText(key: unknown): string {
 }
 
 const resolved = (node: unknown, document: Document.Parsed): unknown =>
-  isAlias(node) ? node.resolve(document) : node;
+  isAlias(node) ? targetsOf(document).get(node) : node;
 
 const startOf = (node: unknown): number | undefined => (isNode(node) ? node.range?.[0] : undefined);
 

@@ -31,30 +31,30 @@ export interface RecordFilter {
 /** Names are normalised references, as core/reference.ts makes them. Every call throws ApiError or CommandError. */
 export interface Containerd extends Disposable {
   /** Of containerd, by its CRI. */
-  version(signal: AbortSignal): Promise<SemVer>;
-  criImages(): Promise<CriImage[]>;
-  imageDirectory(): Promise<string | undefined>;
+  readonly version: (signal: AbortSignal) => Promise<SemVer>;
+  readonly criImages: () => Promise<CriImage[]>;
+  readonly imageDirectory: () => Promise<string | undefined>;
   /** All of them, or those that have one of the names or a digest name of one of the repositories. */
-  records(of?: RecordFilter): Promise<ImageRecord[]>;
-  blobs(repositories?: readonly Repository[]): Promise<Blob[]>;
-  snapshots(snapshotter: string, chainIds?: readonly string[]): Promise<string[]>;
-  read(digest: string): Promise<string>;
-  downloads(): Promise<Download[]>;
-  abort(ref: string): Promise<void>;
-  saveRecord(record: ImageRecord): Promise<void>;
-  deleteRecord(name: string): Promise<void>;
-  unlabelRecord(record: ImageRecord, labels: readonly string[]): Promise<void>;
-  unlabelBlob(blob: Blob, labels: readonly string[]): Promise<void>;
-  leases(): Promise<string[]>;
-  createLease(id: string, expires: Date): Promise<void>;
-  hold(lease: string, resource: Resource): Promise<void>;
-  deleteLease(id: string): Promise<void>;
+  readonly records: (of?: RecordFilter) => Promise<ImageRecord[]>;
+  readonly blobs: (repositories?: readonly Repository[]) => Promise<Blob[]>;
+  readonly snapshots: (snapshotter: string, chainIds?: readonly string[]) => Promise<string[]>;
+  readonly read: (digest: string) => Promise<string>;
+  readonly downloads: () => Promise<Download[]>;
+  readonly abort: (ref: string) => Promise<void>;
+  readonly saveRecord: (record: ImageRecord) => Promise<void>;
+  readonly deleteRecord: (name: string) => Promise<void>;
+  readonly unlabelRecord: (record: ImageRecord, labels: readonly string[]) => Promise<void>;
+  readonly unlabelBlob: (blob: Blob, labels: readonly string[]) => Promise<void>;
+  readonly leases: () => Promise<string[]>;
+  readonly createLease: (id: string, expires: Date) => Promise<void>;
+  readonly hold: (lease: string, resource: Resource) => Promise<void>;
+  readonly deleteLease: (id: string) => Promise<void>;
   /** Begins to find out how crictl takes credentials: the first pull with some would wait for it. */
-  prepareLogin(): void;
+  readonly prepareLogin: () => void;
   /** Through CRI, so that mirrors and certificates of the node apply. */
-  pull(name: string, options: PullOptions): Promise<void>;
+  readonly pull: (name: string, options: PullOptions) => Promise<void>;
   /** Gives what `source` leads to further names, whether they exist or not. */
-  tag(source: string, names: readonly string[]): Promise<void>;
+  readonly tag: (source: string, names: readonly string[]) => Promise<void>;
   /** Imports a docker or OCI archive, also gzip or zstd. @returns the names that it brought, as they are recorded */
-  importArchive(path: string, options: ImportOptions): Promise<string[]>;
+  readonly importArchive: (path: string, options: ImportOptions) => Promise<string[]>;
 }

@@ -2,37 +2,39 @@
 import { sourceLabel, type Repository } from "../core/content.ts";
 import type { Blob } from "../core/node.ts";
 import type { Download } from "../core/transfer.ts";
-import { type Connection } from "./connection.ts";
+import { CODE, type Connection } from "./connection.ts";
 import { Content, type Info } from "./generated/content_pb.ts";
 import { labelPaths, unlessCode } from "./images.ts";
 
-const NOT_FOUND = 5;
-
-export function contentStore({ client, call, collect }: Connection) {
-  const content = client(Content);
+export function contentStore({ ask, collect }: Connection) {
+  const { list, read, listStatuses, abort, update } = Content.method;
   return {
     /** @param repositories of which blobs are listed; all blobs when it is not given */
     blobs: async (repositories?: readonly Repository[]): Promise<Blob[]> => {
       const filters = repositories?.map(fromRepository) ?? [];
-      const parts = await collect((options) => content.list({ filters }, options));
+      const parts = await collect(list, { filters });
       return parts.flatMap(({ info }) => info.map(toBlob));
     },
     /** The text of a small blob, such as a manifest. */
     read: async (digest: string): Promise<string> => {
-      const parts = await collect((options) => content.read({ digest }, options));
+      const parts = await collect(read, { digest });
       return Buffer.concat(parts.map(({ data }) => data)).toString("utf8");
     },
     downloads: async (): Promise<Download[]> => {
-      const { statuses } = await call((options) => content.listStatuses({}, options));
-      return statuses.map(({ ref, offset, total }) => ({ ref, offset: Number(offset), total: Number(total) }));
+      const { statuses } = await ask(listStatuses, {});
+      return statuses.map(({ ref, offset, total }) => ({
+        ref,
+        offset: Number(offset),
+        total: Number(total),
+      }));
     },
     /** Throws a partial download away; one that is not there is gone already. */
     abort: async (ref: string): Promise<void> => {
-      await call((options) => content.abort({ ref }, options)).catch(unlessCode(NOT_FOUND));
+      await ask(abort, { ref }).catch(unlessCode(CODE.notFound));
     },
     unlabelBlob: async ({ digest, size }: Blob, labels: readonly string[]): Promise<void> => {
       const info = { digest, size: BigInt(size), labels: {} };
-      await call((options) => content.update({ info, updateMask: { paths: labelPaths(labels) } }, options));
+      await ask(update, { info, updateMask: { paths: labelPaths(labels) } });
     },
   };
 }

@@ -2,21 +2,20 @@
 import type { SemVer } from "semver";
 import type { CriImage } from "../core/node.ts";
 import { parseVersion } from "../core/capabilities.ts";
-import { bounded, type Connection } from "./connection.ts";
+import type { Connection } from "./connection.ts";
 import { ImageService, RuntimeService } from "./generated/cri_pb.ts";
 
-export function cri({ client, call }: Connection) {
-  const [runtime, images] = [client(RuntimeService), client(ImageService)];
+export function cri({ ask }: Connection) {
   return {
     /** Version of containerd. */
     version: async (signal: AbortSignal): Promise<SemVer> => {
-      const { runtimeVersion } = await call((options) => runtime.version({}, bounded(options, signal)));
+      const { runtimeVersion } = await ask(RuntimeService.method.version, {}, signal);
       const version = parseVersion(runtimeVersion);
       if (version === undefined) throw new Error("the runtime tells no version");
       return version;
     },
     criImages: async (): Promise<CriImage[]> => {
-      const { images: found } = await call((options) => images.listImages({}, options));
+      const { images: found } = await ask(ImageService.method.listImages, {});
       return found.map(({ id, repoTags, repoDigests, size, pinned }) => ({
         id,
         names: [...repoTags, ...repoDigests],
@@ -26,7 +25,7 @@ export function cri({ client, call }: Connection) {
     },
     /** Where CRI keeps images: a directory of the file system that has to have room, named after CRI's snapshotter. */
     imageDirectory: async (): Promise<string | undefined> => {
-      const { imageFilesystems } = await call((options) => images.imageFsInfo({}, options));
+      const { imageFilesystems } = await ask(ImageService.method.imageFsInfo, {});
       return imageFilesystems[0]?.fsId?.mountpoint;
     },
   };

@@ -2,14 +2,15 @@
 import type { Connection } from "./connection.ts";
 import { Kind, Snapshots } from "./generated/snapshots_pb.ts";
 
-export function snapshotStore({ client, collect }: Connection) {
-  const snapshots = client(Snapshots);
+export function snapshotStore({ collect }: Connection) {
   return {
     /** @param chainIds to look for; all of them when it is not given */
     snapshots: async (snapshotter: string, chainIds?: readonly string[]): Promise<string[]> => {
       const filters = chainIds?.map((chainId) => `name==${chainId}`) ?? [];
-      const parts = await collect((options) => snapshots.list({ snapshotter, filters }, options));
-      return parts.flatMap(({ info }) => info.filter(({ kind }) => kind === Kind.COMMITTED)).map(({ name }) => name);
+      const parts = await collect(Snapshots.method.list, { snapshotter, filters });
+      return parts
+        .flatMap(({ info }) => info.filter(({ kind }) => kind === Kind.COMMITTED))
+        .map(({ name }) => name);
     },
   };
 }

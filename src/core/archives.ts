@@ -43,15 +43,19 @@ export interface PlannedArchive {
 
 export function planArchive({ archive, file, recorded }: FoundArchive, node: Node): PlannedArchive {
   const names = Object.keys(recorded?.names ?? {});
-  // What an earlier import brought is still wanted: a missing file must not unpin it.
-  if ("class" in file)
-    return { archive, action: "fail", why: file.message, names: names.filter((name) => node.records.has(name)) };
+  if ("class" in file) return { archive, action: "fail", why: file.message, names: usableOf(node, names) };
   if (recorded === undefined) return { archive, action: "import", why: "not imported yet", names };
   if (!isSameFile(file, recorded)) return { archive, action: "import", why: "the file has changed", names };
   const lost = Object.entries(recorded.names).filter(([name, digest]) => !isThere(node, name, digest));
   const why = `${lost[0]?.[0]} is not what it brought`;
-  return lost.length === 0 ? { archive, action: "keep", why: "unchanged", names } : { archive, action: "import", why, names };
+  return lost.length === 0
+    ? { archive, action: "keep", why: "unchanged", names }
+    : { archive, action: "import", why, names };
 }
+
+/** What an earlier import brought is wanted as far as it is here: a missing file must not unpin it, and no registry has it. */
+export const usableOf = (node: Node, names: readonly string[]): string[] =>
+  names.filter((name) => judge(node, name).is === "usable");
 
 const isSameFile = (file: FileFacts, recorded: FileFacts): boolean =>
   file.size === recorded.size && file.mtimeMs === recorded.mtimeMs && file.ctimeMs === recorded.ctimeMs;
@@ -69,7 +73,10 @@ export function archivedImage(name: string, { required, pin, timeout }: WantedAr
 }
 
 /** The list's images, and those of the archives that the list does not name itself. */
-export function withArchived(listed: readonly WantedImage[], archived: readonly WantedImage[]): WantedImage[] {
+export function withArchived(
+  listed: readonly WantedImage[],
+  archived: readonly WantedImage[],
+): WantedImage[] {
   const named = new Set(listed.flatMap(namesOf));
   const added = archived.filter((image) => !named.has(image.source.name));
   return [...listed, ...new Map(added.map((image) => [image.source.name, image])).values()];

@@ -241,3 +241,18 @@ export function isWrongPassword(raw: string): boolean {
   const answer = answerIn(statement(raw));
   return answer?.status === 401 && !answer.forBlob;
 }
+
+/**
+ * containerd's key of a download that an attempt could not finish because what came is not what was promised; kept, it
+ * would fail every further attempt. A registry's words name none: they could name the download of another image.
+ * @param raw as for diagnose
+ */
+export function brokenDownload(raw: string): string | undefined {
+  const said = statement(raw);
+  const answer = answerIn(said);
+  if (answer === undefined) return /failed commit on ref "(?<ref>[^"]+)"/u.exec(said)?.groups?.["ref"];
+  // It goes on behind the end of the blob.
+  const digest =
+    answer.status === 416 ? /\/blobs\/(?<digest>[^/?]+)$/u.exec(answer.url)?.groups?.["digest"] : undefined;
+  return digest === undefined ? undefined : `layer-${digest}`;
+}

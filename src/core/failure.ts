@@ -28,6 +28,8 @@ export interface Failure {
   readonly message: string;
   /** What to do next, where it is not what the class says. */
   readonly next?: string;
+  /** All that the tool said, redacted, where the message is a part of it; for the log alone. */
+  readonly evidence?: string;
 }
 
 /**

@@ -1,5 +1,15 @@
 // The node as containerd has it, as one value, and what may be said of a name on it.
-import { chainIdOf, configOf, layersOf, manifestsOf, type ImageConfig, type Platform } from "./content.ts";
+import {
+  chainIdOf,
+  configOf,
+  isDocument,
+  layersOf,
+  manifestsOf,
+  strangersOf,
+  type ImageConfig,
+  type Platform,
+} from "./content.ts";
+import { isPinned } from "./pins.ts";
 
 export interface Descriptor {
   readonly mediaType: string;
@@ -50,8 +60,8 @@ export interface Node {
   readonly snapshots: ReadonlySet<string>;
   /** By digest; of the names that were asked for. */
   readonly configs: ReadonlyMap<string, ImageConfig>;
-  /** By name. */
-  readonly cri: ReadonlyMap<string, CriImage>;
+  /** By name; two images share one where a short record beside the full one leads elsewhere. */
+  readonly cri: ReadonlyMap<string, readonly CriImage[]>;
 }
 
 export interface Usable {
@@ -77,51 +87,83 @@ export function judge(node: Node, name: string): Judgement {
 
 const damaged = (missing: string): Judgement => ({ is: "damaged", missing });
 
-export function judgeTarget(node: Node, target: Descriptor): Judgement {
-  const top = node.blobs.get(target.digest);
-  if (top === undefined) return damaged("its manifest");
-  const children = manifestsOf(top);
-  if (children.length === 0) return judgeManifest(node, target, top);
-  const manifests = children.flatMap((digest) => node.blobs.get(digest) ?? []);
+function judgeTarget(node: Node, target: Descriptor): Judgement {
+  const manifests = manifestsAt(node, target);
   if (manifests.length === 0) return damaged("its manifest");
-  const judged = manifests.map((manifest) => judgeManifest(node, target, manifest));
-  return BY_WORTH.map((worth) => judged.find(({ is }) => is === worth)).find((best) => best !== undefined) ?? damaged("its manifest");
+  // What is pinned was judged when it was: a digest never changes what it stands for.
+  const known = manifests.length === 1 && isPinned(node, target);
+  const judged = manifests.map((manifest) => judgeManifest(node, target, manifest, known));
+  return (
+    BY_WORTH.flatMap((worth) => judged.find(({ is }) => is === worth) ?? [])[0] ?? damaged("its manifest")
+  );
 }
 
 /** Of several manifests the best tells: an index may hold those of other platforms and attestations. */
 const BY_WORTH: readonly Judgement["is"][] = ["usable", "damaged", "foreign", "not-an-image"];
 
-function judgeManifest(node: Node, target: Descriptor, manifest: Blob): Judgement {
+/** The manifest that a target is, or those of an index that are here. */
+function manifestsAt({ blobs }: Pick<Node, "blobs">, { digest }: Descriptor): Blob[] {
+  const top = blobs.get(digest);
+  if (top === undefined) return [];
+  const children = manifestsOf(top);
+  return children.length === 0 ? [top] : children.flatMap((child) => blobs.get(child) ?? []);
+}
+
+function judgeManifest(node: Node, target: Descriptor, manifest: Blob, known: boolean): Judgement {
   const id = configOf(manifest);
   const blob = id === undefined ? undefined : node.blobs.get(id);
-  const config = id === undefined ? undefined : node.configs.get(id);
-  if (id === undefined || blob === undefined || config === undefined) return damaged("its config");
-  const { platform } = config;
-  if (platform === undefined) return { is: "not-an-image" };
+  // containerd names a config as such by its media type, which a chart's is not.
+  if (id === undefined) return isDocument(manifest) ? { is: "not-an-image" } : damaged("its config");
+  if (blob === undefined) return damaged("its config");
+  const chainId = chainIdOf(blob, node.snapshotter);
+  const unpacked = chainId !== undefined && node.snapshots.has(chainId);
+  if (known && unpacked) return { is: "usable", target, id };
+  const config = node.configs.get(id);
+  if (config === undefined) return damaged("its config");
+  const { platform, layers } = config;
+  const hasLayers = layers === 0 || layersOf(manifest).length > 0 || strangersOf(manifest).length === 0;
+  if (platform === undefined || !hasLayers) return { is: "not-an-image" };
   if (platform.os !== node.platform.os || platform.architecture !== node.platform.architecture)
     return { is: "foreign", platform: `${platform.os}/${platform.architecture}` };
-  const chainId = chainIdOf(blob, node.snapshotter);
-  if (chainId !== undefined && node.snapshots.has(chainId)) return { is: "usable", target, id };
-  return judgeLayers(node, target, manifest, { id, count: config.layers });
+  const missing = unpacked ? undefined : missingLayers(node, manifest, layers);
+  return missing === undefined ? { is: "usable", target, id } : damaged(missing);
 }
 
-/** Not unpacked, which CRI does when a container needs it, if all layers are here. */
-function judgeLayers(
-  node: Node,
-  target: Descriptor,
-  manifest: Blob,
-  { id, count }: { readonly id: string; readonly count: number },
-): Judgement {
+/** Of an image that is not unpacked, which CRI does when a container needs it, if all layers are here. */
+function missingLayers({ blobs }: Node, manifest: Blob, count: number): string | undefined {
   const layers = layersOf(manifest);
-  const missing = layers.filter((digest) => !node.blobs.has(digest)).length;
-  if (missing > 0) return damaged(`${missing} of ${layers.length} layers`);
-  return layers.length === 0 && count > 0 ? damaged(`all ${count} layers`) : { is: "usable", target, id };
+  const missing = layers.filter((digest) => !blobs.has(digest)).length;
+  if (missing > 0) return `${missing} of ${layers.length} layers`;
+  return layers.length === 0 && count > 0 ? `all ${count} layers` : undefined;
 }
+
+type Graph = Pick<Node, "records" | "blobs">;
 
 /** Digests of the configs that the names lead to, as far as the manifests are here. */
-export function configsOf({ records, blobs }: Pick<Node, "records" | "blobs">, names: Iterable<string>): string[] {
-  const targets = new Set([...names].flatMap((name) => records.get(name)?.target.digest ?? []));
-  const documents = [...targets].flatMap((digest) => blobs.get(digest) ?? []);
-  const manifests = documents.flatMap((top) => [top, ...manifestsOf(top).flatMap((digest) => blobs.get(digest) ?? [])]);
-  return [...new Set(manifests.flatMap((manifest) => configOf(manifest) ?? []))];
-}
+export const configsOf = (node: Graph, names: Iterable<string>): string[] => [
+  ...new Set(
+    targetsOf(node, names).flatMap((target) =>
+      manifestsAt(node, target).flatMap((blob) => configOf(blob) ?? []),
+    ),
+  ),
+];
+
+/** Those of them that have to be read to judge the names. */
+export const configsToRead = (node: Omit<Node, "configs" | "cri">, names: Iterable<string>): string[] => {
+  const unknown = targetsOf(node, names).filter((target) => {
+    const [manifest, ...others] = manifestsAt(node, target);
+    const config = node.blobs.get((manifest && configOf(manifest)) ?? "");
+    const chainId = config === undefined ? undefined : chainIdOf(config, node.snapshotter);
+    return others.length > 0 || !isPinned(node, target) || !node.snapshots.has(chainId ?? "");
+  });
+  const manifests = unknown.flatMap((target) => manifestsAt(node, target));
+  return [...new Set(manifests.flatMap((blob) => configOf(blob) ?? []))].filter((digest) =>
+    node.blobs.has(digest),
+  );
+};
+
+const targetsOf = ({ records }: Graph, names: Iterable<string>): Descriptor[] => [
+  ...new Map(
+    [...names].flatMap((name) => records.get(name)?.target ?? []).map((target) => [target.digest, target]),
+  ).values(),
+];

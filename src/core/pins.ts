@@ -3,8 +3,11 @@ import type { Descriptor, ImageRecord, Node } from "./node.ts";
 
 /** CRI's own label: the kubelet's garbage collection passes over an image of which any record carries it. */
 const PINNED = { label: "io.cri-containerd.pinned", value: "pinned" };
-/** `.invalid` is no host that a pull could ever ask; a digest reference gives the image no further tag. */
-const PIN_PREFIX = "import-images.invalid/pin@";
+/**
+ * `.invalid` is no host that a pull could ever ask; a digest reference gives the image no further tag. It sorts behind the
+ * image's own names, because CRI gives the first of them as the image of a pod.
+ */
+const PIN_PREFIX = "zzz.import-images.invalid/pin@";
 
 export const pinName = ({ digest }: Descriptor): string => `${PIN_PREFIX}${digest}`;
 export const isPin = ({ name }: ImageRecord): boolean => name.startsWith(PIN_PREFIX);
@@ -16,15 +19,19 @@ export const pinRecord = (target: Descriptor): ImageRecord => ({
 });
 
 /** Whether our record pins the image; somebody may have taken its label. */
-export function isPinned({ records }: Node, target: Descriptor): boolean {
+export function isPinned({ records }: Pick<Node, "records">, target: Descriptor): boolean {
   const pin = records.get(pinName(target));
   return pin?.target.digest === target.digest && pin.labels[PINNED.label] === PINNED.value;
 }
 
 /** Names that an image has beside its pin, for a person; its digest when it has none. */
 export const namesOfPin = ({ records }: Node, pin: ImageRecord): string => {
-  const names = [...records.values()].filter((record) => record.target.digest === pin.target.digest && !isPin(record));
-  const tags = names.map(({ name }) => name).filter((name) => name.includes(":") && !name.includes("@") && !name.startsWith("sha256:"));
+  const names = [...records.values()].filter(
+    (record) => record.target.digest === pin.target.digest && !isPin(record),
+  );
+  const tags = names
+    .map(({ name }) => name)
+    .filter((name) => name.includes(":") && !name.includes("@") && !name.startsWith("sha256:"));
   return tags.length === 0 ? pin.target.digest : tags.join(", ");
 };
 

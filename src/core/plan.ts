@@ -117,7 +117,12 @@ function planImages(wanted: readonly WantedImage[], node: Node, pins: boolean): 
 export function planImage(image: WantedImage, node: Node, pins: boolean): PlannedImage {
   const judgement = judge(node, image.source.name);
   const names = planNames(image, node, judgement);
-  const pin = !image.pin || !pins ? "none" : judgement.is === "usable" && isPinned(node, judgement.target) ? "keep" : "create";
+  const pin =
+    !image.pin || !pins
+      ? "none"
+      : judgement.is === "usable" && isPinned(node, judgement.target)
+        ? "keep"
+        : "create";
   return { image, decision: decidePull(image, judgement), judgement, names, pin };
 }
 
@@ -192,7 +197,9 @@ export type SizeOf = (image: WantedImage) => number | undefined;
  * @param earlier compressed bytes by source name
  */
 export function probableSizes(earlier: ReadonlyMap<string, number>, { cri }: Node): SizeOf {
-  const here = [...cri].map(([name, { size }]) => [repositoryOf(name), size] as const);
+  const here = [...cri].flatMap(([name, images]) =>
+    images.map(({ size }) => [repositoryOf(name), size] as const),
+  );
   const before = [...earlier].map(([name, size]) => [repositoryOf(name), size] as const);
   const byRepository = new Map([...here, ...before]);
   return ({ source }) => earlier.get(source.name) ?? byRepository.get(`${source.domain}/${source.path}`);

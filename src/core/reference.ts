@@ -41,6 +41,8 @@ const invalid = (problem: string): ParsedReference => ({ ok: false, problem });
 export function parseReference(text: string): ParsedReference {
   if (text === "") return invalid("is empty");
   if (/[\s\p{Cc}]/u.test(text)) return invalid("contains white space or a control character");
+  const scheme = /^(?:https?|docker|oci):\/\//iu.exec(text)?.[0].toLowerCase();
+  if (scheme !== undefined) return invalid(`is a URL: write it without ${scheme}`);
   if (/^[a-f0-9]{64}$/u.test(text)) return invalid("is a bare 64-digit identifier, not a name");
 
   const { rest, digest } = cutDigest(text);

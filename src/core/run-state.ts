@@ -173,7 +173,11 @@ export function applyEvent(state: RunState, event: RunEvent, at: number): RunSta
     case "run-started":
       return { ...state, images: event.images.map(waiting) };
     case "waiting":
-      return { ...state, phase: event.phase, ...(WORKING.has(state.phase) ? { interrupted: state.phase } : {}) };
+      return {
+        ...state,
+        phase: event.phase,
+        ...(WORKING.has(state.phase) ? { interrupted: state.phase } : {}),
+      };
     case "runtime-back":
       return { ...state, phase: state.interrupted ?? state.phase };
     case "runtime-ready":
@@ -269,11 +273,11 @@ function applyToImage(image: ImageState, event: ImageEvent, at: number): ImageSt
   }
 }
 
-const stepFailure = (step: Step, failure: Failure): StepFailure => ({
-  ...failure,
-  step,
-  next: failure.next ?? nextStep(failure.class),
-});
+/** Without the evidence, which is for the log: the state is written at each step. */
+function stepFailure(step: Step, failure: Failure): StepFailure {
+  const { evidence: _, ...told } = failure;
+  return { ...told, step, next: failure.next ?? nextStep(failure.class) };
+}
 
 export interface Totals {
   readonly present: number;

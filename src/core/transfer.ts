@@ -28,10 +28,6 @@ export interface Sample {
 /** containerd's key for the download of a layer, which it has from the moment that the download begins. */
 export const layerRef = (digest: string): string => `layer-${digest}`;
 
-/** The download that an attempt could not finish because what came is not what was promised; it never heals by itself. */
-export const brokenDownload = (evidence: string): string | undefined =>
-  /failed commit on ref \\*"(?<ref>[^"\\]+)\\*"/u.exec(evidence)?.groups?.["ref"];
-
 export function progressOf(layers: readonly Layer[], sample: Sample): Progress {
   const parts = layers.map((layer) => ({ ...layer, received: receivedOf(layer, sample) }));
   return {

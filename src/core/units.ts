@@ -35,3 +35,7 @@ export function formatBytes(bytes: number): string {
   const value = shown / 1_000 ** power;
   return `${power === 0 || value >= 1_000 ? value.toFixed(0) : value.toPrecision(3)}${SIZES[power] ?? "B"}`;
 }
+
+/** `1 image`, `2 images`. */
+export const counted = (number: number, noun: string): string =>
+  `${number} ${noun}${number === 1 ? "" : "s"}`;

@@ -1,5 +1,5 @@
 // Whether an image is as it should be. The records are what containers are created from; CRI is what the kubelet will be told.
-import { judge, type Judgement, type Node } from "./node.ts";
+import type { CriImage, Judgement, Node } from "./node.ts";
 import { namesOf, planImage, type WantedImage } from "./plan.ts";
 import type { Verified } from "./run-state.ts";
 
@@ -17,21 +17,28 @@ export function verdictOn(image: WantedImage, node: Node, pins: boolean): Verdic
   const { judgement, names, pin } = planImage(image, node, pins);
   if (judgement.is !== "usable") return wrong(problemOf(judgement));
   const name = names.find(({ action }) => action !== "keep");
-  if (name !== undefined) return wrong(name.action === "create" ? `${name.name} is gone` : `${name.name} ${name.why}`);
+  if (name !== undefined)
+    return wrong(name.action === "create" ? `${name.name} is gone` : `${name.name} ${name.why}`);
   if (pin === "create") return wrong("its pin is gone");
-  const unknown = [...namesOf(image)].map((text) => criProblem(text, judgement.id, node, pin === "keep")).find((text) => text !== undefined);
+  const unknown = [...namesOf(image)]
+    .map((text) => criProblem(text, judgement.id, node, pin === "keep"))
+    .find((text) => text !== undefined);
   if (unknown !== undefined) return { ok: false, problem: unknown, mayPass: true };
   const { id, target } = judgement;
-  const { size = 0, pinned = false } = node.cri.get(image.source.name) ?? {};
+  const { size = 0, pinned = false } = criImage(node, image.source.name, id) ?? {};
   return { ok: true, verified: { id, digest: target.digest, size, pinned } };
 }
 
 const wrong = (problem: string): Verdict => ({ ok: false, problem, mayPass: false });
 
-function criProblem(name: string, id: string, { cri }: Node, pinned: boolean): string | undefined {
-  const image = cri.get(name);
-  if (image === undefined) return `CRI does not list ${name}`;
-  if (image.id !== id) return `CRI takes ${name} for ${image.id}, expected ${id}`;
+const criImage = ({ cri }: Node, name: string, id: string): CriImage | undefined =>
+  cri.get(name)?.find((image) => image.id === id);
+
+function criProblem(name: string, id: string, node: Node, pinned: boolean): string | undefined {
+  const [other] = node.cri.get(name) ?? [];
+  if (other === undefined) return `CRI does not list ${name}`;
+  const image = criImage(node, name, id);
+  if (image === undefined) return `CRI takes ${name} for ${other.id}, expected ${id}`;
   return pinned && !image.pinned ? `CRI does not report ${name} as pinned` : undefined;
 }
 
@@ -48,9 +55,3 @@ export function problemOf(judgement: Exclude<Judgement, { is: "usable" }>): stri
       return "it is no container image";
   }
 }
-
-/** Whether a name is usable and the image of its source. */
-export const isSame = (node: Node, source: string, name: string): boolean => {
-  const [one, other] = [judge(node, source), judge(node, name)];
-  return one.is === "usable" && other.is === "usable" && one.target.digest === other.target.digest;
-};

@@ -1,5 +1,6 @@
 // A run as bars on a terminal: one line for each image in work, and one for all. Made from data alone, so that `run`
 // draws it again and again, and `status` once. Plain characters without colours, for any terminal, font and NO_COLOR.
+import { printable } from "../core/plain-text.ts";
 import { totals, type ImageState, type Phase, type RunState } from "../core/run-state.ts";
 import { formatBytes, formatDuration } from "../core/units.ts";
 import { columnsFor, type Cells } from "./bar-columns.ts";
@@ -13,7 +14,7 @@ export type ViewImage = Pick<
   readonly failure?: Pick<NonNullable<ImageState["failure"]>, "class">;
 };
 
-/** What is shown of a run, whether it goes on in this process or was read from status.json. */
+/** What the bars show of a run, whether it is in this process or was read from status.json. */
 export interface View {
   readonly phase: RunState["phase"];
   readonly startedAt: number;
@@ -51,9 +52,10 @@ export function barLines(view: View, screen: Screen): string[] {
   );
   const more = inWork.length - shown.length;
   const width = Math.max(screen.columns - 1, 1);
-  const layout = columnsFor(width, Math.max(...shown.map(({ name }) => name.length), 0));
+  const names = shown.map(({ name }) => printable(name));
+  const layout = columnsFor(width, Math.max(...names.map((name) => name.length), 0));
   return [
-    ...shown.map((image) => layout.line(image.name, cellsOf(image, screen))),
+    ...shown.map((image, index) => layout.line(names[index] ?? "", cellsOf(image, screen))),
     ...(more === 0 ? [] : [layout.text(`… and ${more} more`)]),
     layout.totalLine(wholeTexts(view, screen), wholeCells(view, screen)),
   ];
@@ -124,9 +126,15 @@ function wholeTexts(view: View, { now }: Screen): string[] {
   if (view.images.length === 0) return [`${waiting ?? "starting"}, ${time}`, waiting ?? "starting"];
   const { unfinished, failed } = totals(view.images);
   const count = `${view.images.length - unfinished}/${view.images.length}`;
+  const images = view.images.length === 1 ? "image" : "images";
   const bad = failed === 0 ? "" : `, ${failed} failed`;
   const what = waiting === undefined ? "" : `, ${waiting}`;
-  return [`${count} images${bad}${what}, ${time}`, `${count} images${bad}, ${time}`, `${count}${bad}`, count];
+  return [
+    `${count} ${images}${bad}${what}, ${time}`,
+    `${count} ${images}${bad}, ${time}`,
+    `${count}${bad}`,
+    count,
+  ];
 }
 
 /** Without a known total there is no share of it, and no end in sight. */

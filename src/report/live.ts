@@ -25,8 +25,12 @@ export async function watchSink(output: Output): Promise<Disposable & { readonly
   if (output.columns === undefined) return linesSink(output);
   // Loaded only here: no run of BOSH has a terminal.
   const { createLogUpdate } = await import("log-update");
-  return liveSink(output, createLogUpdate(terminal(output)));
+  // It would show the cursor again when the process ends, synchronously, for which a stopped terminal does not let go.
+  return liveSink(output, createLogUpdate(terminal(output), { showCursor: true }));
 }
+
+const HIDE_CURSOR = "\u001B[?25l";
+const SHOW_CURSOR = "\u001B[?25h";
 
 /** What the bars show already, or the table at the end will. */
 const SILENT = new Set<RunEvent["type"]>(["attempt-started", "tagged"]);
@@ -37,11 +41,12 @@ function liveSink(output: Output, draw: Draw): Disposable & { readonly sink: Sin
   let drawn: Frame = { lines: [], columns: 0 };
   let drawnAt = 0;
   const render = (): void => {
-    if (latest === undefined) return;
+    // Somebody has stopped the terminal: it gets the next drawing that it has time for.
+    if (latest === undefined || output.behind === true) return;
     const columns = output.columns ?? 80;
     const now = Date.now();
+    output.write(drawnAt === 0 ? HIDE_CURSOR : clearReflowed(drawn, columns));
     drawnAt = now;
-    output.write(clearReflowed(drawn, columns));
     const rows = (output.rows ?? ROWS) - 1;
     drawn = { lines: barLines(viewOf(latest), { columns, rows, now, rates }), columns };
     draw(drawn.lines.join("\n"));
@@ -58,6 +63,8 @@ function liveSink(output: Output, draw: Draw): Disposable & { readonly sink: Sin
     clearInterval(timer);
     if (latest !== undefined) wipe();
     latest = undefined;
+    if (drawnAt !== 0) output.write(SHOW_CURSOR);
+    drawnAt = 0;
     draw.done();
   };
   return {

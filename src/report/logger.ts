@@ -3,15 +3,18 @@ import path from "node:path";
 import { pino, type Level, type Logger } from "pino";
 import type { LogLevel } from "../config/config.ts";
 import type { PlannedImage, PullDecision } from "../core/plan.ts";
+import { printable } from "../core/plain-text.ts";
 import { imageOf, type RunEvent, type RunState } from "../core/run-state.ts";
 import type { Edge } from "../edge.ts";
 import { build } from "../version.ts";
+import { appendRegular } from "../state/regular-file.ts";
+import { bounded } from "./log-fields.ts";
 import type { Sink } from "./run-log.ts";
 
 /** The log of one run. A log that cannot be written is told on stderr, and never fails a run. */
 export function openRunLog(edge: Edge, level: LogLevel, runId: string): Disposable & { readonly sink: Sink } {
   try {
-    const file = openLog(path.join(edge.paths.log, "import-images.log"), level, runId);
+    const file = openLog(edge.paths.log, level, runId);
     file.logger.info(
       { event: "started", version: build.version, commit: build.commit, pid: edge.pid },
       "started",
@@ -19,14 +22,14 @@ export function openRunLog(edge: Edge, level: LogLevel, runId: string): Disposab
     return { sink: (event, state) => logEvent(file.logger, event, state), [Symbol.dispose]: file.close };
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    edge.stderr.write(`warning: no log file in ${edge.paths.log}: ${why}\n`);
+    edge.stderr.write(`warning: there is no log: ${printable(why)}\n`);
     return { sink: () => {}, [Symbol.dispose]: () => {} };
   }
 }
 
-/** Appending suits logrotate's copytruncate; writing synchronously loses nothing when the process ends. */
-function openLog(file: string, level: LogLevel, runId: string) {
-  const destination = pino.destination({ dest: file, append: true, mkdir: true, sync: true, mode: 0o640 });
+/** Written synchronously, which loses nothing when the process ends, and by nobody but pino. */
+function openLog(directory: string, level: LogLevel, runId: string) {
+  const file = appendRegular(path.join(directory, "import-images.log"), 0o640);
   const logger = pino(
     {
       level,
@@ -34,15 +37,28 @@ function openLog(file: string, level: LogLevel, runId: string) {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    destination,
+    { write: file.append },
   ).child({ run: runId });
-  return { logger, close: () => destination.end() };
+  return { logger, close: file.close };
 }
 
 /** Writes one event; what an event holds beyond its type becomes fields. */
 function logEvent(logger: Logger, event: RunEvent, state: RunState): void {
   const { level, message } = LINES[event.type];
-  logger[level]({ event: event.type, ...fieldsOf(event), ms: duration(event, state) }, message);
+  const fields = {
+    event: event.type,
+    ...fieldsOf(event),
+    ...evidenceOf(event, logger),
+    ms: duration(event, state),
+  };
+  logger[level](bounded(fields), message);
+}
+
+/** What the tool said, of every final failure; of one that is tried again only to those who look closely. */
+function evidenceOf(event: RunEvent, logger: Logger): object {
+  const isTold =
+    event.type === "image-failed" || (event.type === "attempt-failed" && logger.isLevelEnabled("debug"));
+  return isTold && event.failure.evidence !== undefined ? { evidence: event.failure.evidence } : {};
 }
 
 /** Milliseconds since an image's first attempt, or of the whole run; pino leaves out what is undefined. */
@@ -69,7 +85,7 @@ const LINES: Readonly<Record<RunEvent["type"], { readonly level: Level; readonly
   planned: { level: "info", message: "planned" },
   "attempt-started": { level: "info", message: "pull started" },
   "attempt-failed": { level: "warn", message: "pull failed" },
-  progress: { level: "debug", message: "pull goes on" },
+  progress: { level: "debug", message: "pull in progress" },
   pulled: { level: "info", message: "image pulled" },
   "archive-done": { level: "info", message: "archive in place" },
   tagged: { level: "info", message: "image tagged" },

@@ -1,4 +1,5 @@
 // The names on the node as they are now: a table, and one line that counts them.
+import { counted } from "../core/units.ts";
 import { shortDigest, shortName } from "./summary.ts";
 import { table, type Column } from "./table.ts";
 
@@ -43,6 +44,6 @@ export function namesTable(rows: readonly NameRow[]): string[] {
     ...(left === 0
       ? []
       : [`… and ${left} more${shown.length < missing.length ? "" : ", all present"} (--json lists all)`]),
-    `${rows.length} names: ${rows.length - missing.length} present, ${missing.length} missing, ${pinned} pinned`,
+    `${counted(rows.length, "name")}: ${rows.length - missing.length} present, ${missing.length} missing, ${pinned} pinned`,
   ];
 }

@@ -6,19 +6,27 @@ export type Sink = (event: RunEvent, state: RunState) => void;
 export interface RunLog {
   readonly emit: Emit;
   readonly state: () => RunState;
-  /** Adds a sink, for events from now on. */
-  readonly watch: (sink: Sink) => void;
+  /** Adds a sink, for events from now on. One that throws is left out from then on: it never ends a run. */
+  readonly watch: (name: string, sink: Sink) => void;
 }
 
-export function runLog(start: RunState, sinks: readonly Sink[]): RunLog {
-  const watching = [...sinks];
+/** @param onBroken told once of each sink that threw */
+export function runLog(start: RunState, onBroken: (sink: string, error: unknown) => void): RunLog {
+  const sinks = new Map<string, Sink>();
   let state = start;
   return {
     emit: (event) => {
       state = applyEvent(state, event, Date.now());
-      for (const sink of watching) sink(event, state);
+      for (const [name, sink] of sinks) {
+        try {
+          sink(event, state);
+        } catch (error) {
+          sinks.delete(name);
+          onBroken(name, error);
+        }
+      }
     },
     state: () => state,
-    watch: (sink) => void watching.push(sink),
+    watch: (name, sink) => void sinks.set(name, sink),
   };
 }

@@ -1,7 +1,8 @@
 // What a person reads at the end of a run: failures first, then what is in place, then one line that says it all.
-import type { ImageState, RunState, Totals } from "../core/run-state.ts";
+import { printable } from "../core/plain-text.ts";
+import type { ImageState, Phase, RunState, Totals } from "../core/run-state.ts";
 import { IN_PLACE, totals } from "../core/run-state.ts";
-import { formatBytes, formatDuration } from "../core/units.ts";
+import { counted, formatBytes, formatDuration } from "../core/units.ts";
 import { table, type Column } from "./table.ts";
 
 /**
@@ -37,15 +38,19 @@ const COLUMNS: readonly Column<ImageState>[] = [
 export function summary(state: RunState): string {
   const { images } = state;
   return [
-    ...failureLines(images.filter(isFailed)),
+    ...failureLines(lacking(images)),
     ...placedLines(images.filter(({ phase }) => IN_PLACE.has(phase))),
     resultLine(state, totals(images)),
-  ].join("\n");
+  ]
+    .map(printableLine)
+    .join("\n");
 }
 
-export const isFailed = ({ phase }: Pick<ImageState, "phase">): boolean => phase === "failed";
+export type FailedImage = Pick<ImageState, "name" | "required" | "phase" | "attempts" | "failure">;
 
-export type FailedImage = Pick<ImageState, "name" | "required" | "attempts" | "failure">;
+/** The images of a run that is over that failed, or were left before they were done. */
+export const lacking = <Image extends FailedImage>(images: readonly Image[]): Image[] =>
+  images.filter(({ phase }) => !IN_PLACE.has(phase));
 
 /** Required images first, and together what has the same next step, so that it is said once. */
 const byNextStep = (
@@ -63,24 +68,43 @@ export function failureLines(failed: readonly FailedImage[]): string[] {
   const most = failed.length <= MOST_FAILURES ? MOST_FAILURES : Math.ceil(MOST_FAILURES / groups.length);
   return groups.flatMap(([next, images]) => [
     ...images.slice(0, most).flatMap(failureOf),
-    ...moreLine(images.length - most, `failed likewise: ${images[0]?.failure?.class}`),
+    ...moreLine(
+      images.length - most,
+      images[0]?.phase === "failed" ? `failed likewise: ${images[0].failure?.class}` : "not finished",
+    ),
     `  next${images.length === 1 ? "" : `, for these ${images.length}`}: ${next}`,
     "",
   ]);
 }
 
-function failureOf({ name, required, attempts, failure }: FailedImage): string[] {
-  const tried = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
-  const where = failure === undefined ? "" : ` in ${failure.step}: ${failure.class}, after ${tried}`;
+function failureOf(image: FailedImage): string[] {
+  const { name, required, attempts, failure, phase } = image;
+  const optional = required ? "" : " (not required)";
   return [
-    `FAILED ${name}${where}${required ? "" : " (not required)"}`,
-    `  why:  ${failure === undefined ? "not finished" : whyOf(name, failure.message)}`,
+    phase === "failed" && failure !== undefined
+      ? `FAILED ${name} in ${failure.step}: ${failure.class}, after ${counted(attempts, "attempt")}${optional}`
+      : `NOT FINISHED ${name}${optional}`,
+    `  why:  ${whyOf(image)}`,
   ];
 }
 
+/** What an image lacks that was left in this phase. */
+const LEFT: Partial<Record<Phase, string>> = {
+  waiting: "not started",
+  pulling: "the pull did not finish",
+  retrying: "waiting for its next attempt",
+  finishing: "pulled, but not named and pinned",
+  placed: "named and pinned, but not verified",
+};
+
 /** Without what the name before it has told. */
-const whyOf = (name: string, message: string): string =>
-  oneLine(message).replace(`failed to resolve reference "${name}": `, "");
+function whyOf({ name, phase, failure }: FailedImage): string {
+  const said = failure === undefined ? "" : oneLine(failure.message);
+  const why = said.replace(`failed to resolve reference "${name}": `, "");
+  if (phase === "failed" && failure !== undefined) return why;
+  const left = LEFT[phase] ?? "not finished";
+  return failure === undefined ? left : `${left}; last failure: ${failure.class}: ${why}`;
+}
 
 const moreLine = (count: number, what: string): string[] =>
   count <= 0 ? [] : [`… and ${count} more ${what} (import-images status --json lists all)`];
@@ -128,38 +152,56 @@ function resultLine(state: RunState, count: Totals): string {
     ...(state.unpinned.length === 0 ? [] : [`${state.unpinned.length} unpinned`]),
   ];
   const time = formatDuration((state.endedAt ?? state.startedAt) - state.startedAt);
-  return `${state.images.length} images: ${parts.join(", ")} in ${time}`;
+  return `${counted(state.images.length, "image")}: ${parts.join(", ")} in ${time}`;
 }
 
 /**
  * One line for the end of stderr, which in BOSH's post-start.stderr.log has to say everything: BOSH itself only tells
- * that a hook failed. Undefined when there is nothing to tell.
+ * that a hook failed. Undefined when there is nothing to tell, which is never so for an exit code other than 0.
  */
 export function reason(state: RunState): string | undefined {
-  if (state.stopped !== undefined) return state.stopped;
-  const failed = state.images.filter(isFailed);
+  const said = state.stopped ?? failuresInOneLine(state) ?? unexplained(state);
+  return said === undefined ? undefined : printable(oneLine(said));
+}
+
+const unexplained = ({ exitCode = 0 }: RunState): string | undefined =>
+  exitCode === 0
+    ? undefined
+    : `ended with exit code ${exitCode}; read import-images.log to see what happened`;
+
+function failuresInOneLine({ images }: RunState): string | undefined {
+  const failed = lacking(images);
   const kinds = byNextStep(failed).map(
-    ([next, images], index) => `${kindOf(images, index === 0)} — next: ${next}`,
+    ([next, alike], index) => `${kindOf(alike, index === 0)} — next: ${next}`,
   );
   if (kinds.length === 0) return undefined;
-  const count = failed.length === 1 ? "" : `${failed.length} of ${state.images.length} images failed: `;
+  const count = failed.length === 1 ? "" : `${failed.length} of ${counted(images.length, "image")} failed: `;
   return `${count}${kinds.join("; ")}`;
 }
 
 /** Only the first failure of all has its reason here; the others have theirs in the summary. */
 function kindOf(images: readonly FailedImage[], withReason: boolean): string {
   const [first, ...others] = images;
-  const where = `failed in ${first?.failure?.step} (${first?.failure?.class})`;
-  if (!withReason) return `${shortList(images)} ${where}`;
-  const likewise = others.length === 0 ? "" : `, likewise ${shortList(others)}`;
-  return `${first?.name} ${where}: ${whyOf(first?.name ?? "", first?.failure?.message ?? "")}${likewise}`;
+  if (first === undefined) return "";
+  const { phase, failure } = first;
+  const where =
+    phase === "failed" && failure !== undefined
+      ? `failed in ${failure.step} (${failure.class})`
+      : "was not finished";
+  if (!withReason) return `${namesIn(images)} ${where}`;
+  const likewise = others.length === 0 ? "" : `, likewise ${namesIn(others)}`;
+  return `${first.name} ${where}: ${whyOf(first)}${likewise}`;
 }
 
-function shortList(images: readonly FailedImage[]): string {
-  const names = images.map(({ name }) => name);
-  return names.length <= MOST_NAMES
+const namesIn = (images: readonly FailedImage[]): string => shortList(images.map(({ name }) => name));
+
+/** The first of them, and how many more there are. */
+export const shortList = (names: readonly string[]): string =>
+  names.length <= MOST_NAMES
     ? names.join(", ")
     : `${names.slice(0, MOST_NAMES).join(", ")} and ${names.length - MOST_NAMES} more`;
-}
 
 export const oneLine = (text: string): string => text.replaceAll(/\s+/gu, " ").trim();
+
+/** With the blanks at its beginning. */
+export const printableLine = (line: string): string => line.replace(/[^ ][^]*/u, printable);

@@ -5,6 +5,7 @@ import { UnknownCompression } from "../containerd/archive-stream.ts";
 import {
   archivedImage,
   isNameless,
+  usableOf,
   type FileFacts,
   type FoundArchive,
   type PlannedArchive,
@@ -26,7 +27,11 @@ export async function findArchives(
   return Promise.all(
     archives.map(async (archive) => {
       const known = recorded[archive.path];
-      return { archive, file: await factsOf(archive.path), ...(known === undefined ? {} : { recorded: known }) };
+      return {
+        archive,
+        file: await factsOf(archive.path),
+        ...(known === undefined ? {} : { recorded: known }),
+      };
     }),
   );
 }
@@ -35,7 +40,9 @@ async function factsOf(path: string): Promise<FileFacts | Failure> {
   try {
     const file = await stat(path);
     const { size, mtimeMs, ctimeMs } = file;
-    return file.isFile() ? { size, mtimeMs, ctimeMs } : { class: "not-found", message: "the archive is no regular file", next: CHECK_PATH };
+    return file.isFile()
+      ? { size, mtimeMs, ctimeMs }
+      : { class: "not-found", message: "the archive is no regular file", next: CHECK_PATH };
   } catch (error) {
     return fileFailure(error);
   }
@@ -52,28 +59,45 @@ export async function importArchives(
   context: Context,
   planned: readonly PlannedArchive[],
   found: readonly FoundArchive[],
-  { transferService, snapshotter }: Pick<Capabilities, "transferService"> & Pick<Node, "snapshotter">,
+  { transferService }: Capabilities,
+  node: Node,
 ): Promise<Brought> {
   const images: WantedImage[] = [];
   const imported = new Map<string, readonly string[]>();
   for (const [index, { archive, action, names }] of planned.entries()) {
     const file = found[index]?.file;
-    const fresh = action === "import" ? await importOne(context, archive, { local: transferService, snapshotter }) : undefined;
+    const fresh =
+      action === "import"
+        ? await importOne(context, archive, { local: transferService, snapshotter: node.snapshotter })
+        : undefined;
     if (fresh !== undefined) imported.set(archive.path, fresh);
     if (file !== undefined && "class" in file) tellFailed(context, archive, file);
-    if (action === "keep") context.emit({ type: "archive-done", image: archive.path, names, imported: false });
-    images.push(...(fresh ?? names).flatMap((name) => archivedImage(name, archive)));
+    if (action === "keep")
+      context.emit({ type: "archive-done", image: archive.path, names, imported: false });
+    images.push(...(fresh ?? usableOf(node, names)).flatMap((name) => archivedImage(name, archive)));
   }
   return { images, imported };
 }
 
 /** What is to be kept of the imports of this run, with what the names lead to on the node. */
-export const recordOf = (found: readonly FoundArchive[], { imported }: Brought, { records }: Node): Record<string, RecordedArchive> =>
+export const recordOf = (
+  found: readonly FoundArchive[],
+  { imported }: Brought,
+  { records }: Node,
+): Record<string, RecordedArchive> =>
   Object.fromEntries(
     found.flatMap(({ archive: { path }, file }) => {
       const names = imported.get(path);
       if (names === undefined || "class" in file) return [];
-      return [[path, { ...file, names: Object.fromEntries(names.map((name) => [name, records.get(name)?.target.digest ?? ""])) }]];
+      return [
+        [
+          path,
+          {
+            ...file,
+            names: Object.fromEntries(names.map((name) => [name, records.get(name)?.target.digest ?? ""])),
+          },
+        ],
+      ];
     }),
   );
 
@@ -120,7 +144,8 @@ class NamelessArchive extends Error {
   override readonly name = "NamelessArchive";
 }
 
-const CHECK_PATH = "check the path, and that the package which carries the archive belongs to a job on this VM";
+const CHECK_PATH =
+  "check the path, and that the package which carries the archive belongs to a job on this VM";
 const MAKE_ANEW = "make the archive anew, with docker save, skopeo copy or ctr images export";
 
 const DAMAGED =
@@ -129,22 +154,42 @@ const FOREIGN = /might be filtered out|no match for platform/iu;
 
 function archiveFailure(error: unknown, signal: AbortSignal): Failure {
   if (error instanceof NamelessArchive)
-    return { class: "reference", message: "the archive names no image", next: "save it with a full name, such as registry.example.com/app:1" };
+    return {
+      class: "reference",
+      message: "the archive names no image",
+      next: "save it with a full name, such as registry.example.com/app:1",
+    };
   if (error instanceof UnknownCompression)
-    return { class: "transfer", message: `the archive is compressed with ${error.message}, which is not supported`, next: "save it uncompressed, or with gzip or zstd" };
+    return {
+      class: "transfer",
+      message: `the archive is compressed with ${error.message}, which is not supported`,
+      next: "save it uncompressed, or with gzip or zstd",
+    };
   if (error instanceof Error && "syscall" in error) return fileFailure(error);
   const failure = toFailure(error, signal);
   if (!(error instanceof CommandError) || signal.aborted) return failure;
   if (error.timedOut) return { class: "timeout", message: "not imported in time (image_timeout)" };
   if (FOREIGN.test(error.raw))
-    return { class: "platform", message: "the archive holds no image for this node's platform", next: "save the image again for this node's platform" };
+    return {
+      class: "platform",
+      message: "the archive holds no image for this node's platform",
+      next: "save the image again for this node's platform",
+    };
   if (!DAMAGED.test(error.raw)) return failure;
-  return { class: "transfer", message: `the archive is damaged, or no docker or OCI archive (${failure.message})`, next: MAKE_ANEW };
+  return {
+    class: "transfer",
+    message: `the archive is damaged, or no docker or OCI archive (${failure.message})`,
+    next: MAKE_ANEW,
+  };
 }
 
 function fileFailure(error: unknown): Failure {
   const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error";
   if (code === "ENOENT" || code === "ENOTDIR")
     return { class: "not-found", message: "the archive does not exist", next: CHECK_PATH };
-  return { class: "unknown", message: `the archive cannot be read (${code})`, next: "check the file and the disk that it is on" };
+  return {
+    class: "unknown",
+    message: `the archive cannot be read (${code})`,
+    next: "check the file and the disk that it is on",
+  };
 }

@@ -35,7 +35,8 @@ export const realClock: Clock = {
   date: () => new Date(),
   sleep: async (ms, signal) => {
     signal?.throwIfAborted();
-    if (ms > 0) await sleep(ms, undefined, { ...(signal === undefined ? {} : { signal }) }).catch(() => signal?.throwIfAborted());
+    if (ms <= 0) return;
+    await sleep(ms, undefined, signal && { signal }).catch(() => signal?.throwIfAborted());
   },
   random: Math.random,
 };

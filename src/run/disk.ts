@@ -29,9 +29,15 @@ export function diskGuard(directory: string | undefined, minFreePercent: number,
   const lookAndWarn = async (): Promise<Usage | undefined> => {
     const usage = await look();
     if (usage === undefined && minFreePercent > 0)
-      warn("unknown", "disk.min_free_percent cannot be checked: the file system of containerd's images is not known");
+      warn(
+        "unknown",
+        "disk.min_free_percent cannot be checked: the file system of containerd's images is not known",
+      );
     if (usage !== undefined && 100 - usage.freePercent >= KUBELET_LINE)
-      warn("full", `${usage.text}: above ${KUBELET_LINE}% in use the kubelet deletes images that are neither used nor pinned`);
+      warn(
+        "full",
+        `${usage.text}: above ${KUBELET_LINE}% in use the kubelet deletes images that are neither used nor pinned`,
+      );
     return usage;
   };
   return {

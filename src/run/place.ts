@@ -24,7 +24,12 @@ export class PlaceFailed extends Error {
  * @param node as it is now, at least the part that the image needs
  * @returns what the image's name leads to. @throws PlaceFailed
  */
-export async function placeImage(context: Context, image: WantedImage, node: Node, pins: boolean): Promise<Usable> {
+export async function placeImage(
+  context: Context,
+  image: WantedImage,
+  node: Node,
+  pins: boolean,
+): Promise<Usable> {
   const { containerd, emit, stop } = context;
   const source = image.source.name;
   const { judgement, names, pin } = planImage(image, node, pins);
@@ -41,17 +46,29 @@ export async function placeImage(context: Context, image: WantedImage, node: Nod
   }
   const changed = names.filter(({ action }) => action !== "keep");
   if (changed.length === 0) return judgement;
-  await step("tag", () => containerd.tag(source, changed.map(({ name }) => name)));
-  for (const { name, action } of changed) emit({ type: "tagged", image: source, target: name, moved: action === "move" });
+  await step("tag", () =>
+    containerd.tag(
+      source,
+      changed.map(({ name }) => name),
+    ),
+  );
+  for (const { name, action } of changed)
+    emit({ type: "tagged", image: source, target: name, moved: action === "move" });
   return judgement;
 }
 
 function unusable(judgement: Exclude<Judgement, Usable>): Failure {
   switch (judgement.is) {
     case "absent":
-      return { class: "unknown", message: "it was pulled, and its name was gone at once: something on this node deletes images" };
+      return {
+        class: "unknown",
+        message: "it was pulled, and its name was gone at once: something on this node deletes images",
+      };
     case "damaged":
-      return { class: "unknown", message: `it was pulled, and containerd lacks ${judgement.missing}` };
+      return {
+        class: "unknown",
+        message: `it was pulled, and ${judgement.missing} missing: something on this node deletes content`,
+      };
     case "foreign":
       return { class: "platform", message: `the image is for ${judgement.platform}` };
     case "not-an-image":

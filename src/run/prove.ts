@@ -28,12 +28,16 @@ const POLL = 100;
  * Holds every image against the node, and looks again for a while where CRI has not heard of it yet.
  * @param seen the node as it was seen before, if nothing has changed it since
  */
-export async function waitForCri({ context, can }: Work, placed: readonly Placed[], seen: Node | undefined): Promise<Proof> {
+export async function waitForCri(
+  { context, can }: Work,
+  placed: readonly Placed[],
+  seen: Node | undefined,
+): Promise<Proof> {
   const { containerd, clock, machine, stop } = context;
   const names = placed.flatMap(({ image }) => namesOf(image));
   const until = clock.now() + LAG + LAG_EACH * names.length;
   try {
-    for (let node = seen; ; ) {
+    for (let node = seen; ;) {
       node ??= await lookAtNode(containerd, machine.platform, names);
       const proof = judged(placed, node, can.pins);
       const lags = [...proof.verdicts.values()].some((verdict) => !verdict.ok && verdict.mayPass);
@@ -42,7 +46,14 @@ export async function waitForCri({ context, can }: Work, placed: readonly Placed
       await clock.sleep(POLL, stop.ended);
     }
   } catch (error) {
-    return { placed, verdicts: new Map(), wrong: placed, right: 0, node: undefined, failure: toFailure(error, stop.ended) };
+    return {
+      placed,
+      verdicts: new Map(),
+      wrong: placed,
+      right: 0,
+      node: undefined,
+      failure: toFailure(error, stop.ended),
+    };
   }
 }
 
@@ -64,13 +75,29 @@ export function tell({ context }: Work, proof: Proof): Proof {
   for (const { image, how } of proof.placed) {
     const verdict = proof.verdicts.get(image.source.name);
     const name = image.source.name;
-    if (verdict?.ok === true) context.emit({ type: "image-done", image: name, phase: how, verified: verdict.verified });
-    else context.emit({ type: "image-failed", image: name, step: "verify", failure: failureOf(image, verdict, proof.failure) });
+    if (verdict?.ok === true)
+      context.emit({ type: "image-done", image: name, phase: how, verified: verdict.verified });
+    else
+      context.emit({
+        type: "image-failed",
+        image: name,
+        step: "verify",
+        failure: failureOf(image, verdict, proof.failure),
+      });
   }
   return proof;
 }
 
-function failureOf(image: WantedImage, verdict: Exclude<Verdict, { ok: true }> | undefined, unread: Failure | undefined): Failure {
-  if (unread !== undefined) return { ...unread, message: `it is in place, and was not read back: ${unread.message}` };
-  return { class: "unknown", message: verdict?.problem ?? "it was not looked at", next: `see who deletes or moves ${image.source.name} on this node, then run again` };
+function failureOf(
+  image: WantedImage,
+  verdict: Exclude<Verdict, { ok: true }> | undefined,
+  unread: Failure | undefined,
+): Failure {
+  if (unread !== undefined)
+    return { ...unread, message: `it is in place, and was not read back: ${unread.message}` };
+  return {
+    class: "unknown",
+    message: verdict?.problem ?? "it was not looked at",
+    next: `see who deletes or moves ${image.source.name} on this node, then run again`,
+  };
 }

@@ -2,11 +2,10 @@
 import pRetry from "p-retry";
 import type { Containerd } from "../containerd/containerd.ts";
 import { CommandError } from "../containerd/command.ts";
-import { isWrongPassword } from "../core/evidence.ts";
+import { brokenDownload, isWrongPassword } from "../core/evidence.ts";
 import type { Failure } from "../core/failure.ts";
 import type { WantedImage } from "../core/plan.ts";
 import { nextAttempt, type NextAttempt } from "../core/retry.ts";
-import { brokenDownload } from "../core/transfer.ts";
 import { formatDuration } from "../core/units.ts";
 import type { Context } from "./context.ts";
 import { Interruption } from "./interruption.ts";
@@ -26,7 +25,7 @@ export interface Around {
   /** Such as free disk. @throws Interruption */
   readonly admit: () => Promise<void>;
   /**
-   * @param answered told when bytes of the image arrive
+   * @param answered told when bytes of the image arrive in this attempt
    * @returns how to stop watching
    */
   readonly watch: (image: WantedImage, abort: AbortController, answered: () => void) => () => void;
@@ -61,7 +60,11 @@ class AttemptFailed extends Error {
 }
 
 /** @returns how it failed after all attempts; undefined when it was pulled */
-export async function pullImage(puller: Puller, image: WantedImage, mostAttempts: number): Promise<Failure | undefined> {
+export async function pullImage(
+  puller: Puller,
+  image: WantedImage,
+  mostAttempts: number,
+): Promise<Failure | undefined> {
   const job: Job = { image, mostAttempts, attempts: 0 };
   const { around, clock, stop } = puller;
   try {
@@ -133,7 +136,12 @@ interface Thrown {
 }
 
 /** Mends what can be, decides, tells, and gives what to throw. */
-async function failed(puller: Puller, job: Job, visit: Visit, { error, signal }: Thrown): Promise<AttemptFailed> {
+async function failed(
+  puller: Puller,
+  job: Job,
+  visit: Visit,
+  { error, signal }: Thrown,
+): Promise<AttemptFailed> {
   const { containerd, emit, around, config, clock, health } = puller;
   const { image, attempts } = job;
   const seen = timedOut(error, image) ?? toFailure(error, signal);

@@ -2,7 +2,7 @@
 // its socket; and in every step of it, because it may be restarted at any moment.
 import type { Containerd } from "../containerd/containerd.ts";
 import { isExecutable } from "../containerd/command.ts";
-import { ApiError } from "../containerd/connection.ts";
+import { ApiError, CODE } from "../containerd/connection.ts";
 import type { ContainerdConfig } from "../config/config.ts";
 import { capabilitiesOf, type Capabilities } from "../core/capabilities.ts";
 import { formatDuration } from "../core/units.ts";
@@ -11,9 +11,6 @@ import type { Context } from "./context.ts";
 import { toFailure } from "./tool-failure.ts";
 
 const POLL = 250;
-/** gRPC's codes for what waiting does not mend: the socket may not be opened, and there is no CRI v1 behind it. */
-const PERMISSION_DENIED = 7;
-const UNIMPLEMENTED = 12;
 
 /** @throws ExitError (runtime not ready) when a tool is missing, which waiting does not mend */
 export function requireTools(config: ContainerdConfig): void {
@@ -34,7 +31,13 @@ export type Waiting = Pick<Context, "containerd" | "clock"> & {
 };
 
 /** @throws ExitError (runtime not ready) */
-export async function untilReady({ containerd, clock, settings, signal, onWait }: Waiting): Promise<Capabilities> {
+export async function untilReady({
+  containerd,
+  clock,
+  settings,
+  signal,
+  onWait,
+}: Waiting): Promise<Capabilities> {
   const until = clock.now() + settings.readyTimeout;
   const bound = AbortSignal.any([signal, AbortSignal.timeout(settings.readyTimeout)]);
   for (let first = true; ; first = false) {
@@ -50,9 +53,11 @@ export async function untilReady({ containerd, clock, settings, signal, onWait }
   }
 }
 
+/** What waiting does not mend. */
 const HOPELESS: Readonly<Record<number, string>> = {
-  [PERMISSION_DENIED]: "",
-  [UNIMPLEMENTED]: ": it has no CRI v1, which containerd 1.6 and later have unless the plugin is disabled in its config.toml",
+  [CODE.permissionDenied]: "",
+  [CODE.unimplemented]:
+    ": it has no CRI v1, which containerd 1.6 and later have unless the plugin is disabled in its config.toml",
 };
 
 const hopeless = ({ code, message }: ApiError): ExitError =>
@@ -76,7 +81,9 @@ export function comeback({ config, containerd, clock, emit, stop }: Context): ()
       waited = true;
       emit({ type: "waiting", phase: "waiting-for-runtime", why });
     };
-    await untilReady({ containerd, clock, settings: config.containerd, signal: stop.signal, onWait }).catch(stop.runtimeLost);
+    await untilReady({ containerd, clock, settings: config.containerd, signal: stop.signal, onWait }).catch(
+      stop.runtimeLost,
+    );
     // It may answer while a step still fails: that is no reason to ask without pause.
     await clock.sleep(POLL, stop.signal);
     if (waited) emit({ type: "runtime-back" });

@@ -15,11 +15,11 @@ export interface Asking {
 
 export interface RegistryHealth {
   /** Milliseconds until the registry may be asked again; 0 is now. */
-  waitFor(host: string): number;
+  readonly waitFor: (host: string) => number;
   /** Resolves when `enter` would let this image in; awaited without a slot. Rejects with the signal's reason. */
-  untilOpen(asking: Asking, signal: AbortSignal): Promise<void>;
+  readonly untilOpen: (asking: Asking, signal: AbortSignal) => Promise<void>;
   /** Lets one attempt in, to be disposed when it is over; undefined when it has to wait again. */
-  enter(asking: Asking): Visit | undefined;
+  readonly enter: (asking: Asking) => Visit | undefined;
 }
 
 /** One attempt at a registry. */
@@ -29,10 +29,10 @@ export interface Visit extends Disposable {
   /** It had all its rounds in vain: an image that was tried already need not be tried again. */
   readonly exhausted: boolean;
   /** Bytes of the image arrive, so its login was taken: those who wait for that need not wait for the rest. */
-  answered(): void;
-  succeeded(): void;
+  readonly answered: () => void;
+  readonly succeeded: () => void;
   /** @returns whether the registry is exhausted now */
-  failed(failure: Failure, wrongPassword: boolean): boolean;
+  readonly failed: (failure: Failure, wrongPassword: boolean) => boolean;
 }
 
 /** A registry that fell silent for so many images in a row is hung, and not slow with one. */

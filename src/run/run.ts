@@ -2,9 +2,18 @@
 import { planArchive, withArchived, type RecordedArchive } from "../core/archives.ts";
 import { automaticConcurrency, type Capabilities } from "../core/capabilities.ts";
 import type { Node } from "../core/node.ts";
-import { countDecisions, isDone, namesOf, narrow, planRun, type Plan } from "../core/plan.ts";
+import {
+  countDecisions,
+  isDone,
+  namesOf,
+  narrow,
+  planRun,
+  type Plan,
+  type WantedImage,
+} from "../core/plan.ts";
 import { findArchives, importArchives, recordOf, type Brought } from "./archives.ts";
 import type { Context } from "./context.ts";
+import { kubeletWarning } from "./kubelet-records.ts";
 import { leaseOf } from "./lease.ts";
 import { lookAtNode } from "./look.ts";
 import { repair, tell, waitForCri, type Proof } from "./prove.ts";
@@ -44,11 +53,20 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
   announce(patience, can, plan);
 
   const lease = leaseOf(patience.containerd, `import-images-${options.runId}`, expiry(patience));
-  const work: Work = { context: patience, can, lease, comeback: context.comeback, node, sizes: earlier.sizes, imported };
+  const work: Work = {
+    context: patience,
+    can,
+    lease,
+    comeback: context.comeback,
+    node,
+    sizes: earlier.sizes,
+    imported,
+  };
   const placed = await pullAndPlace(work, plan.images);
   context.stop.throwIfLost();
   context.emit({ type: "verifying" });
   const proof = await prove(work, placed, isDone(plan) ? node : undefined);
+  if (proof.node !== undefined) await warnOfKubelet(patience, wanted, proof.node);
   if (only.size === 0 && proof.node !== undefined) await tidy(patience, wanted, proof.node, can);
   if (proof.right === plan.images.length) await (only.size === 0 ? lease.release() : lease.releaseOwn());
   context.stop.throwIfLost();
@@ -60,15 +78,29 @@ async function prove(work: Work, placed: readonly Placed[], seen: Node | undefin
   const first = await waitForCri(work, placed, seen);
   if (first.wrong.length === 0 || work.context.stop.signal.aborted) return tell(work, first);
   const mended = await pullAndPlace({ ...work, node: first.node ?? work.node }, repair(first, work));
-  const right = placed.filter(({ image }) => !first.wrong.some((wrong) => wrong.image === image));
-  return tell(work, await waitForCri(work, [...right, ...mended], undefined));
+  const right = placed.filter((each) => !first.wrong.includes(each));
+  // What was pulled, and lost no more than a name since, was pulled all the same.
+  const known = mended.map((each) =>
+    each.how === "present" ? (first.wrong.find(({ image }) => image === each.image) ?? each) : each,
+  );
+  return tell(work, await waitForCri(work, [...right, ...known], undefined));
 }
 
 async function ready({ config, containerd, clock, emit, stop, machine }: Context): Promise<Capabilities> {
   if (config.images.some(({ credential }) => credential !== undefined)) containerd.prepareLogin();
   const onWait = (why: string): void => emit({ type: "waiting", phase: "waiting-for-runtime", why });
-  const can = await untilReady({ containerd, clock, settings: config.containerd, signal: stop.signal, onWait });
-  emit({ type: "runtime-ready", containerd: can.containerd, concurrency: concurrencyOf(config.concurrency, can, machine) });
+  const can = await untilReady({
+    containerd,
+    clock,
+    settings: config.containerd,
+    signal: stop.signal,
+    onWait,
+  });
+  emit({
+    type: "runtime-ready",
+    containerd: can.containerd,
+    concurrency: concurrencyOf(config.concurrency, can, machine),
+  });
   return can;
 }
 
@@ -91,17 +123,21 @@ async function bringArchives(
   can: Capabilities,
   before: Node,
 ): Promise<Brought & { readonly node: Node }> {
-  const found = options.only.size > 0 ? [] : await findArchives(context.config.archives, options.earlier.archives);
+  const found =
+    options.only.size > 0 ? [] : await findArchives(context.config.archives, options.earlier.archives);
   const planned = found.map((archive) => planArchive(archive, before));
-  const brought = await importArchives(context, planned, found, { ...can, snapshotter: before.snapshotter });
+  const brought = await importArchives(context, planned, found, can, before);
   if (brought.imported.size === 0) return { ...brought, node: before };
-  const node = await look(context, { ...options, earlier: { ...options.earlier, archives: recordOf(found, brought, before) } });
+  const node = await look(context, {
+    ...options,
+    earlier: { ...options.earlier, archives: recordOf(found, brought, before) },
+  });
   options.recordArchives({ ...options.earlier.archives, ...recordOf(found, brought, node) });
   return { ...brought, node };
 }
 
 function announce({ emit, config }: Context, can: Capabilities, plan: Plan): void {
-  for (const message of config.warnings ?? []) emit({ type: "warning", message });
+  for (const message of config.warnings) emit({ type: "warning", message });
   if (!can.pins && config.images.some((image) => image.pin)) {
     const message = `containerd ${can.containerd} is too old to pin images (1.6.25, 1.7.10 and later can): the kubelet may delete them when the disk fills`;
     emit({ type: "warning", message });
@@ -114,6 +150,16 @@ function announce({ emit, config }: Context, can: Capabilities, plan: Plan): voi
   emit({ type: "note", message });
 }
 
+async function warnOfKubelet(
+  { config, emit }: Context,
+  wanted: readonly WantedImage[],
+  node: Node,
+): Promise<void> {
+  const message = await kubeletWarning(config.kubeletRoot, wanted, node);
+  if (message !== undefined) emit({ type: "warning", message });
+}
+
 /** Time for somebody to run it again; after it containerd throws away what no image needs. */
 const KEPT = 24 * 3_600_000;
-const expiry = ({ clock, config }: Context): Date => new Date(clock.date().getTime() + config.deadline + KEPT);
+const expiry = ({ clock, config }: Context): Date =>
+  new Date(clock.date().getTime() + config.deadline + KEPT);

@@ -31,7 +31,10 @@ const WRAP_UP = 6_000;
 export function stopper(outer: AbortSignal, deadline: number): Stopper {
   const [own, ended] = [new AbortController(), new AbortController()];
   let lost: ExitError | undefined;
-  const over = new Interruption({ class: "timeout", message: `the deadline of ${formatDuration(deadline)} is over` });
+  const over = new Interruption({
+    class: "timeout",
+    message: `the deadline of ${formatDuration(deadline)} is over`,
+  });
   const endAfter = (ms: number, reason: () => unknown): NodeJS.Timeout =>
     setTimeout(() => ended.abort(reason()), Math.min(ms, LONGEST_MS));
   const timers = [setTimeout(() => own.abort(over), deadline), endAfter(deadline + WRAP_UP, () => over)];

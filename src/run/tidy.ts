@@ -7,7 +7,12 @@ import type { Context } from "./context.ts";
 import { toFailure } from "./tool-failure.ts";
 
 /** What stays pinned costs disk, and fails no run: it is done next time. */
-export async function tidy({ containerd, emit, stop }: Context, wanted: readonly WantedImage[], node: Node, can: Capabilities): Promise<void> {
+export async function tidy(
+  { containerd, emit, stop }: Context,
+  wanted: readonly WantedImage[],
+  node: Node,
+  can: Capabilities,
+): Promise<void> {
   const attempt = async (what: string, act: () => Promise<void>): Promise<void> => {
     if (stop.signal.aborted) return;
     await act().catch((error: unknown) => {
@@ -23,7 +28,11 @@ export async function tidy({ containerd, emit, stop }: Context, wanted: readonly
   }
   const old = oldLabels(node);
   for (const record of old.records)
-    await attempt(`${record.name} keeps a label of version 1.0.0`, () => containerd.unlabelRecord(record, old.recordLabels));
+    await attempt(`${record.name} keeps a label of version 1.0.0`, () =>
+      containerd.unlabelRecord(record, old.recordLabels),
+    );
   for (const blob of old.blobs)
-    await attempt(`${blob.digest} keeps a label of version 1.0.0`, () => containerd.unlabelBlob(blob, old.blobLabels));
+    await attempt(`${blob.digest} keeps a label of version 1.0.0`, () =>
+      containerd.unlabelBlob(blob, old.blobLabels),
+    );
 }

@@ -15,11 +15,13 @@ export function toFailure(error: unknown, signal?: AbortSignal): Failure {
   const by = error instanceof Interruption ? error : signal?.reason;
   if (by instanceof Interruption) return { class: by.class, message: by.message };
   if (error instanceof CredentialRefused) return { class: "auth", message: error.message };
-  if (error instanceof ApiError) return { class: classOfCode(error.code, error.message), message: error.message };
+  if (error instanceof ApiError)
+    return { class: classOfCode(error.code, error.message), message: essence(error.message) };
   if (!(error instanceof CommandError)) throw error;
   const message = essence(error.message);
+  const evidence = error.message === message ? {} : { evidence: error.message };
   // A tool that has no answer within its own bound waits for containerd.
-  return error.timedOut ? { class: "runtime", message } : { ...diagnose(error.raw), message };
+  return { ...(error.timedOut ? { class: "runtime" } : diagnose(error.raw)), message, ...evidence };
 }
 
 /** Where something failed for which no single image can be blamed: the end of the run; all else as it is. */

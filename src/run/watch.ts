@@ -30,13 +30,13 @@ export interface WatchOptions extends Pick<Context, "config" | "containerd" | "c
 export interface Watch {
   /**
    * Watches one attempt, and aborts it when it stalls.
-   * @param answered told when its manifest is here
+   * @param answered told when bytes of a layer come in this attempt; a manifest may be left from an earlier one
    * @returns how to stop watching
    */
   readonly begin: (image: WantedImage, abort: AbortController, answered: () => void) => () => void;
   /** The image is whole: its manifests are no longer what is being pulled. */
   readonly pulled: (id: string) => void;
-  /** Compressed bytes of the image, once its manifest was seen. */
+  /** Compressed bytes of an image that is being pulled, once its manifest was seen. */
   readonly sizeOf: (image: WantedImage) => number | undefined;
   /** Ends the looking, and waits for a look that is under way. */
   readonly stop: () => Promise<void>;
@@ -63,36 +63,44 @@ interface Attempt {
 export function watchPulls(options: WatchOptions): Watch {
   const { clock } = options;
   const attempts = new Set<Attempt>();
-  const sizes = new Map<WantedImage, number>();
   const whole = new Set(options.whole);
-  const look = looker(options, whole);
+  const { begin, look } = looker(options, whole);
   const stopped = new AbortController();
   let looking: Promise<void> | undefined;
   let fresh = false;
 
   const keepLooking = async (): Promise<void> => {
-    while (attempts.size > 0 && !stopped.signal.aborted) {
-      const pause = Math.min(fresh ? FIRST_LOOK : LOOK_EVERY, options.config.stallTimeout / 4);
+    const { stallTimeout } = options.config;
+    begin();
+    for (let next = clock.now(); attempts.size > 0 && !stopped.signal.aborted;) {
+      await clock.sleep(Math.min(FIRST_LOOK, stallTimeout / 4), stopped.signal).catch(() => {});
+      if (stopped.signal.aborted || attempts.size === 0 || (!fresh && clock.now() < next)) continue;
       fresh = false;
-      await clock.sleep(pause, stopped.signal).catch(() => {});
-      if (!stopped.signal.aborted && attempts.size > 0) await look(attempts);
+      next = clock.now() + Math.min(LOOK_EVERY, stallTimeout / 4);
+      await look(attempts);
     }
     looking = undefined;
   };
 
   return {
     begin: (image, abort, answered) => {
-      const attempt: Attempt = { image, abort, answered, movement: startMovement(clock.now()), finished: new Set() };
+      const attempt: Attempt = {
+        image,
+        abort,
+        answered,
+        movement: startMovement(clock.now()),
+        finished: new Set(),
+      };
       attempts.add(attempt);
       fresh = true;
       looking ??= keepLooking();
-      return () => {
-        attempts.delete(attempt);
-        if (attempt.layers !== undefined) sizes.set(image, sizeOf(attempt.layers));
-      };
+      return () => void attempts.delete(attempt);
     },
     pulled: (id) => void whole.add(id),
-    sizeOf: (image) => sizes.get(image),
+    sizeOf: (image) => {
+      const { layers } = [...attempts].find((attempt) => attempt.image === image) ?? {};
+      return layers === undefined ? undefined : layers.reduce((sum, { size }) => sum + size, 0);
+    },
     stop: async () => {
       stopped.abort();
       await looking;
@@ -100,15 +108,15 @@ export function watchPulls(options: WatchOptions): Watch {
   };
 }
 
-const sizeOf = (layers: readonly Layer[]): number => layers.reduce((sum, { size }) => sum + size, 0);
-
 /** One look at all attempts under way. */
-function looker(options: WatchOptions, whole: ReadonlySet<string>): (attempts: ReadonlySet<Attempt>) => Promise<void> {
+function looker(options: WatchOptions, whole: ReadonlySet<string>) {
   const { config, containerd, clock } = options;
   let last: Sample | undefined;
   let answeredAt = clock.now();
   let lookedAt = clock.now();
-  return async (attempts) => {
+  /** Nobody looked while there was nothing to see. */
+  const begin = (): void => void (answeredAt = lookedAt = clock.now());
+  const look = async (attempts: ReadonlySet<Attempt>): Promise<void> => {
     const late = clock.now() - lookedAt - LOOK_EVERY;
     lookedAt = clock.now();
     if (late > BLINK) {
@@ -117,11 +125,16 @@ function looker(options: WatchOptions, whole: ReadonlySet<string>): (attempts: R
     }
     try {
       const open = byDigest(await containerd.downloads());
-      await refresh(options, [...attempts].filter((attempt) => isStale(attempt, open)), whole);
+      await refresh(
+        options,
+        [...attempts].filter((attempt) => isStale(attempt, open)),
+        whole,
+      );
       const at = clock.now();
       const moved = open.size >= DOWNLOADS && (last === undefined || hasMoved(last.downloads, open));
       last = { downloads: open, finished: new Set(), at };
-      for (const attempt of attempts) observe(options, attempt, moved, { ...last, finished: attempt.finished });
+      for (const attempt of attempts)
+        observe(options, attempt, moved, { ...last, finished: attempt.finished });
       answeredAt = clock.now();
     } catch {
       // containerd may be restarting; the attempts find out by themselves, unless it is frozen.
@@ -129,6 +142,7 @@ function looker(options: WatchOptions, whole: ReadonlySet<string>): (attempts: R
       if (clock.now() - answeredAt > patience) attempts.forEach(({ abort }) => abort.abort(frozen(patience)));
     }
   };
+  return { begin, look };
 }
 
 type Open = ReadonlyMap<string, number>;
@@ -145,7 +159,11 @@ const isStale = ({ layers, finished, movement }: Attempt, open: Open): boolean =
   [...movement.open.keys()].some((digest) => !open.has(digest) && !finished.has(digest)) ||
   (layers.every(({ digest }) => !open.has(digest)) && layers.some(({ digest }) => !finished.has(digest)));
 
-async function refresh({ containerd, lease }: WatchOptions, stale: readonly Attempt[], whole: ReadonlySet<string>): Promise<void> {
+async function refresh(
+  { containerd, lease }: WatchOptions,
+  stale: readonly Attempt[],
+  whole: ReadonlySet<string>,
+): Promise<void> {
   if (stale.length === 0) return;
   const blobs = await containerd.blobs(stale.map(({ image }) => image.source));
   const finished = new Set(blobs.map(({ digest }) => digest));
@@ -154,10 +172,11 @@ async function refresh({ containerd, lease }: WatchOptions, stale: readonly Atte
     if (attempt.layers !== undefined) continue;
     const documents = documentsOf(attempt.image, blobs, whole);
     // One that has gone since it was listed, with another attempt that failed, has no layers to show.
-    const read = await Promise.all(documents.map(({ digest }) => containerd.read(digest).then(parseLayers, () => [])));
+    const read = await Promise.all(
+      documents.map(({ digest }) => containerd.read(digest).then(parseLayers, () => [])),
+    );
     const layers = read.flat();
     if (layers.length === 0) continue;
-    attempt.answered();
     attempt.layers = [...new Map(layers.map((layer) => [layer.digest, layer])).values()];
     const missing = attempt.layers.filter(({ digest }) => !finished.has(digest));
     // With all of them here only unpacking is left, which a write to the database would keep waiting.
@@ -174,13 +193,22 @@ function documentsOf({ source }: WantedImage, blobs: readonly Blob[], whole: Rea
   const documents = blobs.filter((blob) => isDocument(blob) && isFrom(source, blob));
   const isWhole = (manifest: Blob): boolean => whole.has(configOf(manifest) ?? "");
   const settled = new Set(documents.filter(isWhole).map(({ digest }) => digest));
-  return documents.filter((blob) => !settled.has(blob.digest) && !manifestsOf(blob).some((digest) => settled.has(digest)));
+  return documents.filter(
+    (blob) => !settled.has(blob.digest) && !manifestsOf(blob).some((digest) => settled.has(digest)),
+  );
 }
 
-function observe({ config, emit, nodeWideDownloads }: WatchOptions, attempt: Attempt, moved: boolean, sample: Sample): void {
+function observe(
+  { config, emit, nodeWideDownloads }: WatchOptions,
+  attempt: Attempt,
+  moved: boolean,
+  sample: Sample,
+): void {
   const { layers, image } = attempt;
   attempt.movement = advance(attempt.movement, layers, moved, sample);
-  if (layers !== undefined) emit({ type: "progress", image: image.source.name, progress: progressOf(layers, sample) });
+  if ([...attempt.movement.open.values()].some(({ grew }) => grew)) attempt.answered();
+  if (layers !== undefined)
+    emit({ type: "progress", image: image.source.name, progress: progressOf(layers, sample) });
   if (stalledFor(attempt.movement, nodeWideDownloads, sample.at) >= config.stallTimeout)
     attempt.abort.abort(stalled(config.stallTimeout, layers, sample));
 }
@@ -193,4 +221,7 @@ function stalled(timeout: number, layers: readonly Layer[] | undefined, sample: 
 }
 
 const frozen = (patience: number): Interruption =>
-  new Interruption({ class: "runtime", message: `containerd did not answer for ${formatDuration(patience)}` });
+  new Interruption({
+    class: "runtime",
+    message: `containerd did not answer for ${formatDuration(patience)}`,
+  });

@@ -59,7 +59,9 @@ export async function pullAndPlace(work: Work, planned: readonly PlannedImage[])
         const obtaining = obtain(work, crew, each, pulls);
         pulls.set(each.image.source.name, obtaining);
         const found = await obtaining.catch(stop.crashed);
-        return found === undefined ? undefined : crew.naming(() => place(work, crew, each.image, found)).catch(stop.crashed);
+        return found === undefined
+          ? undefined
+          : crew.naming(() => place(work, crew, each.image, found)).catch(stop.crashed);
       }),
     );
     const crash = results.find((result) => result.status === "rejected");
@@ -82,8 +84,10 @@ const isShared = ({ decision }: PlannedImage): boolean => decision.action === "s
 
 function gather({ context, can, lease, comeback, node }: Work, planned: readonly PlannedImage[]): Crew {
   const { config, clock, emit, stop, machine } = context;
-  const damaged = planned.filter(({ judgement }) => judgement.is === "damaged").map(({ image }) => image.source.name);
-  const ids = new Set([...node.cri.values()].map(({ id }) => id));
+  const damaged = planned
+    .filter(({ judgement }) => judgement.is === "damaged")
+    .map(({ image }) => image.source.name);
+  const ids = new Set([...node.cri.values()].flat().map(({ id }) => id));
   const whole = ids.difference(new Set(configsOf(node, damaged)));
   const watch = watchPulls({ ...context, lease, nodeWideDownloads: can.nodeWideDownloads, whole });
   const disk = diskGuard(node.imageDirectory, config.minFreePercent, emit);
@@ -101,7 +105,8 @@ function gather({ context, can, lease, comeback, node }: Work, planned: readonly
         const room = await disk.describe();
         stop.diskFull(room);
         const needs = watch.sizeOf(image);
-        const needed = needs === undefined ? "" : `the image has ${formatBytes(needs)} compressed, and more unpacked; `;
+        const needed =
+          needs === undefined ? "" : `the image has ${formatBytes(needs)} compressed, and more unpacked; `;
         return { ...failure, message: `${failure.message} (${needed}${room})` };
       },
     },
@@ -123,12 +128,18 @@ async function obtain(
   pulls: ReadonlyMap<string, Promise<unknown>>,
 ): Promise<Obtained | undefined> {
   const { image, decision, judgement } = planned;
-  if (decision.action === "keep") return { how: isImported(work, image) ? "imported" : "present", node: work.node };
-  if (decision.action === "share" && (await share(work, image, decision.sameAs, pulls))) return pulled(work, crew, image);
+  if (decision.action === "keep")
+    return { how: isImported(work, image) ? "imported" : "present", node: work.node };
+  if (decision.action === "share" && (await share(work, image, decision.sameAs, pulls)))
+    return pulled(work, crew, image);
   // Nobody asked for a newer one, so nobody waits for it.
   const optional = image.pullPolicy === "implicit-Always" && judgement.is === "usable";
   const { attempts } = work.context.config.retry;
-  const failure = await pullImage(crew.puller, image, optional ? Math.min(attempts, FRESHNESS_ATTEMPTS) : attempts);
+  const failure = await pullImage(
+    crew.puller,
+    image,
+    optional ? Math.min(attempts, FRESHNESS_ATTEMPTS) : attempts,
+  );
   if (failure === undefined) return pulled(work, crew, image);
   if (optional && UNREACHABLE.has(failure.class)) return keep(work, image, failure);
   return fail(work, crew, image, "pull", failure);
@@ -167,7 +178,14 @@ async function share(
 }
 
 /** The registry could not be asked, as opposed to what it answered. */
-const UNREACHABLE = new Set<FailureClass>(["network", "server", "rate-limit", "transfer", "stall", "timeout"]);
+const UNREACHABLE = new Set<FailureClass>([
+  "network",
+  "server",
+  "rate-limit",
+  "transfer",
+  "stall",
+  "timeout",
+]);
 
 function keep({ context, node }: Work, { source }: WantedImage, failure: Failure): Obtained {
   const message = `${source.name} is kept as it is: its registry could not be asked for a newer one (${failure.class}: ${failure.message})`;
@@ -175,7 +193,12 @@ function keep({ context, node }: Work, { source }: WantedImage, failure: Failure
   return { how: "kept", node };
 }
 
-async function place(work: Work, crew: Crew, image: WantedImage, { how, node }: Obtained): Promise<Placed | undefined> {
+async function place(
+  work: Work,
+  crew: Crew,
+  image: WantedImage,
+  { how, node }: Obtained,
+): Promise<Placed | undefined> {
   const { context, can } = work;
   try {
     const { id } = await placeImage(context, image, node, can.pins);
@@ -188,7 +211,13 @@ async function place(work: Work, crew: Crew, image: WantedImage, { how, node }: 
   }
 }
 
-async function fail({ context, lease }: Work, { disk }: Crew, image: WantedImage, step: Step, failure: Failure): Promise<undefined> {
+async function fail(
+  { context, lease }: Work,
+  { disk }: Crew,
+  image: WantedImage,
+  step: Step,
+  failure: Failure,
+): Promise<undefined> {
   const { stop, emit } = context;
   const full = failure.class === "disk" && !stop.signal.aborted;
   if (full) {

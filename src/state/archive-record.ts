@@ -34,7 +34,11 @@ export function readArchiveRecord(directory: string, onProblem: (why: string) =>
   }
 }
 
-export function writeArchiveRecord(directory: string, record: ArchiveRecord, onProblem: (why: string) => void): void {
+export function writeArchiveRecord(
+  directory: string,
+  record: ArchiveRecord,
+  onProblem: (why: string) => void,
+): void {
   try {
     replaceRegular(fileIn(directory), JSON.stringify(record, null, 1), 0o640);
   } catch (error) {

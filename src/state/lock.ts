@@ -34,14 +34,14 @@ export async function takeLock(wish: LockWish): Promise<Disposable> {
       database.close();
       throw held(waited, holder());
     }
-    // The first time it may be `status`, which asks for a moment.
+    // The first time it may be held by `status`, for a moment.
     if (tries === 2) onWait(holder());
     await sleep(POLL, undefined, { signal }).catch(() => signal.throwIfAborted());
   }
   return { [Symbol.dispose]: () => database.close() };
 }
 
-/** Whether a run goes on: the lock knows. Undefined for a user who may not ask it. */
+/** Whether a run is in progress. Undefined for a user who has no right to ask. */
 export function lockIsHeld(directory: string): boolean | undefined {
   const file = fileIn(directory);
   try {

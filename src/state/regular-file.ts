@@ -6,6 +6,7 @@ import {
   fchmodSync,
   fstatSync,
   lstatSync,
+  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -13,6 +14,7 @@ import {
   writeFileSync,
   type Stats,
 } from "node:fs";
+import path from "node:path";
 
 /** Bytes; the state of 5,000 images is a tenth of it. */
 const MOST = 64 * 1024 * 1024;
@@ -20,11 +22,10 @@ const MOST = 64 * 1024 * 1024;
 /** Undefined when there is no such file. @throws Error with a sentence for a person, which names the path */
 export function readRegular(file: string): string | undefined {
   try {
-    const descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+    const descriptor = openRegular(file, constants.O_RDONLY);
     try {
-      const status = fstatSync(descriptor);
-      if (!status.isFile()) throw new Error("not a regular file");
-      if (status.size > MOST) throw new Error(`it has ${status.size} bytes, which is too much`);
+      const { size } = fstatSync(descriptor);
+      if (size > MOST) throw new Error(`it has ${size} bytes, which is too much`);
       return readFileSync(descriptor, "utf8");
     } finally {
       closeSync(descriptor);
@@ -33,6 +34,32 @@ export function readRegular(file: string): string | undefined {
     if (codeOf(error) === "ENOENT") return undefined;
     throw new Error(fileProblem(file, error), { cause: error });
   }
+}
+
+export interface Appending {
+  /** @throws Error with a sentence for a person, which names the path */
+  readonly append: (text: string) => void;
+  readonly close: () => void;
+}
+
+/** Makes file and directory if need be. What is appended suits logrotate's copytruncate. @throws as `append` does */
+export function appendRegular(file: string, mode: number): Appending {
+  const descriptor = inWords(file, () => {
+    mkdirSync(path.dirname(file), { recursive: true });
+    return openRegular(file, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT, mode);
+  });
+  return {
+    append: (text) => inWords(file, () => writeFileSync(descriptor, text)),
+    close: () => closeSync(descriptor),
+  };
+}
+
+/** Never waits for what is opened, and follows no link. */
+function openRegular(file: string, flags: number, mode?: number): number {
+  const descriptor = openSync(file, flags | constants.O_NONBLOCK | constants.O_NOFOLLOW, mode);
+  if (fstatSync(descriptor).isFile()) return descriptor;
+  closeSync(descriptor);
+  throw new Error("not a regular file");
 }
 
 /**
@@ -44,20 +71,24 @@ export function readRegular(file: string): string | undefined {
 export function replaceRegular(file: string, text: string, mode: number): void {
   const temporary = `${file}.new`;
   requireRegular(file);
-  remove(temporary);
+  // Whatever it is, except a directory.
+  const remove = (): void => inWords(temporary, () => rmSync(temporary, { force: true }));
+  remove();
   try {
-    writeAnew(temporary, text, mode);
-    renameSync(temporary, file);
+    inWords(file, () => {
+      writeAnew(temporary, text, mode);
+      renameSync(temporary, file);
+    });
   } catch (error) {
-    remove(temporary);
-    throw new Error(fileProblem(file, error), { cause: error });
+    remove();
+    throw error;
   }
 }
 
-/** Whatever it is, except a directory. */
-function remove(file: string): void {
+/** @throws the error that `act` throws, in words */
+function inWords<T>(file: string, act: () => T): T {
   try {
-    rmSync(file, { force: true });
+    return act();
   } catch (error) {
     throw new Error(fileProblem(file, error), { cause: error });
   }

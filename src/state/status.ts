@@ -1,4 +1,4 @@
-// status.json read back: what the last run left, or the one that goes on has written so far.
+// Reads status.json: the state of the last run, or of the one in progress.
 import { existsSync } from "node:fs";
 import path from "node:path";
 import * as v from "valibot";
@@ -104,10 +104,10 @@ export const endedClean = ({ exitCode, warnings }: Status): boolean =>
   exitCode === 0 && warnings.length === 0;
 
 /**
- * Who holds the lock, for a message. A run that has just taken it has not told who it is yet: then the file is that of
- * an earlier one, which ended or was killed.
+ * Who holds the lock, for a message. A run that has just taken it has not written its state yet: then the file is that
+ * of an earlier run, which ended or was killed.
  */
 export const holderIn = (status: Status | undefined): string =>
   status === undefined || status.phase === "ended" || !existsSync(`/proc/${status.pid}`)
-    ? "it has not told yet which one it is"
+    ? "it has not written its state yet"
     : `run ${status.run}, pid ${status.pid}, in progress since ${new Date(status.startedAt).toISOString()}`;

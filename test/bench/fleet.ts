@@ -53,6 +53,9 @@ function calculated(): void {
     { nodes: 200, maxInFlight: 10 },
     { nodes: 200, maxInFlight: 50 },
   ];
+  process.stdout.write(
+    "By arithmetic, not measured (--measure rolls real nodes beside it; peers never were):\n\n",
+  );
   heading([
     "workers",
     "max_in_flight",

@@ -1,6 +1,7 @@
-# Renders one template of a job as a director does: ERB with trim mode '-', the spec's defaults under the given
+# Renders templates of a job as a director does: ERB with trim mode '-', the spec's defaults under the given
 # properties, undeclared properties dropped, null as good as unset. Only what our templates use is here.
-# Usage: ruby render-template.rb JOB_DIR TEMPLATE <properties.json
+# Usage: ruby render-template.rb JOB_DIR TEMPLATE <properties.jsonl >results.jsonl
+# A result is {"text": …} or {"error": …}, one for each line of properties, as soon as it is there.
 require 'erb'
 require 'json'
 require 'yaml'
@@ -42,10 +43,11 @@ end
 
 job, template = ARGV
 declared = YAML.load_file(File.join(job, 'spec')).fetch('properties')
-erb = ERB.new(File.read(File.join(job, 'templates', template)), trim_mode: '-')
-begin
-  print erb.result(Properties.new(declared, JSON.parse($stdin.read)).scope)
+source = File.read(File.join(job, 'templates', template))
+$stdout.sync = true
+$stdin.each_line do |line|
+  text = ERB.new(source, trim_mode: '-').result(Properties.new(declared, JSON.parse(line)).scope)
+  puts JSON.generate(text: text)
 rescue StandardError => e
-  warn e.message
-  exit 1
+  puts JSON.generate(error: e.message)
 end

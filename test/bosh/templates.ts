@@ -1,6 +1,9 @@
-import { spawnSync } from "node:child_process";
+// The job's templates, spec and examples for tests; templates are rendered as a director does it.
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { parse } from "yaml";
 
 export const releaseDir = join(import.meta.dirname, "../../bosh-release");
@@ -32,14 +35,28 @@ export function readJobSpec(): JobSpec {
 
 export const hasRuby = spawnSync("ruby", ["--version"]).status === 0;
 
-/** Renders a template of the job with Debian's ruby, as a director does. */
-export function renderTemplate(template: string, properties: unknown): Rendered {
+export interface Renderer extends AsyncDisposable {
+  render(properties: unknown): Promise<Rendered>;
+}
+
+/** One Ruby that renders a template of the job again and again, as a director does: to start one takes its time. */
+export function startRenderer(template: string): Renderer {
   const script = join(import.meta.dirname, "render-template.rb");
-  const { status, stdout, stderr } = spawnSync("ruby", [script, jobDir, template], {
-    input: JSON.stringify(properties),
-    encoding: "utf8",
-  });
-  return { ok: status === 0, text: stdout, error: stderr };
+  const ruby = spawn("ruby", [script, jobDir, template], { stdio: ["pipe", "pipe", "inherit"] });
+  const lines = createInterface({ input: ruby.stdout })[Symbol.asyncIterator]();
+  return {
+    render: async (properties) => {
+      ruby.stdin.write(`${JSON.stringify(properties)}\n`);
+      const { value } = await lines.next();
+      const { text = "", error } = JSON.parse(String(value)) as { text?: string; error?: string };
+      return { ok: error === undefined, text, error: error ?? "" };
+    },
+    [Symbol.asyncDispose]: async () => {
+      const ended = once(ruby, "exit");
+      ruby.stdin.end();
+      await ended;
+    },
+  };
 }
 
 type Tree = Readonly<Record<string, unknown>>;

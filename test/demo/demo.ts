@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import path from "node:path";
 import process from "node:process";
 import { startContainerd, type Containerd } from "../rig/containerd.ts";
+import { startKubelet } from "../rig/kubelet.ts";
 import { pushImage } from "../rig/push.ts";
 import { startRegistry, type Registry } from "../rig/registry.ts";
 import { containerdLines } from "../rig/tools.ts";
@@ -12,10 +13,16 @@ const executable = path.resolve(import.meta.dirname, "../../dist/import-images")
 const account = { user: "robot", password: "demo-password" };
 
 const line = containerdLines.find((known) => known === process.argv[2]) ?? "1.7";
-await using containerd = await startContainerd(line);
+const withPod = process.argv.includes("--pod");
+/** What containerd starts each pod with. */
+const sandboxImage = "registry.k8s.io/pause:3.10";
+
+await using containerd = await startContainerd(line, withPod ? { sandboxImage } : {});
 await using registry = await startRegistry({ auth: account });
 
-say(`a private registry at ${registry.host} asks for a password; three images are pushed to it`);
+say(
+  `a private registry at ${registry.host} asks for a password; ${withPod ? "four" : "three"} images are pushed to it`,
+);
 const config = await makeConfig(registry, containerd);
 say(`the list, ${config.file}:\n${config.shown}`);
 
@@ -28,13 +35,19 @@ say(`requests that the registry saw in the second run: ${(await registry.request
 
 say("what is on the node now, as crictl sees it");
 console.log(table(await containerd.images()));
+if (withPod) await showPod("registry.k8s.io/debian-base:v2.0.0");
 
 async function makeConfig(from: Registry, to: Containerd): Promise<{ file: string; shown: string }> {
   const base = { bytes: 4_000_000, seed: 1 };
-  const debian = await pushImage(from, "team/debian-base:v2.0.0", { layers: [base] });
+  const shell = { busybox: true } as const;
+  const debian = await pushImage(from, "team/debian-base:v2.0.0", { layers: [shell, base] });
   const nginx = await pushImage(from, "team/nginx:1.29", { layers: [base, { bytes: 8_000_000, seed: 2 }] });
   const app = await pushImage(from, "team/app:7", {
     layers: [base, { files: 200, fileBytes: 2_000, seed: 3 }],
+  });
+  const pause = await pushImage(from, "team/pause:3.10", {
+    layers: [shell],
+    command: ["/bin/sleep", "1000000"],
   });
   const written = {
     registries: [{ host: from.host, username: account.user, password: account.password }],
@@ -42,6 +55,7 @@ async function makeConfig(from: Registry, to: Containerd): Promise<{ file: strin
       { name: debian.reference, retagAs: "registry.k8s.io/debian-base:v2.0.0" },
       { name: nginx.reference, retagAs: ["nginx:1.29", "docker.io/library/nginx:stable"] },
       { name: `${from.host}/${app.repository}@${app.digest}`, retagAs: "registry.example.com/app:7" },
+      ...(withPod ? [{ name: pause.reference, retagAs: sandboxImage }] : []),
     ],
     containerd: { crictl: to.crictlPath, ctr: to.ctrPath, socket: to.socket },
   };
@@ -62,6 +76,20 @@ function agent(...args: string[]): void {
     env: { ...process.env, ...directories },
   });
   if (status !== 0) throw new Error(`import-images ended with ${status}`);
+}
+
+async function showPod(image: string): Promise<void> {
+  say("the registry goes off, and a kubelet starts a pod that may pull nothing");
+  await registry.stop();
+  await using kubelet = await startKubelet(containerd);
+  const lines = [`image: ${image}, imagePullPolicy: Never`, "what the pod prints:"];
+  console.log(lines.join("\n"));
+  kubelet.startPod("demo", image, {
+    pullPolicy: "Never",
+    script: `echo "hello from a pod of ${image}, whose /bin has" $(ls /bin)`,
+  });
+  await kubelet.runs("demo");
+  console.log((await kubelet.output("demo")).trimEnd());
 }
 
 function table(images: Awaited<ReturnType<Containerd["images"]>>): string {

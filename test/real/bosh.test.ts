@@ -8,6 +8,7 @@ import { type Folder, temporaryFolder } from "../rig/folder.ts";
 import { pushImage, type PushedImage } from "../rig/push.ts";
 import { type Registry, startRegistry } from "../rig/registry.ts";
 import { describeReal } from "../rig/suite.ts";
+import { namesOn } from "./support/node.ts";
 
 // TKGI's line that knows pins.
 const line = "1.6";
@@ -26,19 +27,17 @@ function workerOf({ crictlPath, ctrPath, socket }: Containerd): Worker {
   return { crictl: crictlPath, ctr: ctrPath, socket };
 }
 
-/** Every tag that CRI knows, with whether it is pinned: by CRI's account of the image and by the label of the name. */
-async function tags(containerd: Containerd): Promise<Record<string, boolean>> {
-  const labels = await containerd.labels();
-  const isPinned = (tag: string): boolean => labels.get(tag)?.["io.cri-containerd.pinned"] === "pinned";
-  const images = await containerd.images();
-  return Object.fromEntries(
-    images.flatMap(({ repoTags, pinned }) => repoTags.map((tag) => [tag, pinned && isPinned(tag)])),
+/** Every tag that CRI knows, with whether a record of ours pins it, to CRI as well. */
+const tags = async (containerd: Containerd): Promise<Record<string, boolean>> =>
+  Object.fromEntries(
+    [...(await namesOn(containerd))]
+      .filter(([name]) => !name.includes("@"))
+      .map(([name, { pinned, ours }]) => [name, pinned && ours]),
   );
-}
 
 /** Every name on the node, by containerd's own account. */
 const names = async (containerd: Containerd): Promise<string[]> =>
-  [...(await containerd.labels()).keys()].toSorted();
+  [...(await containerd.records()).keys()].toSorted();
 
 const lastLine = (text: string): string => text.trimEnd().split("\n").at(-1) ?? "";
 

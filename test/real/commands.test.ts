@@ -41,7 +41,7 @@ describeEachLine(
       const [here, away] = [await push("plan/here:1"), await push("plan/away:1")];
       await agent.run({ images: [{ name: here.reference }] });
       await node.registry.clearRequests();
-      const before = [await namesOn(node.containerd), await node.containerd.labels()];
+      const before = [await namesOn(node.containerd), await node.containerd.records()];
       const images = [
         { name: here.reference, retagAs: "plan-here:1" },
         { name: away.reference, pin: false },
@@ -53,7 +53,7 @@ describeEachLine(
       expect(text.stdout).toContain(`keep   ${here.reference}: present`);
       expect(text.stdout).toContain("  tag  docker.io/library/plan-here:1: not on this node");
       expect(text.stdout).toContain(`pull   ${away.reference}: not on this node`);
-      expect(text.stdout).toContain("2 images: 1 to pull, 1 present; 0 names to unpin");
+      expect(text.stdout).toContain("2 images: 1 to pull, 1 present; 0 images to unpin");
       expect(json).toMatchObject({ exitCode: 0, stderr: "" });
       expect(JSON.parse(json.stdout)).toMatchObject({
         images: [
@@ -62,14 +62,18 @@ describeEachLine(
             required: true,
             pull: false,
             why: "present",
-            tags: [{ name: "docker.io/library/plan-here:1", action: "create", why: "not on this node" }],
-            pin: node.pins ? ["docker.io/library/plan-here:1"] : [],
+            tags: [
+              { name: "docker.io/library/plan-here:1", action: "create", why: "not on this node" },
+              { action: "keep" },
+              { name: `docker.io/library/plan-here@${here.digest}`, action: "create" },
+            ],
+            pin: false,
           },
-          { name: away.reference, pull: true, why: "not on this node", tags: [], pin: [] },
+          { name: away.reference, pull: true, why: "not on this node", tags: [], pin: node.pins },
         ],
         unpin: [],
       });
-      expect([await namesOn(node.containerd), await node.containerd.labels()]).toEqual(before);
+      expect([await namesOn(node.containerd), await node.containerd.records()]).toEqual(before);
       expect(await node.registry.requests()).toEqual([]);
     });
 
@@ -239,7 +243,7 @@ describeEachLine(
         expect.arrayContaining(["started", "run-started", "runtime-ready", "planned", "run-ended"]),
       );
       expect(of(image.reference, "attempt-started")).toMatchObject({ attempt: 1 });
-      expect(of(image.reference, "pulled")).toMatchObject({ attempt: 1, id: image.configDigest });
+      expect(of(image.reference, "pulled")).toMatchObject({ attempt: 1 });
       expect(of(missing, "image-failed")).toMatchObject({ level: "error", class: "not-found", step: "pull" });
       expect(of(missing, "attempt-failed")).toMatchObject({ level: "warn", class: "not-found", attempt: 1 });
       expect(of(image.reference, "image-done")).toMatchObject({ ms: expect.any(Number) });

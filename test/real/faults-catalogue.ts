@@ -253,11 +253,21 @@ const wordy = {
   }),
 };
 
-/** 1.x goes on from a dropped connection by itself, until three tries in a row bring nothing. */
-const dropped = proxied((image) => [
-  { digest: layerOf(image), dropAfter: 0 },
-  { digest: layerOf(image), dropAfter: middle, times: 1 },
-]);
+/**
+ * In the middle of a layer, and from then on before its first byte: what has come is kept, and attempts that bring
+ * some more each would get it all. 1.x also goes on by itself, until three tries in a row bring nothing.
+ */
+const breaking = (
+  cut: "dropAfter" | "resetAfter" | "truncateAfter" | "stallAfter",
+  given: Given = {},
+): Stage =>
+  proxied(
+    (image) => [
+      { digest: layerOf(image), [cut]: 0 },
+      { digest: layerOf(image), [cut]: middle, times: 1 },
+    ],
+    given,
+  );
 
 export const wrongPassword = "wr0ng-p4ssword+/=";
 
@@ -307,9 +317,9 @@ export const registryFaults = {
   "no-such-host": noSuchHost,
   "reset-at-once": behind((registry) => startRudeServer(registry, "reset")),
   "eof-at-once": behind((registry) => startRudeServer(registry, "eof")),
-  "layer-dropped": dropped,
-  "layer-reset": onLayer({ resetAfter: middle }),
-  "layer-truncated": onLayer({ truncateAfter: middle }),
+  "layer-dropped": breaking("dropAfter"),
+  "layer-reset": breaking("resetAfter"),
+  "layer-truncated": breaking("truncateAfter"),
   "layer-corrupted": onLayer({ corruptAt: middle }),
   "unknown-ca": certificate("unknown-ca"),
   "wrong-name": certificate("wrong-name"),
@@ -322,7 +332,7 @@ export const registryFaults = {
   "https-for-http": httpsForHttp,
   "alert-for-http": alertForHttp,
   "never-answers": proxied(() => [{ hang: true }], { endless: true }),
-  "layer-stalled": proxied((image) => [{ digest: layerOf(image), stallAfter: middle }], { endless: true }),
+  "layer-stalled": breaking("stallAfter", { endless: true }),
 } as const satisfies Record<string, Stage>;
 
 export type RegistryFault = keyof typeof registryFaults;

@@ -27,6 +27,7 @@ const large = {} as Record<"once" | "late" | "index" | "killed", Large>;
 
 beforeAll(async () => {
   registry = await startRegistry();
+  await pushImage(registry, "garbage:1", { layers: [{ bytes: 1000, seed: "garbage" }] });
   for (const kind of ["once", "late", "index", "killed"] as const) {
     const image = await pushImage(registry, `large/${kind}:1`, {
       layers: [10, 10, 60].map((size, at) => ({ bytes: size * MB, seed: `${kind}-${at}` })),
@@ -82,10 +83,18 @@ describeEachLine("a broken download", (line) => {
       `${line}: ${what}: ${again.toFixed(1)} MB fetched twice, ${(broken - 30 + others - 20).toFixed(1)} MB after the break`,
     );
   };
+  /** At most 1 MB more than the image has: what was fetched was never fetched again. */
+  const expectOnce = (image: Large): void => {
+    expect(served(image).broken).toBeLessThan(61);
+    expect(served(image).others).toBeLessThan(20.1);
+  };
+  const othersFinished = (name: string) =>
+    poll(
+      "the others are finished",
+      () => imageOf(agent.status(), name).progress?.layersDone === 2 || undefined,
+    );
   const broken = (digest: string) => ({ digest, resetAfter: half, bytesPerSecond: rate, times: 1 });
 
-  // How much that saves is a race of crictl's start against containerd's garbage collection, which a busy machine loses
-  // now and then: the part is printed, and what is asserted is that we lose no time, and never more than the layer.
   test("is gone on with at once", async () => {
     const name = await behindProxy(large.once);
     proxy.set(broken(large.once.broken));
@@ -93,30 +102,20 @@ describeEachLine("a broken download", (line) => {
 
     report("at once", large.once);
     expect([ended.exitCode, phaseOf(name)]).toEqual([0, "pulled"]);
-    const timeOf = (wanted: string, attempt: number): number =>
-      Date.parse(
-        agent.log().find((entry) => entry.event === wanted && entry["attempt"] === attempt)?.time ?? "",
-      );
-    expect(timeOf("attempt-started", 2) - timeOf("attempt-failed", 1)).toBeLessThan(50);
-    expect(served(large.once).broken).toBeLessThan(91);
-    expect(served(large.once).others).toBeLessThan(20.1);
+    expect(agent.log().find(({ event }) => event === "attempt-failed")).toMatchObject({ retryIn: 0 });
+    expectOnce(large.once);
     expect(await heldOn(containerd)).toEqual([]);
   });
 
   test.each(["late", "index"] as const)(
-    "fetches only the layer again when it is retried late: %s",
+    "is gone on with after the registry was away for a while: %s",
     async (kind) => {
       const name = await behindProxy(large[kind]);
       const image = large[kind];
       proxy.set({ digest: image.broken, stallAfter: half, times: 1 });
       const running = agent.start({ images: [{ name }], ...settings, stall_timeout: "30s" });
-      // Broken once the other layers are finished, and seen by the observer; the retry at once meets the outage as well.
       await proxy.served(image.broken, half);
-      await poll(
-        "the others are finished",
-        () => imageOf(agent.status(), name).progress?.layersDone === 2 || undefined,
-      );
-      await poll("it is held", async () => (await heldOn(containerd)).length > 0 || undefined);
+      await othersFinished(name);
       await proxy.down("destroyed");
       await agent.logged(
         "the retry at once has failed",
@@ -127,25 +126,67 @@ describeEachLine("a broken download", (line) => {
 
       report(kind, image);
       expect([ended.exitCode, phaseOf(name)]).toEqual([0, "pulled"]);
-      expect(served(image).broken).toBeLessThan(91);
-      expect(served(image).others).toBeLessThan(20.1);
+      expectOnce(image);
       expect(await heldOn(containerd)).toEqual([]);
     },
   );
 
-  test("leaves nothing held by a run that was killed once another has run", async () => {
-    const name = await behindProxy(large.killed);
-    proxy.set({ digest: large.killed.broken, bytesPerSecond: 5 * MB });
-    const running = agent.start({ images: [{ name }], ...settings });
-    await poll("something is held", async () => (await heldOn(containerd)).length > 0 || undefined);
+  test("is gone on with by the next run after the agent was killed and containerd restarted", async () => {
+    const image = large.killed;
+    const name = await behindProxy(image);
+    proxy.set({ digest: image.broken, stallAfter: half, times: 1 });
+    const running = agent.start({ images: [{ name }], ...settings, stall_timeout: "60s" });
+    await proxy.served(image.broken, half);
+    await othersFinished(name);
     running.kill("SIGKILL");
     await running.ended;
-    expect(await heldOn(containerd)).not.toEqual([]);
-    proxy.clear();
+    await containerd.restart();
+    // Somebody else's pull has containerd collect its garbage.
+    await containerd.crictl("pull", `${registry.host}/garbage:1`);
 
+    expect(await heldOn(containerd)).toHaveLength(1);
     expect((await run(name)).exitCode).toBe(0);
+    report("killed", image);
+    expectOnce(image);
     expect(phaseOf(name)).toBe("pulled");
     expect(await heldOn(containerd)).toEqual([]);
+  });
+
+  test("with wrong bytes is thrown away and fetched anew", async () => {
+    const image = await pushImage(registry, `wrong/${line}:1`, {
+      layers: [{ bytes: 3 * MB, seed: `wrong-${line}` }],
+    });
+    const name = await behindProxy(image);
+    proxy.set({ digest: image.layers[0]!.digest, corruptAt: 1_000_000, bytesPerSecond: 2 * MB, times: 1 });
+
+    expect((await run(name)).exitCode).toBe(0);
+    expect(imageOf(agent.status(), name)).toMatchObject({ phase: "pulled", attempts: 2 });
+    expect(await heldOn(containerd)).toEqual([]);
+  });
+
+  test("that nobody goes on with is collected when its lease has expired", async () => {
+    const image = await pushImage(registry, `expired/${line}:1`, {
+      layers: [{ bytes: 6 * MB, seed: `expired-${line}` }],
+    });
+    const name = await behindProxy(image);
+    const { digest } = image.layers[0]!;
+    proxy.set({ digest, stallAfter: 3 * MB });
+    const ended = await agent.run({ images: [{ name }], retry: { attempts: 1 }, stall_timeout: "2s" });
+    expect(ended.exitCode).toBe(1);
+    const [lease = ""] = await heldOn(containerd);
+    const partial = async (): Promise<boolean> =>
+      (await containerd.ctr("content", "active")).includes(digest);
+    expect(await partial()).toBe(true);
+
+    // As if a day had passed: the expiry is a label like any other.
+    const labels = ["io.import-images.lease=true", "containerd.io/gc.expire=2020-01-01T00:00:00Z"];
+    await containerd.ctr("leases", "rm", "--sync", lease);
+    expect(await partial()).toBe(false);
+    await containerd.ctr("leases", "create", "--id", lease, ...labels);
+    // Any change has containerd collect its garbage.
+    await containerd.crictl("pull", `${registry.host}/garbage:1`);
+    await containerd.crictl("rmi", `${registry.host}/garbage:1`);
+    await poll("the lease is gone", async () => (await heldOn(containerd)).length === 0 || undefined);
   });
 
   test("is noticed when it stalls, also while another image moves", async () => {

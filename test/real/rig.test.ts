@@ -102,7 +102,7 @@ describeEachLine("the rig", (line) => {
     await pull(image);
     await containerd.ctr("images", "label", through(image), "rig.test/one=1", "rig.test/two=2");
 
-    expect((await containerd.labels()).get(through(image))).toMatchObject({
+    expect((await containerd.records()).get(through(image))?.labels).toMatchObject({
       "io.cri-containerd.image": "managed",
       "rig.test/one": "1",
       "rig.test/two": "2",

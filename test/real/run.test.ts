@@ -13,6 +13,7 @@ import {
   heldOn,
   login,
   namesOn,
+  pinPrefix,
   pushTo,
   startNode,
   type TestNode,
@@ -53,14 +54,14 @@ describeEachLine("run", (line) => {
   }
   const ids = async (): Promise<Record<string, string>> =>
     Object.fromEntries([...(await namesOn(node.containerd))].map(([name, { id }]) => [name, id]));
-  /** Whether each name is pinned: by its label and by CRI, of which 1.6.20 knows only the first. */
+  /** Whether each name is pinned to CRI, by a record of ours. */
   const pinned = async (...names: string[]): Promise<boolean[]> => {
     const found = await namesOn(node.containerd);
-    return names.map((name) => found.get(name)?.label === true && found.get(name)?.pinned === true);
+    return names.map((name) => found.get(name)?.ours === true && found.get(name)?.pinned === true);
   };
-  const pinLabels = async (...names: string[]): Promise<boolean[]> => {
-    const labels = await node.containerd.labels();
-    return names.map((name) => labels.get(name)?.["io.cri-containerd.pinned"] === "pinned");
+  const ours = async (...names: string[]): Promise<boolean[]> => {
+    const found = await namesOn(node.containerd);
+    return names.map((name) => found.get(name)?.ours === true);
   };
   const expectOk = (ended: Ended): void => {
     expect(ended, ended.stderr).toMatchObject({ exitCode: 0, signal: null });
@@ -233,21 +234,26 @@ describeEachLine("run", (line) => {
       else expect(agent.status().warnings.join()).toContain("too old to pin");
 
       expectOk(await agent.run({ images: [entry] }));
-      expect(await pinLabels(...ofKept)).toEqual(ofKept.map(() => node.pins));
-      expect(await pinLabels(...ofLeft)).toEqual([false, false]);
-      expect(await pinLabels(foreign.reference)).toEqual([true]);
-      if (node.pins) expect(agent.status().unpinned).toEqual(expect.arrayContaining(ofLeft));
+      expect(await ours(...ofKept)).toEqual(ofKept.map(() => node.pins));
+      expect(await ours(...ofLeft)).toEqual([false, false]);
+      const records = await node.containerd.records();
+      expect(records.get(foreign.reference)?.labels["io.cri-containerd.pinned"]).toBe("pinned");
+      if (!node.pins) return;
+      expect(agent.status().unpinned).toHaveLength(1);
+      for (const name of ofLeft) expect(agent.status().unpinned[0]).toContain(name);
     });
 
     test("come back when somebody took one from a present image, without a request", async () => {
       const image = await push("pin/taken:1");
       newAgent();
       expectOk(await agent.run({ images: [{ name: image.reference }] }));
-      await node.containerd.ctr("images", "label", image.reference, "io.cri-containerd.pinned=");
+      const take = (): Promise<unknown> =>
+        node.containerd.ctr("images", "label", `${pinPrefix}${image.digest}`, "io.cri-containerd.pinned=");
+      if (node.pins) await take();
       await node.registry.clearRequests();
       expectOk(await agent.run({ images: [{ name: image.reference }] }));
 
-      expect(await pinLabels(image.reference)).toEqual([node.pins]);
+      expect(await ours(image.reference)).toEqual([node.pins]);
       expect(imageOf(agent.status(), image.reference)).toMatchObject({ phase: "present", pinned: node.pins });
       expect(await node.registry.requests()).toEqual([]);
     });
@@ -258,7 +264,8 @@ describeEachLine("run", (line) => {
       expectOk(await agent.run({ images: [{ name: image.reference }] }));
       expectOk(await agent.run({ images: [{ name: image.reference, retagAs: "pin-ended:1" }], pin: false }));
 
-      expect(await pinLabels(image.reference, "docker.io/library/pin-ended:1")).toEqual([false, false]);
+      expect(await ours(image.reference, "docker.io/library/pin-ended:1")).toEqual([false, false]);
+      expect((await namesOn(node.containerd)).get(image.reference)?.pinned).toBe(false);
     });
 
     test("of an image that is removed while the run works cost no more than a warning", async () => {
@@ -334,7 +341,7 @@ describeEachLine("run", (line) => {
 
     expect(await ids()).toMatchObject({ [one.reference]: one.configDigest });
     expect(await ids()).not.toHaveProperty([two.reference]);
-    expect(await pinLabels(left.reference)).toEqual([node.pins]);
+    expect(await ours(left.reference)).toEqual([node.pins]);
     const unknown = await agent.run({ images }, "run", "--only", "only/three:1");
     expect(unknown).toMatchObject({ exitCode: 2, stdout: "" });
     expect(unknown.stderr).toContain("--only names no image of the configuration: docker.io/only/three:1");
@@ -368,7 +375,7 @@ describeEachLine("run", (line) => {
     if (node.pins) expect(await pinned(...all)).toEqual(all.map(() => true));
   });
 
-  test("repairs the pin of an image that somebody else pulls while the run goes on", async () => {
+  test("keeps the pin of an image that somebody else pulls while the run goes on", async () => {
     const image = await push("between/app:1");
     const other = await slow("between/slow:1", 1_500_000);
     newAgent();
@@ -436,15 +443,15 @@ describeEachLine("run", (line) => {
         expect(imageOf(status, fast.reference).phase).toBe("pulled");
         expect(failures(status)).toEqual({ [held.reference]: "cancelled" });
         expect(clientsOf(node.containerd)).toEqual([]);
-        expect(await heldOn(node.containerd)).toEqual([]);
         await finish(properties);
+        expect(await heldOn(node.containerd)).toEqual([]);
       },
     );
 
-    test("by SIGKILL leaves no crictl and no lock, and the next run sweeps what was held", async () => {
-      const { held, properties, running } = await restOf("kill");
-      const isHeld = async () => (await heldOn(node.containerd)).includes(held.digest);
-      await poll("the manifest is held", async () => (await isHeld()) || undefined);
+    test("by SIGKILL leaves no crictl and no lock, and what it held serves the next run", async () => {
+      const { properties, running } = await restOf("kill");
+      const isHeld = async () => (await heldOn(node.containerd)).length > 0;
+      await poll("something is held", async () => (await isHeld()) || undefined);
       running.kill("SIGKILL");
       expect(await running.ended).toMatchObject({ exitCode: null, signal: "SIGKILL" });
       await expectNoClients();
@@ -493,7 +500,9 @@ describeEachLine("run", (line) => {
     expect(second.exitCode).toBe(4);
     expect(second.seconds).toBeLessThan(10);
     expect(lastLine(second.stderr)).toMatch(
-      new RegExp(`another run holds the lock \\(run \\S+, pid ${running.pid}, since .*\\); waited 1`),
+      new RegExp(
+        `another run holds the lock \\(run \\S+, pid ${running.pid}, in progress since .*\\); waited 1`,
+      ),
     );
     expect(agent.status()).toMatchObject({ phase: "importing", pid: running.pid });
     node.proxy.clear();

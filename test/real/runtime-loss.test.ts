@@ -97,7 +97,7 @@ describeEachLine("a lost runtime", (line) => {
     expect(orphans).toEqual([]);
   });
 
-  test("a killed agent leaves no tool running, no lock and no hold to the next run", async () => {
+  test("a killed agent leaves no tool running, no lock, and no lease after the next run", async () => {
     const running = agent.start(properties);
     await midway();
     running.kill("SIGKILL");

@@ -1,11 +1,13 @@
 // The live view, in a real terminal. What it shows does not depend on containerd's version.
 import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import path from "node:path";
+import process from "node:process";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { poll } from "../rig/poll.ts";
 import { pushImage } from "../rig/push.ts";
 import { describeReal } from "../rig/suite.ts";
-import { agentFor, type Agent } from "./support/agent.ts";
+import { agentFor, type Agent, type Properties } from "./support/agent.ts";
 import { agentCommand } from "./support/executable.ts";
 import { startNode, type TestNode } from "./support/node.ts";
 
@@ -68,6 +70,32 @@ describeReal("a terminal", "1.7", () => {
     expect(screen).toContain("stopped by SIGINT");
     expect(terminal.cursorIsShown()).toBe(true);
   });
+
+  test.each([
+    ["the images come, and the program ends", {}, "", { exitCode: 0 }],
+    ["the deadline ends it", { deadline: "3s" }, "", { exitCode: 1 }],
+    ["SIGTERM ends it", {}, "SIGTERM", { exitCode: 143 }],
+  ] as const)("stopped with Ctrl-S holds up no run: %s", async (_what, properties, signal, end) => {
+    const agent = agentFor(node.containerd);
+    await removeImages(node);
+    node.proxy.set({
+      path: /blobs/u,
+      bytesPerSecond: signal === "" && end.exitCode === 0 ? 9 * MB : 0.2 * MB,
+    });
+    using terminal = openTerminal(agent, node, 80, properties);
+    await agent.logged("a pull", ({ event }) => event === "attempt-started");
+    terminal.keys("C-s");
+    const { pid } = await agent.logged("its process", ({ event }) => event === "started");
+    if (signal !== "") process.kill(Number(pid), signal);
+
+    const ended = (): true | undefined => (existsSync(`/proc/${String(pid)}`) ? undefined : true);
+    await poll("the end of the process", ended, { bound: 60_000 });
+    expect(agent.status()).toMatchObject({ phase: "ended", ...end });
+    terminal.keys("C-q");
+    await poll("its code", () =>
+      terminal.screen().includes(`ended with ${end.exitCode}`) ? true : undefined,
+    );
+  });
 });
 
 interface Moment {
@@ -91,7 +119,7 @@ async function removeImages(node: TestNode): Promise<void> {
   for (const image of await node.containerd.images()) await node.containerd.crictl("rmi", image.id);
 }
 
-function openTerminal(agent: Agent, node: TestNode, columns: number) {
+function openTerminal(agent: Agent, node: TestNode, columns: number, properties: Properties = {}) {
   const server = path.join(agent.folder, "tmux");
   const tmux = (...args: string[]): string =>
     execFileSync("tmux", ["-S", server, ...args], {
@@ -99,7 +127,7 @@ function openTerminal(agent: Agent, node: TestNode, columns: number) {
       env: { PATH: process.env["PATH"], LC_ALL: "C.UTF-8" },
     });
   const names = Object.keys(images).map((name) => ({ name: `${node.proxy.host}/${name}` }));
-  const config = agent.write(JSON.stringify(agent.complete({ images: names })));
+  const config = agent.write(JSON.stringify(agent.complete({ images: names, ...properties })));
   const environment = `IMPORT_IMAGES_STATE_DIR=${agent.stateDirectory} IMPORT_IMAGES_LOG_DIR=${agent.logDirectory}`;
   const command = `${environment} ${agentCommand().join(" ")} run --config ${config}; echo ended with $?; cat`;
   tmux("new-session", "-d", "-x", String(columns), "-y", "30", `sh -c 'trap : INT; ${command}'`);

@@ -2,6 +2,14 @@ import type { ContainerdLine } from "./tools.ts";
 
 export interface ConfigOptions {
   maxConcurrentDownloads?: number;
+  /** For pods: the image of their sandboxes, which has to be on the node or in a registry. Line 2 only. */
+  sandboxImage?: string;
+  /** That CRI uses, when it is not the default. */
+  snapshotter?: "overlayfs" | "native";
+  /** CRI throws the layers of an image away once they are unpacked. */
+  discardUnpackedLayers?: boolean;
+  /** A containerd whose CRI plugin is disabled. */
+  withoutCri?: boolean;
   /** Appended as it is. */
   extraConfig?: string;
 }
@@ -13,13 +21,14 @@ export interface ConfigPaths {
   certsDir: string;
 }
 
-// Never pulled, because no test starts a pod; a real name would be fetched by the first one that did.
-const sandboxImage = "registry.invalid/pause:3.9";
+// Never pulled, because without pods there are no sandboxes; a real name would be fetched by the first one.
+const noSandboxImage = "registry.invalid/pause:3.9";
 
 export function containerdConfig(line: ContainerdLine, paths: ConfigPaths, options: ConfigOptions): string {
   const plugins = line === "2" ? pluginsOfVersion3(paths, options) : pluginsOfVersion2(paths, options);
   return [
     `version = ${line === "2" ? 3 : 2}`,
+    ...(options.withoutCri === true ? [`disabled_plugins = ["io.containerd.grpc.v1.cri"]`] : []),
     `root = "${paths.root}"`,
     `state = "${paths.state}"`,
     "[grpc]",
@@ -33,16 +42,18 @@ export function containerdConfig(line: ContainerdLine, paths: ConfigPaths, optio
   ].join("\n");
 }
 
-function pluginsOfVersion2(paths: ConfigPaths, { maxConcurrentDownloads }: ConfigOptions): string[] {
+function pluginsOfVersion2(paths: ConfigPaths, options: ConfigOptions): string[] {
+  const { maxConcurrentDownloads, snapshotter = "overlayfs", discardUnpackedLayers = false } = options;
   const cri = `plugins."io.containerd.grpc.v1.cri"`;
   return [
     `[${cri}]`,
-    `  sandbox_image = "${sandboxImage}"`,
+    `  sandbox_image = "${noSandboxImage}"`,
     ...(maxConcurrentDownloads === undefined
       ? []
       : [`  max_concurrent_downloads = ${maxConcurrentDownloads}`]),
     `[${cri}.containerd]`,
-    `  snapshotter = "overlayfs"`,
+    `  snapshotter = "${snapshotter}"`,
+    `  discard_unpacked_layers = ${discardUnpackedLayers}`,
     `[${cri}.registry]`,
     `  config_path = "${paths.certsDir}"`,
   ];
@@ -50,13 +61,20 @@ function pluginsOfVersion2(paths: ConfigPaths, { maxConcurrentDownloads }: Confi
 
 // From 2.1 CRI pulls through the transfer service, which has a download limit of its own; setting the limit of the CRI
 // plugin instead would send pulls back to the old path, and the tests would no longer see what a default node does.
-function pluginsOfVersion3(paths: ConfigPaths, { maxConcurrentDownloads }: ConfigOptions): string[] {
+function pluginsOfVersion3(paths: ConfigPaths, options: ConfigOptions): string[] {
+  const {
+    maxConcurrentDownloads,
+    snapshotter = "overlayfs",
+    discardUnpackedLayers = false,
+    sandboxImage,
+  } = options;
   const images = `plugins."io.containerd.cri.v1.images"`;
   return [
     `[${images}]`,
-    `  snapshotter = "overlayfs"`,
+    `  snapshotter = "${snapshotter}"`,
+    `  discard_unpacked_layers = ${discardUnpackedLayers}`,
     `[${images}.pinned_images]`,
-    `  sandbox = "${sandboxImage}"`,
+    `  sandbox = "${sandboxImage ?? noSandboxImage}"`,
     `[${images}.registry]`,
     `  config_path = "${paths.certsDir}"`,
     ...(maxConcurrentDownloads === undefined
@@ -65,5 +83,9 @@ function pluginsOfVersion3(paths: ConfigPaths, { maxConcurrentDownloads }: Confi
           `[plugins."io.containerd.transfer.v1.local"]`,
           `  max_concurrent_downloads = ${maxConcurrentDownloads}`,
         ]),
+    // Lowering a process's OOM score needs a capability that containers and small machines lack.
+    ...(sandboxImage === undefined
+      ? []
+      : [`[plugins."io.containerd.cri.v1.runtime"]`, "  restrict_oom_score_adj = true"]),
   ];
 }

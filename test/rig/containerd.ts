@@ -1,11 +1,13 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
+import process from "node:process";
+import { endContainers } from "./containers.ts";
 import { endProcessesNaming } from "./processes.ts";
 import { run } from "./run.ts";
 import { type ConfigOptions, type ConfigPaths, containerdConfig } from "./containerd-config.ts";
 import { type Daemon, startDaemon } from "./daemon.ts";
 import { temporaryFolder } from "./folder.ts";
-import { type CriImage, parseCriImages, parseLabels } from "./listings.ts";
+import { type CriImage, type ImageRecord, parseCriImages, parseRecords } from "./listings.ts";
 import { poll } from "./poll.ts";
 import { type ContainerdLine, type CrictlVersion, toolPaths } from "./tools.ts";
 
@@ -44,7 +46,10 @@ export interface Containerd extends AsyncDisposable {
   crictl(...args: string[]): Promise<string>;
   ctr(...args: string[]): Promise<string>;
   images(): Promise<CriImage[]>;
-  labels(): Promise<Map<string, Record<string, string>>>;
+  /** Image records, literally. */
+  records(): Promise<Map<string, ImageRecord>>;
+  /** Ids of leases that carry the label. */
+  leases(label: string): Promise<string[]>;
   useHost(host: string, options?: HostOptions): Promise<void>;
   log(): Promise<string>;
   freeze(): void;
@@ -64,7 +69,8 @@ export async function startContainerd(
     const setup = await prepare(line, folder.path, options);
     const instance = assemble(setup, await launch(setup), () => folder[Symbol.dispose]());
     const crictlPath = toolPaths(line, options.crictl).crictl;
-    return { ...instance, crictlPath, version: await serverVersion(instance) };
+    const version = setup.hasCri ? await serverVersion(instance) : "unknown";
+    return { ...instance, crictlPath, version };
   } catch (error) {
     await endProcessesNaming(folder.path);
     folder[Symbol.dispose]();
@@ -75,9 +81,12 @@ export async function startContainerd(
 interface Setup extends ConfigPaths {
   line: ContainerdLine;
   folder: string;
+  /** Whether it runs any. */
+  pods: boolean;
   config: string;
   crictlConfig: string;
   logFile: string;
+  hasCri: boolean;
 }
 
 async function prepare(line: ContainerdLine, folder: string, options: ContainerdOptions): Promise<Setup> {
@@ -91,6 +100,8 @@ async function prepare(line: ContainerdLine, folder: string, options: Containerd
     config: path.join(folder, "config.toml"),
     crictlConfig: path.join(folder, "crictl.yaml"),
     logFile: path.join(folder, "containerd.log"),
+    pods: options.sandboxImage !== undefined,
+    hasCri: options.withoutCri !== true,
   };
   await mkdir(setup.certsDir);
   await mkdir(path.join(folder, "tmp"));
@@ -106,10 +117,16 @@ async function prepare(line: ContainerdLine, folder: string, options: Containerd
 async function launch(setup: Setup): Promise<Daemon> {
   const daemon = startDaemon(toolPaths(setup.line).containerd, ["--config", setup.config], {
     logFile: setup.logFile,
-    env: { TMPDIR: path.join(setup.folder, "tmp") },
+    env: {
+      TMPDIR: path.join(setup.folder, "tmp"),
+      PATH: `${path.dirname(toolPaths(setup.line).shim)}:${process.env["PATH"] ?? ""}`,
+    },
+    // Shims have their sockets there, and runc its state, whatever containerd's own folders are.
+    ...(setup.pods && { privateFolders: ["/run"] }),
   });
   const ready = async (): Promise<true> => {
-    await crictl(setup, ["--timeout", "2s", "version"]);
+    if (setup.hasCri) await crictl(setup, ["--timeout", "2s", "version"]);
+    else await run(toolPaths(setup.line).ctr, ["--address", setup.socket, "--timeout", "2s", "version"]);
     return true;
   };
   try {
@@ -157,7 +174,12 @@ function assemble(setup: Setup, first: Daemon, release: () => void): Omit<Contai
     crictl: (...args: string[]) => crictl(setup, ["--timeout", "30s", ...args]),
     ctr: (...args: string[]) => run(paths.ctr, ["--address", socket, "--namespace", "k8s.io", ...args]),
     images: async () => parseCriImages(await instance.crictl("images", "--output", "json")),
-    labels: async () => parseLabels(await instance.ctr("images", "ls")),
+    records: async () => parseRecords(await instance.ctr("images", "ls")),
+    leases: async (label: string) =>
+      (await instance.ctr("leases", "ls"))
+        .split("\n")
+        .filter((row) => row.includes(`${label}=`))
+        .map((row) => row.split(/\s+/)[0] ?? ""),
     useHost: (host: string, options: HostOptions = {}) => writeHosts(certsDir, host, options),
     log: () => readFile(setup.logFile, "utf8"),
     freeze: () => daemon.signal("SIGSTOP"),
@@ -169,6 +191,7 @@ function assemble(setup: Setup, first: Daemon, release: () => void): Omit<Contai
     },
     stop: async () => {
       await daemon.stop();
+      endContainers(folder);
       await endProcessesNaming(folder);
       release();
     },

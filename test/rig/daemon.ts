@@ -17,6 +17,8 @@ export interface Daemon {
 export interface DaemonOptions {
   logFile: string;
   env?: Record<string, string>;
+  /** Folders of this machine that it sees empty, and in which nothing of it stays: on Linux, a mount namespace of its own. */
+  privateFolders?: readonly string[];
 }
 
 const termBound = 5000;
@@ -25,7 +27,8 @@ const termBound = 5000;
 export function startDaemon(file: string, args: readonly string[], options: DaemonOptions): Daemon {
   const log = openSync(options.logFile, "a");
   // The kernel ends it even when this process is killed outright; setpriv executes it in place, so the pid is its own.
-  const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", file, ...args], {
+  const command = [...inPrivate(options.privateFolders ?? []), file, ...args];
+  const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", ...command], {
     stdio: ["ignore", log, log],
     env: { PATH: process.env["PATH"] ?? "", ...options.env },
     // Out of the terminal's process group: Ctrl-C reaches it through this process, once cleanup has begun.
@@ -33,6 +36,13 @@ export function startDaemon(file: string, args: readonly string[], options: Daem
   });
   closeSync(log);
   return control(child);
+}
+
+// Each step executes the next in place: the pid stays the same to the end.
+function inPrivate(folders: readonly string[]): string[] {
+  if (folders.length === 0) return [];
+  const mounts = folders.map((folder) => `mount -t tmpfs tmpfs ${folder} && `).join("");
+  return ["unshare", "--mount", "--", "sh", "-c", `${mounts}exec "$@"`, "sh"];
 }
 
 function control(child: ChildProcess): Daemon {

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import path from "node:path";
 import process from "node:process";
+import { endContainers } from "./containers.ts";
 import { onProcessEnd } from "./process-end.ts";
 
 export interface Folder extends Disposable {
@@ -36,6 +37,7 @@ export function mountsBelow(folder: string): string[] {
 }
 
 function removeWithMounts(folder: string): void {
+  endContainers(folder);
   // Mounts can be stacked and hold each other: go on for as long as an unmount changes something.
   for (let mounts = mountsBelow(folder), before = Infinity; mounts.length > 0 && mounts.length < before;) {
     before = mounts.length;

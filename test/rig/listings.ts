@@ -26,16 +26,25 @@ export function parseCriImages(json: string): CriImage[] {
   }));
 }
 
-/** Name to labels from `ctr images ls`, whose columns are REF, TYPE, DIGEST, SIZE, PLATFORMS, LABELS. */
-export function parseLabels(table: string): Map<string, Record<string, string>> {
+export interface ImageRecord {
+  name: string;
+  digest: string;
+  labels: { [label: string]: string };
+}
+
+/** `ctr images ls`, whose columns are REF, TYPE, DIGEST, SIZE, PLATFORMS, LABELS: each record as it is, by its name. */
+export function parseRecords(table: string): Map<string, ImageRecord> {
   const rows = table.split("\n").slice(1);
-  return new Map(
-    rows.filter((row) => row.trim() !== "").map((row) => [row.split(" ", 1)[0] ?? "", labelsOf(row)]),
-  );
+  return new Map(rows.filter((row) => row.trim() !== "").map(toRecord));
+}
+
+function toRecord(row: string): [string, ImageRecord] {
+  const [name = "", , digest = ""] = row.split(/\s+/);
+  return [name, { name, digest, labels: labelsOf(row) }];
 }
 
 // Labels stand last, comma separated; "-" when there is none. Values hold no blank: only digests and words are used.
-function labelsOf(row: string): Record<string, string> {
+function labelsOf(row: string): ImageRecord["labels"] {
   const last = row.trim().split(/\s+/).at(-1) ?? "-";
   if (last === "-") return {};
   return Object.fromEntries(

@@ -8,6 +8,8 @@ export interface ImageSpec {
   platform?: string;
   /** Of the manifest. */
   annotations?: Record<string, string>;
+  /** What it runs unless told otherwise; a shell by default. */
+  command?: readonly string[];
   mediaTypes?: "oci" | "docker";
   /** For what is no image, or a broken one. */
   types?: { config: string; layer: string };
@@ -53,7 +55,7 @@ export async function pushImage(endpoint: Endpoint, name: string, spec: ImageSpe
   const platform = spec.platform ?? "linux/amd64";
   const layers = spec.layers.map(makeLayer);
   for (const { blob, digest } of layers) await pushBlob(endpoint, repository, digest, blob);
-  const config = Buffer.from(JSON.stringify(spec.config ?? imageConfig(platform, layers)));
+  const config = Buffer.from(JSON.stringify(spec.config ?? imageConfig(platform, layers, spec.command)));
   const configDigest = digestOf(config);
   await pushBlob(endpoint, repository, configDigest, config);
   const descriptors = layers.map(({ blob, digest }) => ({
@@ -120,11 +122,15 @@ function splitName(name: string): { repository: string; tag: string } {
 }
 
 /** Also for archives, which need no registry. */
-export function imageConfig(platform: string, layers: readonly Layer[]): object {
+export function imageConfig(
+  platform: string,
+  layers: readonly Layer[],
+  command: readonly string[] = ["/bin/sh"],
+): object {
   return {
     created: "1970-01-01T00:00:00Z",
     ...platformFields(platform),
-    config: { Cmd: ["/bin/sh"], Env: ["PATH=/bin"] },
+    config: { Cmd: command, Env: ["PATH=/bin"] },
     rootfs: { type: "layers", diff_ids: layers.map((layer) => layer.diffId) },
     history: layers.map(() => ({ created: "1970-01-01T00:00:00Z", created_by: "rig" })),
   };

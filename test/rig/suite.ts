@@ -1,6 +1,12 @@
 import process from "node:process";
 import { describe, test } from "vitest";
-import { type ContainerdLine, containerdLines, missingTools, type Tool } from "./tools.ts";
+import {
+  type ContainerdLine,
+  containerdLines,
+  type CrictlVersion,
+  missingTools,
+  type Tool,
+} from "./tools.ts";
 
 /** The lines to test: all of them, or those in IMPORT_IMAGES_LINES (comma separated). */
 const lines: readonly ContainerdLine[] = selectedLines(process.env["IMPORT_IMAGES_LINES"]);
@@ -9,16 +15,17 @@ export interface EachLineOptions {
   tools?: readonly Tool[];
   /** Fewer lines, for what does not depend on the line: the oldest and the newest ways of a thing are enough. */
   among?: readonly ContainerdLine[];
+  crictl?: CrictlVersion;
 }
 
 /** One `describe` for each containerd line; a line that cannot run here is skipped with its reasons on stderr. */
 export function describeEachLine(
   name: string,
   body: (line: ContainerdLine) => void,
-  { tools, among = containerdLines }: EachLineOptions = {},
+  { tools, crictl, among = containerdLines }: EachLineOptions = {},
 ): void {
   for (const line of lines.filter((known) => among.includes(known)))
-    describeReal(`${name} (containerd ${line})`, line, () => body(line), tools);
+    describeReal(`${name} (containerd ${line})`, line, () => body(line), tools, crictl);
 }
 
 /** A `describe` on one containerd line. On CI the real parts have to be there: what is missing fails the run. */
@@ -27,8 +34,9 @@ export function describeReal(
   line: ContainerdLine,
   body: () => void,
   tools?: readonly Tool[],
+  crictl?: CrictlVersion,
 ): void {
-  const reasons = missingTools(line, tools);
+  const reasons = missingTools(line, tools, crictl);
   if (reasons.length === 0) return void describe(name, body);
   const explanation = `${name}: ${reasons.join("; ")}`;
   if (process.env["CI"] === "true") {

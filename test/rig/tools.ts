@@ -18,6 +18,9 @@ export interface ToolPaths {
   bosh: string;
   boshAgent: string;
   nodeExporter: string;
+  kubelet: string;
+  /** Found by containerd on its PATH: only that of line 2 is of its own version. */
+  shim: string;
   zsh: string;
   fish: string;
 }
@@ -39,6 +42,8 @@ export function toolPaths(line: ContainerdLine, crictl: CrictlVersion = "1.30"):
     bosh: path.join(cache, "bosh-cli", "bosh"),
     boshAgent: path.join(cache, "bosh-agent", "bosh-agent"),
     nodeExporter: path.join(cache, "node-exporter", "node_exporter"),
+    kubelet: path.join(cache, "kubelet", "kubelet"),
+    shim: path.join(runtime, "containerd-shim-runc-v2"),
     // Debian's, whatever the line.
     zsh: "/usr/bin/zsh",
     fish: "/usr/bin/fish",

@@ -123,7 +123,7 @@ describe("the view of a run", () => {
   });
 
   it("is starting, and waits for no lock, once it has its list", () => {
-    expect(barLines(viewOf(after(listed(A))), screen(80))).toEqual(["0/1 images, starting, 10s"]);
+    expect(barLines(viewOf(after(listed(A))), screen(80))).toEqual(["0/1 image, starting, 10s"]);
   });
 
   it("counts failures", () => {

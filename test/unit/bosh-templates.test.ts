@@ -1,16 +1,10 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { parseAllDocuments } from "yaml";
 import { decodeConfig } from "../../src/config/decode.ts";
-import {
-  fillVariables,
-  hasRuby,
-  jobDir,
-  readJobSpec,
-  releaseDir,
-  renderTemplate,
-} from "../bosh/templates.ts";
+import { fillVariables, hasRuby, jobDir, readJobSpec, releaseDir, startRenderer } from "../bosh/templates.ts";
+import { generatedFiles } from "../../scripts/generate-properties.ts";
 
 const SECRET = "hunter2-swordfish";
 const AUTH = Buffer.from(`robot:${SECRET}`).toString("base64");
@@ -18,15 +12,21 @@ const spec = readJobSpec();
 
 if (!hasRuby) console.warn("SKIPPED: no ruby on the PATH, so the job's templates were not rendered");
 
-const render = (properties: Record<string, unknown>) => renderTemplate("config.json.erb", properties);
-const config = (properties: Record<string, unknown>): Record<string, unknown> => {
-  const { ok, text, error } = render(properties);
+const ruby = hasRuby ? startRenderer("config.json.erb") : undefined;
+afterAll(() => ruby?.[Symbol.asyncDispose]());
+
+const render = async (properties: Record<string, unknown>) => {
+  if (ruby === undefined) throw new Error("no ruby");
+  return ruby.render(properties);
+};
+const config = async (properties: Record<string, unknown>): Promise<Record<string, unknown>> => {
+  const { ok, text, error } = await render(properties);
   expect(error).toBe("");
   expect(ok).toBe(true);
   return JSON.parse(text) as Record<string, unknown>;
 };
-const problemOf = (properties: Record<string, unknown>): string => {
-  const { ok, error } = render(properties);
+const problemOf = async (properties: Record<string, unknown>): Promise<string> => {
+  const { ok, error } = await render(properties);
   expect(ok).toBe(false);
   expect(error).not.toContain(SECRET);
   expect(error).not.toContain(AUTH);
@@ -34,8 +34,8 @@ const problemOf = (properties: Record<string, unknown>): string => {
 };
 
 describe.skipIf(!hasRuby)("config.json", () => {
-  test("of a list alone holds the list and every default, and leaves out what has none", () => {
-    expect(config({ images: [{ name: "harbor.example.com/a:1" }] })).toEqual({
+  test("of a list alone holds the list and every default, and leaves out what has none", async () => {
+    expect(await config({ images: [{ name: "harbor.example.com/a:1" }] })).toEqual({
       images: [{ name: "harbor.example.com/a:1" }],
       registries: [],
       pin: true,
@@ -54,32 +54,33 @@ describe.skipIf(!hasRuby)("config.json", () => {
         namespace: "k8s.io",
         ready_timeout: "120s",
       },
+      kubelet: { root_dir: "/var/lib/kubelet" },
       archives: [],
       allow_credentials_in_argv: false,
       log_level: "info",
     });
   });
 
-  test("carries every property as the spec's own examples give it", () => {
+  test("carries every property as the spec's own examples give it", async () => {
     const examples = Object.entries(spec.properties).map(
       ([name, { example }]) => [name, fillVariables(example)] as const,
     );
     expect(examples.filter(([, example]) => example === undefined)).toEqual([]);
-    const rendered = config(nest(examples));
+    const rendered = await config(nest(examples));
     for (const [name, example] of examples) expect.soft(at(rendered, name), name).toEqual(example);
   });
 
-  test("keeps false and zero, which are not the same as unset", () => {
+  test("keeps false and zero, which are not the same as unset", async () => {
     const properties = {
       images: [{ name: "a", pin: false, required: false }],
       pin: false,
       disk: { min_free_percent: 0 },
     };
-    expect(config(properties)).toMatchObject(properties);
+    expect(await config(properties)).toMatchObject(properties);
   });
 
-  test("takes null as unset, as the bash release did for auth and retagAs", () => {
-    const rendered = config({
+  test("takes null as unset, as the bash release did for auth and retagAs", async () => {
+    const rendered = await config({
       images: [{ name: "a", auth: null, retagAs: null }],
       pin: null,
       docker_config: null,
@@ -89,14 +90,14 @@ describe.skipIf(!hasRuby)("config.json", () => {
     expect(rendered).not.toHaveProperty("docker_config");
   });
 
-  test("keeps an empty auth and an empty retagAs, which count as not given", () => {
-    expect(config({ images: [{ name: "a", auth: "", retagAs: "" }] })["images"]).toEqual([
+  test("keeps an empty auth and an empty retagAs, which count as not given", async () => {
+    expect((await config({ images: [{ name: "a", auth: "", retagAs: "" }] }))["images"]).toEqual([
       { name: "a", auth: "", retagAs: "" },
     ]);
   });
 
-  test("drops what the spec does not declare, as the director does", () => {
-    expect(config({ images: [], no_such_property: 1 })).not.toHaveProperty("no_such_property");
+  test("drops what the spec does not declare, as the director does", async () => {
+    expect(await config({ images: [], no_such_property: 1 })).not.toHaveProperty("no_such_property");
   });
 
   test.each([
@@ -110,31 +111,31 @@ describe.skipIf(!hasRuby)("config.json", () => {
     "</script>",
     "<%= 1 %>",
     "ümlaut \u{1f600}",
-  ])("gives a password of %j back exactly", (password) => {
+  ])("gives a password of %j back exactly", async (password) => {
     const registries = [{ host: "harbor.example.com", username: "robot", password }];
-    expect(config({ images: [], registries })["registries"]).toEqual(registries);
+    expect((await config({ images: [], registries }))["registries"]).toEqual(registries);
   });
 
-  test("of the spec's own examples is one that the agent takes", () => {
+  test("of the spec's own examples is one that the agent takes", async () => {
     const examples = Object.entries(spec.properties).map(
       ([name, { example }]) => [name, fillVariables(example)] as const,
     );
-    expect(decodeConfig(config(nest(examples)))).toMatchObject({ ok: true });
+    expect(decodeConfig(await config(nest(examples)))).toMatchObject({ ok: true });
   });
 
   test.each(Object.entries(exampleProperties()))(
     "of the example %s is one that the agent takes",
-    (_, properties) => {
-      expect(decodeConfig(config(properties))).toMatchObject({ ok: true });
+    async (_, properties) => {
+      expect(decodeConfig(await config(properties))).toMatchObject({ ok: true });
     },
   );
 
-  test("takes one name under two images that are the same one", () => {
+  test("takes one name under two images that are the same one", async () => {
     const images = [
       { name: "nginx", retagAs: "registry.k8s.io/nginx:1" },
       { name: "docker.io/library/nginx:latest", retagAs: ["registry.k8s.io/nginx:1"] },
     ];
-    expect(config({ images })["images"]).toEqual(images);
+    expect((await config({ images }))["images"]).toEqual(images);
   });
 });
 
@@ -256,34 +257,34 @@ describe.skipIf(!hasRuby)("a wrong property", () => {
       "metrics_file: must be an absolute path that ends in .prom",
     ],
     ["an archive without path", { images: [], archives: [{}] }, "archives[0].path: is required"],
-  ])("%s is refused with its place and without its content", (_, properties, message) => {
-    expect(problemOf(properties)).toBe(message);
+  ])("%s is refused with its place and without its content", async (_, properties, message) => {
+    expect(await problemOf(properties)).toBe(message);
   });
 
-  test("an unknown key is refused without being repeated, as it may be a secret out of place", () => {
-    expect(problemOf(inFourth({ [SECRET]: null, [`${SECRET}x`]: 1 }))).toMatch(
+  test("an unknown key is refused without being repeated, as it may be a secret out of place", async () => {
+    expect(await problemOf(inFourth({ [SECRET]: null, [`${SECRET}x`]: 1 }))).toMatch(
       /^images\[3\]: unknown key, known are name, auth, /u,
     );
   });
 
-  test("a name that two images claim is refused with both places", () => {
+  test("a name that two images claim is refused with both places", async () => {
     const images = [
       { name: "harbor.example.com/a:1", retagAs: "nginx" },
       { name: "harbor.example.com/b:1", retagAs: ["x:1", "docker.io/library/nginx:latest"] },
     ];
-    expect(problemOf({ images })).toBe("images[1].retagAs[1]: images[0] has this name already");
+    expect(await problemOf({ images })).toBe("images[1].retagAs[1]: images[0] has this name already");
   });
 
-  test("a further name that is another image's own is refused", () => {
+  test("a further name that is another image's own is refused", async () => {
     const images = [
       { name: "harbor.example.com/a:1" },
       { name: "harbor.example.com/b:1", retagAs: "harbor.example.com/a:1" },
     ];
-    expect(problemOf({ images })).toBe("images[1].retagAs: images[0] has this name already");
+    expect(await problemOf({ images })).toBe("images[1].retagAs: images[0] has this name already");
   });
 
-  test("does not hide the next one: all are reported in one go", () => {
-    const problem = problemOf({ images: [{ name: 1 }, {}], pin: "yes" });
+  test("does not hide the next one: all are reported in one go", async () => {
+    const problem = await problemOf({ images: [{ name: 1 }, {}], pin: "yes" });
     expect(problem.split("; ")).toEqual([
       "images[0].name: must be an image reference, not a number",
       "images[1].name: is required",
@@ -293,19 +294,7 @@ describe.skipIf(!hasRuby)("a wrong property", () => {
 });
 
 describe("the job", () => {
-  test.each(["post-start", "run", "import-images"])(
-    "has a %s that is one exec, with nothing interpolated",
-    (template) => {
-      const script = readFileSync(join(jobDir, "templates", template), "utf8");
-      const [shebang, exec, ...more] = script.trimEnd().split("\n");
-      expect(shebang).toBe("#!/bin/sh");
-      expect(exec).toMatch(/^exec \/var\/vcap\/packages\/import-images\/bin\/import-images /u);
-      expect(more).toEqual([]);
-      expect(script).not.toContain("<%");
-    },
-  );
-
-  test("is both a post-start hook and an errand, and has no process for monit", () => {
+  test("is both a post-start hook and an errand, and has no process for monit", async () => {
     expect(Object.values(spec.templates).toSorted()).toEqual([
       "bin/import-images",
       "bin/post-start",
@@ -315,35 +304,163 @@ describe("the job", () => {
     expect(readFileSync(join(jobDir, "monit"), "utf8")).toBe("");
   });
 
-  test("describes every property and gives an example of it", () => {
+  test("describes every property and gives an example of it", async () => {
     for (const [name, property] of Object.entries(spec.properties)) {
       expect.soft(property.description ?? "", name).not.toBe("");
       expect.soft(property.example, name).toBeDefined();
     }
   });
 
-  test("has the same properties in spec, template, schema and README", () => {
-    const declared = Object.keys(spec.properties).toSorted();
-    expect(templateProperties()).toEqual(declared);
-    expect(schemaProperties()).toEqual(declared);
-    expect(readmeProperties()).toEqual(declared);
+  test("has what the schema and its descriptions make of the generated files (npm run generate)", () => {
+    for (const [file, text] of generatedFiles()) expect.soft(readFileSync(file, "utf8"), file).toBe(text);
   });
+
+  test.skipIf(!hasRuby).each(Object.keys(spec.properties))(
+    "has %s checked when templates are rendered",
+    async (name) => {
+      const properties = nest([
+        ["images", []],
+        [name, name === "docker_config" ? [SECRET] : { [SECRET]: SECRET }],
+      ]);
+      expect(await problemOf(properties)).toMatch(new RegExp(`^${RegExp.escape(name)}: must be `, "u"));
+    },
+  );
 });
+
+describe.skipIf(!hasRuby)(
+  "what stops a deploy when templates are rendered is what the agent refuses:",
+  () => {
+    const DIGEST = `sha256:${"a".repeat(64)}`;
+    const base64 = (text: string): string => Buffer.from(text).toString("base64");
+    const ofImage = (key: string, value: unknown) => ({ images: [{ name: "a", [key]: value }] });
+    const references = [
+      "nginx",
+      "nginx:1",
+      "a.b/c",
+      "a.b:5000/c/d:v1_2-3",
+      `a.b/c@${DIGEST}`,
+      `a.b/c:1@${DIGEST}`,
+      "localhost/a",
+      "A/b",
+      "[::1]:5000/a",
+      "localhost:5000",
+      "a/b/c",
+      "a__b/c--d:1",
+      "Team.io/a",
+      "A.b/c",
+      "a".repeat(64),
+      "z".repeat(128),
+      "",
+      "Nginx",
+      "a.b/C",
+      "a.b/c:",
+      "a:-1",
+      `a:${"x".repeat(129)}`,
+      "a@sha256:1",
+      `a@md5:${"a".repeat(32)}`,
+      "a//b",
+      "/a",
+      "-a",
+      "a-",
+      "a..b",
+      "a_.b/c",
+      "a.b:/c",
+      "a b",
+      "a\n",
+      "a.b-/c",
+      "https://a.b/c",
+      "https://a.b/c:1",
+      "a@b",
+      "ü",
+      "a:ü",
+    ];
+    const logins = [
+      ...[
+        "robot:hunter2",
+        "robot:hunter2\n",
+        "robot",
+        ":x",
+        "robot:",
+        "a:b:c",
+        "robot:a\0",
+        '{"auths":{"a":1}}',
+      ].map(base64),
+      `Basic ${base64("u:p")}`,
+      base64(base64("u:p")),
+      base64("u:>>>???").replaceAll("/", "_"),
+      `${base64("u:p")}\n`,
+      "u:p",
+      "hunter2",
+      "!",
+      "",
+      "====",
+      base64("u:p").replace(/=+$/u, ""),
+    ];
+    const durations = [
+      "5m",
+      "0s",
+      "1h30m",
+      "999h",
+      "596h",
+      "1.5s",
+      "0.1ms",
+      "60",
+      "5d",
+      "-1s",
+      " 1s",
+      "",
+      "1s\n",
+    ];
+    const cases: readonly (readonly [string, Record<string, unknown>])[] = [
+      ...references.map((name) => ["a name", { images: [{ name }] }] as const),
+      ...references.map((name) => ["a further name", ofImage("retagAs", name)] as const),
+      ...references.map((name) => ["one of several names", ofImage("retagAs", ["x:1", name])] as const),
+      ...logins.map((auth) => ["an auth", ofImage("auth", auth)] as const),
+      ...durations.map((timeout) => ["a timeout", ofImage("timeout", timeout)] as const),
+      ...durations.map((start_jitter) => ["a delay", { images: [], start_jitter }] as const),
+      ...["k8s.io", "moby", "--help", "a..b", "a b", "", "ü"].map(
+        (namespace) => ["a namespace", { images: [], containerd: { namespace } }] as const,
+      ),
+      ...["/x.prom", "/a/x.prom", "/.prom", "x.prom", "/x.txt", "/a\n.prom"].map(
+        (metrics_file) => ["a metrics file", { images: [], metrics_file }] as const,
+      ),
+      ...["/", "/a b", "a", "", "/a\nb"].map(
+        (path) => ["an archive", { images: [], archives: [{ path }] }] as const,
+      ),
+      ...[
+        "a.b",
+        "a.b/team-a",
+        "*.b.c",
+        "https://a.b/v2/",
+        "A.b:5000",
+        "[::1]:5000",
+        "a b",
+        "u:p@a.b",
+        "a.b?x=1",
+      ].map((host) => ["a registry", { images: [], registries: [{ host, auth: "dTpw" }] }] as const),
+    ];
+    test.each(cases)("%s: %j", async (_what, properties) => {
+      const { ok } = await render(properties);
+      const decoded = decodeConfig(properties);
+      expect(ok, decoded.ok ? "" : JSON.stringify(decoded.issues)).toBe(decoded.ok);
+    });
+  },
+);
 
 describe.skipIf(!hasRuby)("the examples", () => {
   const examples = exampleFiles();
 
-  test.each(examples)("%s parses, and its properties pass the templates", (example) => {
+  test.each(examples)("%s parses, and its properties pass the templates", async (example) => {
     const jobs = exampleJobs(example);
     expect(jobs).toHaveLength(1);
-    for (const { properties } of jobs) config(fillVariables(properties) as Record<string, unknown>);
+    for (const { properties } of jobs) await config(fillVariables(properties) as Record<string, unknown>);
   });
 
-  test.each(examples)("%s names the release's version, which a runtime config must", (example) => {
+  test.each(examples)("%s names the release's version, which a runtime config must", async (example) => {
     expect(readExample(example)).toMatch(/name: import-images\n\s+version: \d+\.\d+\.\d+\n/u);
   });
 
-  test.each(examples)("%s holds no secret: they come from CredHub, by absolute name", (example) => {
+  test.each(examples)("%s holds no secret: they come from CredHub, by absolute name", async (example) => {
     const secrets = [
       ...readExample(example).matchAll(/^\s*(?:- )?(?:auth|password|docker_config): (?<value>.+)$/gmu),
     ];
@@ -405,37 +522,4 @@ function nest(flat: readonly (readonly [string, unknown])[]): Record<string, unk
 
 function at(tree: unknown, name: string): unknown {
   return name.split(".").reduce((value, key) => (value as Record<string, unknown>)[key], tree);
-}
-
-function templateProperties(): string[] {
-  const template = readFileSync(join(jobDir, "templates/config.json.erb"), "utf8");
-  const table = /^ {2}properties = \{\n(?<rows>.*?)^ {2}\}$/msu.exec(template)?.groups?.["rows"] ?? "";
-  return [...table.matchAll(/^ {4}'(?<name>[\w.]+)' =>/gmu)]
-    .map(({ groups }) => groups?.["name"] ?? "")
-    .toSorted();
-}
-
-interface Schema {
-  readonly $schema?: string;
-  readonly properties?: Readonly<Record<string, Schema>>;
-}
-
-function schemaProperties(): string[] {
-  const schema = JSON.parse(readFileSync(join(jobDir, "properties_schema.json"), "utf8")) as Schema;
-  expect(schema.$schema).toBe("https://json-schema.org/draft/2020-12/schema");
-  return Object.entries(schema.properties ?? {})
-    .flatMap(([name, { properties }]) =>
-      properties === undefined ? [name] : Object.keys(properties).map((key) => `${name}.${key}`),
-    )
-    .toSorted();
-}
-
-/** First column of the README's table; of items of a list only the list counts. */
-function readmeProperties(): string[] {
-  const readme = readFileSync(join(releaseDir, "README.md"), "utf8");
-  const table = /^\| property \|.*\n\|[-| ]+\|\n(?<rows>(?:\|.*\n)+)/mu.exec(readme)?.groups?.["rows"] ?? "";
-  const names = table
-    .split("\n")
-    .flatMap((row) => [...(row.split("|")[1] ?? "").matchAll(/`(?<name>[^`]+)`/gu)]);
-  return [...new Set(names.map(({ groups }) => (groups?.["name"] ?? "").replace(/\[\].*$/u, "")))].toSorted();
 }

@@ -169,7 +169,13 @@ describe("a broken configuration", () => {
     const { exitCode, stdout } = await check(file, { json: true });
     expect(exitCode).toBe(2);
     expect(JSON.parse(stdout)).toEqual([
-      { file, line: 13, column: 15, path: "images[0].auth", problem: "must be base64 of user:password" },
+      {
+        file,
+        line: 13,
+        column: 15,
+        path: "images[0].auth",
+        problem: expect.stringMatching(/^must be base64 of user:password, and looks like/u),
+      },
     ]);
   });
 
@@ -188,8 +194,65 @@ describe("a broken configuration", () => {
         const found = checkText(text.slice(0, place) + inserted + text.slice(place + dropped));
         expect(JSON.stringify(found)).not.toMatch(SECRET);
       }),
-      { numRuns: 300 },
+      { numRuns: 150, seed: 14 },
     );
+  });
+
+  it.for([
+    [
+      "in one list",
+      () => ({ images: Array.from({ length: 300 }, (_, n) => ({ name: `B${n}`, auth: `x${n}` })) }),
+    ],
+    [
+      "in one entry",
+      () => Object.fromEntries([["images", []], ...Array.from({ length: 300 }, (_, n) => [`x${n}`, n])]),
+    ],
+    ["behind aliases", () => `{x: &x {name: A}, images: [${"*x, ".repeat(300)}]}`],
+  ] as const)(
+    "tells the first hundred of 300 problems on one line, and how many are left: %s",
+    async ([, make]) => {
+      const made = make();
+      const input = typeof made === "string" ? made : JSON.stringify(made);
+      const { exitCode, stdout } = await check("-", { input });
+      expect(exitCode).toBe(2);
+      const [, more, count] = /\n… and (\d+) more\nstdin: (\d+) problems\n$/u.exec(stdout) ?? [];
+      expect(Number(more)).toBe(Number(count) - 100);
+      expect(Number(count)).toBeGreaterThanOrEqual(300);
+      expect(stdout.split("\n")).toHaveLength(303);
+    },
+  );
+
+  it.for(["toString", "constructor", "valueOf", "hasOwnProperty", "__proto__"])(
+    "may have a key that every JavaScript object has: %s",
+    (key) => {
+      const unknown = /^is not a property that this job knows$/u;
+      for (const text of [
+        `{"images": [], "${key}": 1}`,
+        `images: []\n${key}: hunter2\n`,
+        `images: [{name: a, ${key}: 1}]\n`,
+        `addons: [{name: a, jobs: [{name: import-images, properties: {images: [], ${key}: 1}}]}]\n`,
+      ])
+        expect(checkText(text).problems).toMatchObject([{ problem: expect.stringMatching(unknown) }]);
+      expect(checkText(`images: []\ndocker_config: {auths: {${key}: {auth: dTpw}}}\n`).problems).toEqual([]);
+    },
+  );
+
+  it("has each unknown key of an entry told, at its place", () => {
+    expect(checkText("images: [{name: a, retag: 1, Zz9: 2, Zz8: 3}]\n").problems).toMatchObject([
+      { column: 20, path: "images[0].retag" },
+      { column: 30, path: "images[0].(unprintable key)" },
+      { column: 38, path: "images[0].(unprintable key)" },
+    ]);
+  });
+
+  it("has a merge key named as such where YAML has none, and merged where BOSH reads it", () => {
+    const list = "images: [&x {name: a}, {<<: *x}]\n";
+    expect(checkText(list).problems).toMatchObject([
+      { path: "images[1].name" },
+      { path: "images[1].<<", column: 25, problem: expect.stringContaining("a merge key") },
+    ]);
+    const job = `addons: [{name: a, jobs: [{name: import-images, properties: {${list.trim()}}}]}]\n`;
+    expect(checkText(job).problems).toEqual([]);
   });
 
   it("shows no more of a one-line file than what is around the mark", () => {
@@ -240,6 +303,10 @@ describe("a right configuration", () => {
     ["a map", "retry: ((retry))\ncontainerd: {socket: ((s))}\ndocker_config: ((d))\nimages: []"],
     ["a key", "docker_config: {auths: {((host)): {auth: ((a))}}}\nimages: []"],
     ["names that might be the same", "images: [{name: ((a)), retagAs: x}, {name: ((b)), retagAs: x}]"],
+    [
+      "a login of one registry",
+      "images: []\nregistries: [{host: a.b, auth: ((a))}, {host: a.b, auth: dTpx}]",
+    ],
     ["logins that might be the same", "images: [{name: a, auth: ((a))}, {name: a, auth: dTpw}]"],
   ])("may have a variable for %s", ([, text = ""]) => {
     expect(checkText(text).problems).toEqual([]);
@@ -279,6 +346,24 @@ describe("what BOSH does otherwise than meant", () => {
     expect(checkText(addon("{instance_groups: [worker]}")).warnings).toMatchObject([{ line: 1, column: 48 }]);
     expect(checkText(addon("{instance_groups: [worker, worker-gpu]}")).warnings).toEqual([]);
   });
+
+  it.for([
+    ["a login of no image", "images: [{name: a.b/c}]\nregistries:\n- {host: x.y, auth: dTpw}\n", 3, 3],
+    ["a credential store", "images: []\ndocker_config:\n  credsStore: desktop\n", 3, 15],
+    ["a token", "images: []\ndocker_config: {auths: {a.b: {identitytoken: hunter2}}}\n", 2, 46],
+  ] as const)("is a warning for %s", ([, text, line, column]) => {
+    const { problems, warnings } = checkText(text);
+    expect(problems).toEqual([]);
+    expect(warnings).toMatchObject([{ line, column }]);
+    expect(JSON.stringify(warnings)).not.toMatch(SECRET);
+  });
+
+  it.for(["images: ((list))", "images: [((one))]", "images: [{name: '((host))/a'}]"])(
+    "is no warning for a login that a variable may use: %s",
+    (images) => {
+      expect(checkText(`${images}\nregistries: [{host: x.y, auth: dTpw}]\n`).warnings).toEqual([]);
+    },
+  );
 
   it("is a warning for a further document", () => {
     expect(checkText(fixture("further-document.yml")).warnings).toMatchObject([{ line: 12, column: 1 }]);

@@ -61,7 +61,7 @@ describe("a command line is refused with what is wrong, and where help is:", () 
     const parse = (): unknown => parseCommand(argv);
     expect(parse).toThrow(ExitError);
     expect(parse).toThrow(
-      expect.objectContaining({ exitCode: EXIT.usage, message: `${problem}\nSee: import-images --help` }),
+      expect.objectContaining({ exitCode: EXIT.usage, message: `${problem}; see import-images --help` }),
     );
   });
 });

@@ -47,31 +47,33 @@ export const pushTo = (
   spec: ImageSpec = { layers: [{ bytes: 40_000, seed: name }] },
 ): Promise<PushedImage> => pushImage(registry, name, spec);
 
-/** A name's image and pins, by CRI's account and by the label of the name itself. */
+/** What CRI says of a name, and whether a record of ours pins what the name literally leads to. */
 export interface NameOnNode {
   readonly id: string;
   readonly pinned: boolean;
-  readonly label: boolean;
+  readonly ours: boolean;
 }
 
-/** Every tag and digest name that CRI resolves. */
+/** Every tag and digest name that CRI resolves, but for those of our pins. */
 export async function namesOn(containerd: Containerd): Promise<Map<string, NameOnNode>> {
-  const [images, labels] = [await containerd.images(), await containerd.labels()];
+  const [images, records] = [await containerd.images(), await containerd.records()];
+  const isOurs = (name: string): boolean => {
+    const pin = records.get(`${pinPrefix}${records.get(name)?.digest}`);
+    return pin?.labels["io.cri-containerd.pinned"] === "pinned";
+  };
   return new Map(
     images.flatMap(({ id, pinned, repoTags, repoDigests }) =>
-      [...repoTags, ...repoDigests].map((name) => {
-        const label = labels.get(name)?.["io.cri-containerd.pinned"] === "pinned";
-        return [name, { id, pinned, label }] as const;
-      }),
+      [...repoTags, ...repoDigests]
+        .filter((name) => !name.startsWith(pinPrefix))
+        .map((name) => [name, { id, pinned, ours: isOurs(name) }] as const),
     ),
   );
 }
 
-/** Blobs that are rooted on our behalf. */
-export const heldOn = async ({ ctr }: Containerd): Promise<string[]> =>
-  (await ctr("content", "ls", "--quiet", 'labels."containerd.io/gc.root"==import-images'))
-    .split("\n")
-    .filter((digest) => digest !== "");
+export const pinPrefix = "zzz.import-images.invalid/pin@";
+
+/** Leases of ours. */
+export const heldOn = ({ leases }: Containerd): Promise<string[]> => leases("io.import-images.lease");
 
 /** Processes of crictl and ctr that talk to this containerd. */
 export const clientsOf = ({ folder, pid }: Containerd): string[] =>

@@ -118,9 +118,7 @@ describe("a file that is made to do harm", () => {
       { length: 12 },
       (_, n) => `l${n}: &l${n} [${`*l${n - 1}, `.repeat(n === 0 ? 0 : 9)}x]`,
     );
-    const start = performance.now();
     expect(await refusal(levels.join("\n"))).toBe(unusable);
-    expect(performance.now() - start).toBeLessThan(5_000);
   });
 
   test("is refused when an alias has no anchor", async () => {
@@ -136,10 +134,8 @@ describe("a file that is made to do harm", () => {
       "a deep docker_config",
       JSON.stringify({ images: [], docker_config: "[".repeat(50_000) + "]".repeat(50_000) }),
     ],
-  ])("is refused in bounded time: %s", async (_what, text) => {
-    const start = performance.now();
+  ])("is refused, and does not hang: %s", async (_what, text) => {
     expect(await refusal(text)).toMatch(/^FILE/u);
-    expect(performance.now() - start).toBeLessThan(5_000);
   });
 
   test.each([

@@ -1,15 +1,21 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
-  credentialFor,
-  credentialFromAuth,
   credentialFromPair,
-  registryHost,
-  secretForms,
+  isScope,
+  loginFor,
+  parseAuth,
+  registryScope,
 } from "../../../src/core/credentials.ts";
 import { reference } from "../samples.ts";
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
+const read = (auth: string) => {
+  const parsed = parseAuth(auth);
+  return parsed.ok ? parsed.credential : parsed.problem;
+};
+/** In lines of 76 columns, as `base64` prints it. */
+const wrapped = (text: string, separator = "\n"): string => (text.match(/.{1,76}/gu) ?? []).join(separator);
 
 describe("auth", () => {
   test.each([
@@ -19,91 +25,169 @@ describe("auth", () => {
     ["u:påsswörd", "påsswörd"],
     ['u:"quoted" $(id) \\', '"quoted" $(id) \\'],
   ])("of %j gives its password", (pair, password) => {
-    expect(credentialFromAuth(base64(pair))).toEqual({ auth: base64(pair), password });
+    expect(read(base64(pair))).toEqual({ auth: base64(pair), password });
   });
 
-  test("may lack its padding or have white space around it, as text pasted from a terminal does", () => {
-    const full = { auth: base64("user:pw"), password: "pw" };
-    expect(credentialFromAuth(`  ${full.auth}\n`)).toEqual(full);
-    expect(credentialFromAuth(full.auth.replace(/=+$/u, ""))).toEqual(full);
+  const long = `robot$team:${"correct horse battery staple ".repeat(5)}?>`;
+  const odd = "robot:>>>???~~~";
+  test.each([
+    ["without its padding", base64("user:pw").replace(/=+$/u, ""), "user:pw"],
+    ["with white space around it", `  ${base64("user:pw")}\n`, "user:pw"],
+    ["of a text with a line end, as echo without -n makes it", base64("robot:hunter2\n"), "robot:hunter2"],
+    ["of a text with a DOS line end", base64("robot:hunter2\r\n"), "robot:hunter2"],
+    ["wrapped at 76 columns", wrapped(base64(long)), long],
+    ["wrapped and folded by YAML", wrapped(base64(long), " "), long],
+    ["wrapped and indented", wrapped(base64(long), "\r\n    "), long],
+    ["in the url-safe alphabet", base64(odd).replaceAll("+", "-").replaceAll("/", "_"), odd],
+    ["with Basic in front", `Basic ${base64("user:pw")}`, "user:pw"],
+    ["as a whole header", `Authorization: Basic ${base64("user:pw")}`, "user:pw"],
+    ["encoded twice", base64(base64("user:pw")), "user:pw"],
+    ["encoded twice by echo", base64(`${base64("user:pw\n")}\n`), "user:pw"],
+  ])("%s is what it is meant to be", (_how, auth, pair) => {
+    expect(read(auth)).toEqual({ auth: base64(pair), password: pair.slice(pair.indexOf(":") + 1) });
+  });
+
+  test("keeps bytes that are no UTF-8, as old registries have them", () => {
+    const auth = Buffer.from("robot:p\xE4ss", "latin1").toString("base64");
+    expect(read(auth)).toMatchObject({ auth });
+  });
+
+  const MUST = "must be base64 of user:password";
+  test.each([
+    ["a pair as it is", "robot:hunter2", "looks like user:password not yet encoded"],
+    [
+      "a password alone",
+      base64("hunter2"),
+      "looks like base64 of a text without a colon: the user is missing",
+    ],
+    ["no user", base64(":hunter2"), "looks like base64 of a password with an empty user"],
+    ["a docker config.json", '{"auths": {}}', "looks like a docker config.json"],
+    ["its base64", base64('{"auths": {"a.b": {"auth": "x"}}}'), "looks like base64 of a docker config.json"],
+    ["a variable", "((harbor_auth))", "looks like a variable that was not filled in"],
+    ["a token", "eyJhbGciOi.J9.x", "looks like a token"],
+    ["a header of a token", "Bearer abcdef", "looks like a token"],
+    ["a certificate", "-----BEGIN CERTIFICATE-----\nx", "looks like a key or a certificate"],
+    ["quotes", `"${base64("user:pw")}"`, "has quotes around it"],
+    ["UTF-16", Buffer.from("user:pw", "utf16le").toString("base64"), "looks like base64 of UTF-16"],
+  ])("with %s is refused, with what it looks like", (_what, auth, look) => {
+    expect(read(auth)).toContain(`${MUST}, and ${look}`);
+    expect(read(auth)).not.toMatch(/hunter2|user:pw/u);
   });
 
   test.each([
-    ["no base64", "robot:hunter2"],
-    ["no colon", base64("robot")],
-    ["no user", base64(":hunter2")],
     ["a NUL, which containerd cuts off", base64("robot:hunter2\0")],
-    ["a line break inside", `${base64("robot:hunter2").slice(0, 8)}\n${base64("robot:hunter2").slice(8)}`],
+    [
+      "a line break where none is wrapped",
+      `${base64("robot:hunter2").slice(0, 8)}\n${base64("robot:hunter2").slice(8)}`,
+    ],
+    ["words", "robot hunter2"],
     ["nothing", ""],
     ["only padding", "===="],
   ])("with %s is refused", (_what, auth) => {
-    expect(credentialFromAuth(auth)).toBeUndefined();
+    expect(read(auth)).toBe(MUST);
   });
 
   test("of any pair is read back", () => {
     const user = fc.string({ unit: "grapheme", minLength: 1 }).filter((text) => !/[:\0]/u.test(text));
-    const password = fc.string({ unit: "grapheme" }).filter((text) => !text.includes("\0"));
+    const password = fc
+      .string({ unit: "grapheme" })
+      .filter((text) => !text.includes("\0") && !text.endsWith("}"));
     fc.assert(
       fc.property(user, password, (name, secret) => {
         const credential = credentialFromPair(name, secret);
-        expect(credentialFromAuth(credential.auth)).toEqual(credential);
+        expect(read(credential.auth)).toEqual(credential);
       }),
     );
   });
 });
 
+test("a user or password with a line end is the one without, as a block of YAML has it", () => {
+  expect(credentialFromPair("robot\n", "hunter2\r\n")).toEqual(credentialFromPair("robot", "hunter2"));
+  expect(credentialFromPair("robot", "two\nlines").password).toBe("two\nlines");
+});
+
 test.each([
-  ["harbor.example.com", "harbor.example.com"],
-  ["harbor.example.com:443", "harbor.example.com:443"],
-  ["https://harbor.example.com/", "harbor.example.com"],
-  ["http://10.0.0.5:5000/v2/", "10.0.0.5:5000"],
-  ["https://index.docker.io/v1/", "docker.io"],
-  ["docker.io", "docker.io"],
-  ["registry-1.docker.io", "docker.io"],
-])("the host of %s is %s", (text, host) => {
-  expect(registryHost(text)).toBe(host);
+  ["harbor.example.com", "harbor.example.com", ""],
+  ["harbor.example.com:443", "harbor.example.com:443", ""],
+  ["Harbor.Example.COM", "harbor.example.com", ""],
+  ["https://harbor.example.com/", "harbor.example.com", ""],
+  ["http://10.0.0.5:5000/v2/", "10.0.0.5:5000", ""],
+  ["https://index.docker.io/v1/", "docker.io", ""],
+  ["docker.io", "docker.io", ""],
+  ["registry-1.docker.io", "docker.io", ""],
+  ["harbor.example.com/team-a", "harbor.example.com", "team-a"],
+  ["https://harbor.example.com/v2/group/sub/", "harbor.example.com", "group/sub"],
+  ["harbor.example.com/v2ray", "harbor.example.com", "v2ray"],
+  ["*.Example.com:5000/team", "*.example.com:5000", "team"],
+])("%s is the registry %s with the path %j", (text, host, path) => {
+  expect(registryScope(text)).toEqual({ host, path });
 });
 
-describe("credentials for an image", () => {
-  const one = credentialFromPair("one", "pw1");
-  const two = credentialFromPair("two", "pw2");
-  const registries = [
-    { host: "harbor.example.com", credential: one },
-    { host: "harbor.example.com", credential: two },
-    { host: "harbor.example.com:8443", credential: two },
-    { host: "docker.io", credential: two },
-  ];
+test.each([
+  ["harbor.example.com", true],
+  ["harbor.example.com:5000/team-a/b", true],
+  ["*.example.com", true],
+  ["[::1]:5000", true],
+  ["localhost", true],
+  ["harbor", false],
+  ["harbor/team", false],
+  ["harbor.example.com/Team", false],
+  ["harbor.example.com/team/*", false],
+  ["harbor.example.com/app:1", false],
+  ["robot:pw@harbor.example.com", false],
+  ["", false],
+])("whether %s is a registry is %s", (text, is) => {
+  expect(isScope(registryScope(text))).toBe(is);
+});
+
+describe("the login for an image", () => {
+  /** Of logins with these registries, the one that is chosen. */
+  const chosen = (image: string, ...registries: string[]): string | undefined =>
+    loginFor(
+      reference(image),
+      registries.map((text) => ({ ...registryScope(text), text })),
+    )?.text;
+
   test.each([
-    ["harbor.example.com/a", one],
-    ["harbor.example.com:8443/a", two],
-    ["harbor.example.com:443/a", undefined],
-    ["evil.harbor.example.com/a", undefined],
-    ["nginx", two],
-    ["index.docker.io/nginx", two],
-    ["registry-1.docker.io/library/nginx", two],
-  ])("%s are those of exactly its host, the first that is listed", (name, credential) => {
-    expect(credentialFor(reference(name), registries)).toEqual(credential);
-  });
-});
-
-describe("the forms of a secret", () => {
-  test("hold it encoded, decoded, bare, escaped and for a URL", () => {
-    const forms = secretForms(credentialFromPair("robot", 'p"/?\\>'));
-    expect(forms).toEqual(
-      expect.arrayContaining([
-        base64('robot:p"/?\\>'),
-        base64('robot:p"/?\\>').replace(/=+$/u, ""),
-        'robot:p"/?\\>',
-        'p"/?\\>',
-        'p\\"/?\\\\>',
-        'p\\\\\\"/?\\\\\\\\>',
-        "p%22%2F%3F%5C%3E",
-        "robot%3Ap%22%2F%3F%5C%3E",
-      ]),
-    );
+    ["harbor.example.com/a", "harbor.example.com", true],
+    ["harbor.example.com/a", "harbor.example.com:443", false],
+    ["harbor.example.com:443/a", "harbor.example.com", false],
+    ["harbor.example.com:8443/a", "harbor.example.com:8443", true],
+    ["Harbor.Example.com/a", "harbor.example.COM", true],
+    ["evil.harbor.example.com/a", "harbor.example.com", false],
+    ["nginx", "https://index.docker.io/v1/", true],
+    ["index.docker.io/nginx", "docker.io", true],
+    ["registry-1.docker.io/library/nginx", "docker.io", true],
+    ["nginx", "docker.io/library", true],
+    ["harbor.example.com/team-a/app", "harbor.example.com/team-a", true],
+    ["harbor.example.com/team-a", "harbor.example.com/team-a", true],
+    ["harbor.example.com/team-b/app", "harbor.example.com/team-a", false],
+    ["harbor.example.com/team-ab/app", "harbor.example.com/team-a", false],
+    ["prefix.kubernetes.io/foo/bar", "prefix.*.io/foo", true],
+    ["prefix-good.kubernetes.io/a", "*-good.kubernetes.io", true],
+    ["prefix.kubernetes.io/a", "*.*.kubernetes.io", false],
+    ["kubernetes.io/a", "*.kubernetes.io", false],
+    ["a.b.kubernetes.io/a", "*.kubernetes.io", false],
+    ["h1.example.com:5000/a", "h?.example.com:5000", true],
+    ["h1.example.com:5000/a", "h1.example.com:*", false],
+    ["xexample.com/a", "*.com", true],
+    ["fooXbar.example.com/a", "foo.bar.example.com", false],
+  ])("%s is that of %s: %s", (image, registry, is) => {
+    expect(chosen(image, registry)).toBe(is ? registry : undefined);
   });
 
-  test("hold no empty text, which would be found everywhere", () => {
-    expect(secretForms(credentialFromPair("robot", ""))).not.toContain("");
+  const TEAM = "harbor.example.com/team";
+  test.each([
+    ["the longest path", `${TEAM}/app`, ["harbor.example.com", TEAM, `${TEAM}/other`, "*.example.com"]],
+    ["the longest path, also of a glob", "*.example.com/team", ["harbor.example.com", "*.example.com/team"]],
+    [
+      "the host without a glob",
+      "harbor.example.com",
+      ["*.example.com", "harbor.example.com", "harbor.*.com"],
+    ],
+    ["the first of equals", "*.example.com", ["*.example.com", "harbor.*.com"]],
+  ])("is that of %s", (_which, expected, registries) => {
+    const all = [...registries, ...(registries.includes(expected) ? [] : [expected])];
+    expect(chosen(`${TEAM}/app:1`, ...all)).toBe(expected);
   });
 });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { classify, diagnose, essence, isWrongPassword } from "../../../src/core/evidence.ts";
+import { brokenDownload, classify, diagnose, essence, isWrongPassword } from "../../../src/core/evidence.ts";
 import { FAILURE_CLASSES, actionOf, nextStep, type FailureClass } from "../../../src/core/failure.ts";
 
 const HOST = "127.0.0.1:5000";
@@ -389,6 +389,26 @@ describe("the essence of a message", () => {
 
   test("is never longer than a person reads", () => {
     expect(essence("x".repeat(100_000))).toHaveLength(601);
+  });
+});
+
+describe("a download that cannot be finished", () => {
+  const commit = `failed commit on ref "layer-sha256:${"b".repeat(64)}": unexpected commit digest sha256:0, expected sha256:1: failed precondition`;
+
+  test("is named by containerd, also in crictl's log", () => {
+    const text = pulling("app:1", "FailedPrecondition", commit);
+    const logged = `time="2026-01-01T00:00:00Z" level=fatal msg=${JSON.stringify(text)}`;
+    for (const said of [text, logged]) expect(brokenDownload(said)).toBe(`layer-sha256:${"b".repeat(64)}`);
+  });
+
+  test("is the one that a registry has no more bytes of", () => {
+    const answer = "unexpected status code http://r/v2/a/blobs/sha256:0: 416 Requested Range Not Satisfiable";
+    expect(brokenDownload(copying("app:1", `httpReadSeeker: failed open: ${answer}`))).toBe("layer-sha256:0");
+  });
+
+  test("is none that a registry names", () => {
+    expect(brokenDownload(status("app:1", `503 Busy\n${commit}`))).toBeUndefined();
+    expect(brokenDownload(copying("app:1", "unexpected EOF"))).toBeUndefined();
   });
 });
 

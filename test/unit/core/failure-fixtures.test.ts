@@ -71,6 +71,11 @@ const unrecorded: readonly (readonly [FailureClass, string])[] = [
   ["runtime", "rpc error: code = Unavailable desc = transport is closing"],
   ["network", "dial tcp: lookup registry.example.com on 127.0.0.53:53: server misbehaving"],
   ["network", "failed to fetch oauth token: dial tcp 192.0.2.1:443: connect: no route to host"],
+  // containerd 2.4, of a server that is silent for 30 s.
+  [
+    "network",
+    'failed to resolve image: failed to do request: Head "http://r/v2/": net/http: timeout awaiting response headers',
+  ],
   ["network", "failed to copy: read tcp 192.0.2.2:4000->192.0.2.1:443: i/o timeout"],
   ["transfer", "failed to copy: stream error: stream ID 5; INTERNAL_ERROR; received from peer"],
   [

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { credentialFromPair, secretForms } from "../../../src/core/credentials.ts";
+import { credentialFromPair } from "../../../src/core/credentials.ts";
 import { redactor } from "../../../src/core/redact.ts";
 
 const MASK = "[redacted]";
@@ -45,11 +45,29 @@ describe("a secret that we were never told is masked by its place", () => {
       `msg="pull: invalid decoded auth: "${MASK}"`,
     ],
     ['invalid decoded auth: "cut o', `invalid decoded auth: "${MASK}"`],
-    ["https://s3/x?X-Amz-Signature=abc123&a=b", `https://s3/x?X-Amz-Signature=${MASK}&a=b`],
-    ['https://auth/token?a=b&token=abc"', `https://auth/token?a=b&token=${MASK}"`],
+    ["https://s3/x?X-Amz-Signature=abc123&a=b", `https://s3/x?X-Amz-Signature=${MASK}&a=${MASK}`],
+    ['Get "https://auth/token?a=b&token=abc": EOF', `Get "https://auth/token?a=${MASK}&token=${MASK}": EOF`],
+    [
+      '{"url":"/blob?X-Goog-Algorithm=G4\\u0026X-Goog-Signature=ab\\u0026Policy=cd"}',
+      `{"url":"/blob?X-Goog-Algorithm=${MASK}\\u0026X-Goog-Signature=${MASK}\\u0026Policy=${MASK}"}`,
+    ],
+    [
+      "<a href='/x?AWSAccessKeyId=AK&amp;Expires=1'>",
+      `<a href='/x?AWSAccessKeyId=${MASK}&amp;Expires=${MASK}'>`,
+    ],
+    ['{"access_token": "abc", "expires_in": 300}', `{"access_token": "${MASK}", "expires_in": 300}`],
+    ['msg="{\\"token\\":\\"abc\\"}"', `msg="{\\"token\\":\\"${MASK}\\"}"`],
+    ["token eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln was refused", `token ${MASK} was refused`],
   ])("%s", (text, masked) => {
     expect(none(text)).toBe(masked);
   });
+
+  test.each(['Www-Authenticate: Basic realm="harbor"', "what? a=b & c=d", "a token was refused"])(
+    "and %s stays as it is",
+    (text) => {
+      expect(none(text)).toBe(text);
+    },
+  );
 
   test("and a text without any stays as it is", () => {
     const text = 'failed to pull and unpack image "harbor.example.com/a@sha256:00": not found';
@@ -58,75 +76,198 @@ describe("a secret that we were never told is masked by its place", () => {
   });
 });
 
-const secret = fc.oneof(
-  fc.string({ unit: "binary", minLength: 1, maxLength: 12 }),
-  fc.string({
-    unit: fc.constantFrom(..."$^.*+?()[]{}|\\/\"'-ab:=&% \n".split("")),
-    minLength: 1,
-    maxLength: 8,
-  }),
-  fc.constantFrom(
-    "redacted",
-    "[",
-    "]",
-    "d",
-    "a",
-    "$&",
-    "$<scheme>",
-    "Basic ",
-    "ünïcödé",
-    "🗝️",
-    "\u0000",
-    "\ud800",
-  ),
-);
-const user = fc
-  .oneof(fc.constantFrom("robot", "robot$team"), secret)
-  .map((text) => text.replaceAll(":", "") || "u");
+const base64 = (text: string): string => Buffer.from(text).toString("base64");
+const quoted = (text: string): string => JSON.stringify(text).slice(1, -1);
+const asciiJson = (text: string): string =>
+  quoted(text).replaceAll(/[^ -~]/gu, (character) =>
+    Array.from({ length: character.length }, (_, unit) => character.charCodeAt(unit))
+      .map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`)
+      .join(""),
+  );
+/** As Go's encoding/json has it. */
+const goJson = (text: string): string =>
+  quoted(text).replaceAll(/[&<>]/gu, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
+/** Percent-encoding that leaves these characters as they are. */
+const percent = (kept: RegExp) => (text: string) =>
+  Array.from(text)
+    .map((character) =>
+      kept.test(character)
+        ? character
+        : [...Buffer.from(character)]
+            .map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`)
+            .join(""),
+    )
+    .join("");
+const pathEscape = percent(/[\w.~$&+=:@-]/u);
+const queryEscape = (text: string): string => percent(/[\w.~-]/u)(text).replaceAll("%20", "+");
+const lowerHex = (text: string): string =>
+  text.replaceAll(/%[0-9A-F]{2}/gu, (escape) => escape.toLowerCase());
+const html = (quote: string) => (text: string) =>
+  text
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll('"', quote)
+    .replaceAll("'", "&#39;");
+const htmlNumbers = (text: string): string =>
+  Array.from(text, (character) => `&#x${character.codePointAt(0)?.toString(16)};`).join("");
+
+const ENCODINGS: readonly (readonly [string, (text: string) => string])[] = [
+  ["as it is", (text) => text],
+  ["quoted", quoted],
+  ["quoted twice", (text) => quoted(quoted(text))],
+  ["in Go's JSON", goJson],
+  ["in Go's JSON, quoted once more", (text) => quoted(goJson(text))],
+  ["in JSON of ASCII", asciiJson],
+  [
+    "in JSON of ASCII, upper-case hex",
+    (text) => asciiJson(text).replaceAll(/(?<=\\u)\w{4}/gu, (hex) => hex.toUpperCase()),
+  ],
+  ["for a URL", encodeURIComponent],
+  ["for a URL, lower-case hex", (text) => lowerHex(encodeURIComponent(text))],
+  ["by Go's QueryEscape", queryEscape],
+  ["by Go's QueryEscape, lower-case hex", (text) => lowerHex(queryEscape(text))],
+  ["by Go's PathEscape", pathEscape],
+  ["by Go's PathEscape, quoted", (text) => quoted(pathEscape(text))],
+  ["for HTML, as Go does", html("&#34;")],
+  ["for HTML, as others do", html("&quot;")],
+  ["for HTML, all as numbers", htmlNumbers],
+  ["for HTML within JSON", (text) => goJson(html("&#34;")(text))],
+];
+const PASSWORDS = [
+  "hunter2",
+  'a&b<c>"d',
+  "pä ss/wörd+?",
+  "x%41y",
+  "back\\slash",
+  "🗝️-key",
+  "tab\there",
+  "it's 1'",
+  "correct horse",
+];
+
+describe("a password is masked in each spelling, and so is its pair with the user", () => {
+  const spellings = PASSWORDS.flatMap((password) =>
+    ENCODINGS.flatMap(([how, encode]) => [
+      [password, how, encode(password)] as const,
+      [`robot$team:${password}`, how, encode(`robot$team:${password}`)] as const,
+    ]),
+  );
+  test.each(spellings)("%j %s", (secret, _how, spelling) => {
+    const password = secret.replace("robot$team:", "");
+    const known = redactor([credentialFromPair("robot$team", password)]);
+    expect(known(`[${spelling}]`)).toBe(`[${MASK}]`);
+  });
+
+  test.each(PASSWORDS)("%j in base64, alone or with the user", (password) => {
+    const known = redactor([credentialFromPair("robot$team", password)]);
+    for (const secret of [base64(password), base64(`robot$team:${password}`)])
+      for (const form of [secret, secret.replace(/=+$/u, "")])
+        for (const spelling of [
+          form,
+          form.toUpperCase(),
+          form.toLowerCase(),
+          form.replaceAll("+", "-").replaceAll("/", "_"),
+          encodeURIComponent(form),
+        ])
+          expect.soft(known(`[${spelling}]`)).toBe(`[${MASK}]`);
+  });
+});
+
+describe("a password that is very short, or a word of such messages", () => {
+  const TEXT = 'failed to pull image "app:1.4": a manifest was not found, status 401, the password is wrong';
+  const weak = ["a", "pull", "found", "status", "401", "manifest", "wrong", "1"];
+  test.each(weak)("leaves a message readable: %j", (password) => {
+    expect(redactor([credentialFromPair("robot", password)])(TEXT)).toBe(TEXT);
+  });
+
+  test.each(weak)("is masked beside its user or a word for it: %j", (password) => {
+    const known = redactor([
+      credentialFromPair("robot$team", password),
+      credentialFromPair("other", password),
+    ]);
+    for (const [before, after] of [
+      ["robot$team:", ""],
+      ["robot%24team%3A", ""],
+      ["https://x/robot$team/", ""],
+      ['user "robot$team", ', ""],
+      ['{"username":"other","password":"', '"}'],
+      ["password=", "&"],
+      ["password: ", ","],
+    ] as const)
+      expect
+        .soft(known(`${before}${password}${after} pull`))
+        .toMatch(new RegExp(`^${RegExp.escape(before)}\\[redacted\\]${RegExp.escape(after)} pull$`, "u"));
+  });
+
+  test("is masked in base64, with its user or alone", () => {
+    const known = redactor([credentialFromPair("robot", "pull")]);
+    expect(known(`${base64("robot:pull")} ${base64("pull")}`)).toBe(`${MASK} ${MASK}`);
+  });
+
+  test("is no other word: that is masked wherever it stands", () => {
+    expect(redactor([credentialFromPair("robot", "monkey")])('{"detail":"monkey"}')).toBe(
+      `{"detail":"${MASK}"}`,
+    );
+  });
+
+  test("that is empty masks nothing but its base64", () => {
+    const known = redactor([credentialFromPair("robot", "")]);
+    expect(known(`robot: ${base64("robot:")}`)).toBe(`robot: ${MASK}`);
+  });
+});
 
 describe("for any user, password and text", () => {
-  test("no form of the secret is left between the masks", () => {
+  const character = fc.nat(0x10_ff_ff).map((code) => String.fromCodePoint(code));
+  const secret = fc
+    .oneof(
+      fc.string({ unit: character, minLength: 4, maxLength: 12 }),
+      fc.string({
+        unit: fc.constantFrom(..."$^.*+?()[]{}|\\/\"'-ab:=&% ".split("")),
+        minLength: 4,
+        maxLength: 8,
+      }),
+      fc.constantFrom("redacted", "$&$&", "$<scheme>", "Basic ", "ünïcödé", "🗝️🗝️", "[redacted]"),
+    )
+    .filter((text) => text.isWellFormed() && !text.includes("\0"))
+    // No ordinary word, which is masked in some places only, and no line end.
+    .map((text) => `${text}9#`);
+  const user = fc.constantFrom("robot", "robot$team", "a b");
+
+  test("no spelling of the secret is left between the masks", () => {
     fc.assert(
       fc.property(
         user,
         secret,
-        fc.array(fc.string(), { maxLength: 4 }),
-        fc.nat(),
-        (name, password, pieces, seed) => {
-          const known = credentialFromPair(name, password);
-          const forms = secretForms(known);
-          const text = pieces.map((piece, index) => piece + forms[(seed + index) % forms.length]).join("");
-          const left = redactor([known])(text).split(MASK);
-          for (const form of forms) expect(left.filter((piece) => piece.includes(form))).toEqual([]);
+        fc.constantFrom(...ENCODINGS),
+        fc.string(),
+        (name, password, [, encode], text) => {
+          const spelling = encode(password);
+          const left = redactor([credentialFromPair(name, password)])(
+            `${text} ${spelling} ${base64(password)}`,
+          ).split(MASK);
+          const kept = (piece: string): boolean =>
+            piece.includes(spelling) || piece.includes(base64(password));
+          expect(left.filter((piece) => kept(piece))).toEqual([]);
         },
       ),
-      { numRuns: 2_000 },
-    );
-  });
-
-  test("a second pass changes nothing, unless the mask itself holds the secret", () => {
-    fc.assert(
-      fc.property(user, secret, fc.string(), fc.string(), (name, password, before, after) => {
-        const known = credentialFromPair(name, password);
-        const again = redactor([known]);
-        const once = again(`${before}${known.auth} ${password}${after}`);
-        fc.pre(!secretForms(known).some((form) => overlaps(form)));
-        expect(again(once)).toBe(once);
-      }),
+      { numRuns: 600, seed: 14 },
     );
   });
 });
 
-/** Whether a form could be found in a mask, or across its edge. */
-const overlaps = (form: string): boolean => form.split("").some((letter) => MASK.includes(letter));
-
-test("much evidence is masked in bounded time, whatever it is made of", () => {
+test("much evidence and a thousand logins are masked as little of them is", () => {
   const many = redactor(
-    Array.from({ length: 200 }, (_, n) => credentialFromPair(`user${n}`, `password-${n}`)),
+    Array.from({ length: 1_000 }, (_, n) =>
+      credentialFromPair(`user${n}`, n % 2 === 0 ? `password-${n}` : `pw${n}`),
+    ),
   );
-  const start = performance.now();
-  for (const piece of ["a", "Basic ", "https://", "?token=", 'invalid decoded auth: "', "\\", "password-"]) {
-    many(piece.repeat(Math.ceil(100_000 / piece.length)));
-  }
-  expect(performance.now() - start).toBeLessThan(5_000);
+  for (const piece of ["a", "https://", "\\", "password-", "%41", "\n ", "Basic realm "])
+    expect(many(piece.repeat(20_000))).toBe(piece.repeat(20_000));
+  for (const [piece, masked] of [
+    ["password-2 ", `${MASK} `],
+    ["?token=x ", `?token=${MASK} `],
+    ["user1:pw1 ", `user1:${MASK} `],
+  ] as const)
+    expect(many(piece.repeat(20_000))).toBe(masked.repeat(20_000));
 });

@@ -88,7 +88,10 @@ describe("a malformed reference is refused with what is wrong", () => {
     ["a.b:http/c", "malformed registry host"],
     [":5000/c", "malformed registry host"],
     ["[::1/c", "malformed registry host"],
-    ["https://a.b/c", "malformed registry host"],
+    ["https://a.b/c", "is a URL: write it without https://"],
+    ["HTTP://a.b/c:1", "is a URL: write it without http://"],
+    ["docker://a.b/c", "is a URL: write it without docker://"],
+    ["ftp://a.b/c", "malformed registry host"],
     ["user:password@a.b/c", "malformed digest"],
     ["a.b/", "names no repository"],
     ["a.b/:1", "names no repository"],
@@ -204,14 +207,13 @@ describe("for any text", () => {
     );
   });
 
-  test("a huge text is judged at once", () => {
-    const start = performance.now();
-    for (const piece of ["a", "a.", "a-", "a/", ":", "_", "-", "@", "[", "a:"]) {
-      parseReference(piece.repeat(200_000));
-      parseReference(`a.b/${piece.repeat(200_000)}!`);
-    }
-    expect(performance.now() - start).toBeLessThan(5_000);
-  });
+  test.each(["a.", "a-", "a/", ":", "_", "-", "@", "[", "a:"])(
+    "a huge text is refused, and does not hang: %j",
+    (piece) => {
+      expect(parseReference(piece.repeat(200_000)).ok).toBe(false);
+      expect(parseReference(`a.b/${piece.repeat(200_000)}!`).ok).toBe(false);
+    },
+  );
 });
 
 test.each([

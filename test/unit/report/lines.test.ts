@@ -14,7 +14,8 @@ const started: RunEvent = { type: "run-started", images: [{ name: A, names: [A],
 function shown(...events: readonly RunEvent[]): string[] {
   let text = "";
   using lines = linesSink({ write: (more) => void (text += more), columns: undefined });
-  const log = runLog(after(), [lines.sink]);
+  const log = runLog(after(), (sink, error) => expect.unreachable(`${sink}: ${String(error)}`));
+  log.watch("lines", lines.sink);
   for (const event of events) log.emit(event);
   return text
     .split("\n")
@@ -111,7 +112,40 @@ test("a thousand images leave room for the summary, and say where the other line
     ...names.map((name): RunEvent => ({ type: "attempt-started", image: name, attempt: 1 })),
   );
   expect(lines.join("\n").length).toBeLessThan(17_000);
-  expect(lines.at(-1)).toBe("this becomes too long: further steps are told in import-images.log alone");
+  expect(lines.at(-1)).toBe("too many steps to show here: import-images.log has them all");
+});
+
+test("failures and warnings are told however many steps there were, 5,000 of them within BOSH's 1 MiB", () => {
+  const names = Array.from({ length: 5_000 }, (_, n) => `registry.example.com/team/image-${n}:1`);
+  const lines = shown(
+    { type: "run-started", images: names.map((name) => ({ name, names: [name], required: true })) },
+    ...names.map((name): RunEvent => ({ type: "attempt-started", image: name, attempt: 1 })),
+    { type: "warning", message: "the disk is nearly full" },
+    ...names.map((image): RunEvent => ({
+      type: "image-failed",
+      image,
+      step: "pull",
+      failure: failure("server", "503 Service Unavailable ".repeat(20)),
+    })),
+  );
+  expect(lines).toContain("warning: the disk is nearly full");
+  expect(lines.filter((line) => line.startsWith("FAILED "))).toHaveLength(5_000);
+  expect(lines.at(-1)).toMatch(/^FAILED registry\.example\.com\/team\/image-4999:1 in pull \(server\)/u);
+  expect(lines.join("\n").length).toBeLessThan(1_000_000);
+});
+
+test("an archive of many names is one short line", () => {
+  const names = Array.from({ length: 5_000 }, (_, n) => `a.b/image-${n}:1`);
+  const archive = "/var/vcap/packages/images/all.tar";
+  expect(shown({ type: "archive-done", image: archive, names, imported: true })).toEqual([
+    `imported ${archive}: a.b/image-0:1, a.b/image-1:1, a.b/image-2:1, a.b/image-3:1, a.b/image-4:1 and 4995 more`,
+  ]);
+});
+
+test("control characters of a registry are seen, and steer nothing", () => {
+  const hostile = failure("server", "\u001B[2J\u0007\r\u009B31m\u202Eevil");
+  const [line] = shown({ type: "image-failed", image: A, step: "pull", failure: hostile });
+  expect(line).toBe(String.raw`FAILED ${A} in pull (server): \x1b[2J\x07 \x9b31m\u202eevil`);
 });
 
 test("half a minute later a line tells what goes on, the first of many downloads", () => {
@@ -119,7 +153,8 @@ test("half a minute later a line tells what goes on, the first of many downloads
   let text = "";
   using lines = linesSink({ write: (more) => void (text += more), columns: undefined });
   const names = Array.from({ length: 10 }, (_, n) => `a.b/image-${n}:1`);
-  const log = runLog(after(), [lines.sink]);
+  const log = runLog(after(), (sink, error) => expect.unreachable(`${sink}: ${String(error)}`));
+  log.watch("lines", lines.sink);
   log.emit({ type: "run-started", images: names.map((name) => ({ name, names: [name], required: true })) });
   log.emit({ type: "runtime-ready", containerd: "1.7.35", concurrency: 10 });
   const [waits = "", ...others] = names;

@@ -28,16 +28,20 @@ function edge(log = path.join(folder.path, `log-${(count += 1)}`)) {
     signal: new AbortController().signal,
     stoppedBy: () => undefined,
   };
+  const text = (): string => readFileSync(path.join(log, "import-images.log"), "utf8");
   const lines = (): Record<string, unknown>[] =>
-    readFileSync(path.join(log, "import-images.log"), "utf8")
+    text()
       .split("\n")
       .filter((line) => line !== "")
       .map((line) => JSON.parse(line) as Record<string, unknown>);
-  return { made, said, lines };
+  return { made, said, text, lines };
 }
+const neverBreaks = (sink: string, error: unknown): void => expect.unreachable(`${sink}: ${String(error)}`);
+
 function logged(events: readonly RunEvent[], level: LogLevel = "trace", target = edge()) {
   using file = openRunLog(target.made, level, "run-1");
-  const log = runLog(after(), [file.sink]);
+  const log = runLog(after(), neverBreaks);
+  log.watch("log", file.sink);
   for (const event of events) log.emit(event);
   return target.lines();
 }
@@ -89,7 +93,8 @@ describe("the log", () => {
       image: A,
       attempt: 1,
       class: "transfer",
-      error: HOSTILE,
+      error: String.raw`line
+break "quote" \ \x00 \x1b[2J ü`,
       retryIn: 0,
     });
     expect(byEvent.get("planned")).toMatchObject({ pull: [A], share: [], present: 0 });
@@ -119,14 +124,17 @@ describe("the log", () => {
     const target = edge(path.join(folder.write("file", ""), "below"));
     using file = openRunLog(target.made, "info", "run-1");
     file.sink({ type: "verifying" }, after());
-    expect(target.said).toEqual([expect.stringMatching(/^warning: no log file in \S+: ENOTDIR/u)]);
+    expect(target.said).toEqual([
+      expect.stringMatching(/^warning: there is no log: \S+: a part of the path is not a directory\n$/u),
+    ]);
   });
 });
 
 describe("the events of a run", () => {
   test("go to every sink, with the state that they led to", () => {
     const seen: string[] = [];
-    const log = runLog(after(), [(event, state) => void seen.push(`${event.type} ${state.phase}`)]);
+    const log = runLog(after(), neverBreaks);
+    log.watch("test", (event, state) => void seen.push(`${event.type} ${state.phase}`));
     log.emit({ type: "verifying" });
     log.emit({ type: "run-ended", exitCode: 0 });
     expect(seen).toEqual(["verifying verifying", "run-ended ended"]);
@@ -135,10 +143,60 @@ describe("the events of a run", () => {
 
   test("go to a later sink from then on", () => {
     const seen: string[] = [];
-    const log = runLog(after(), []);
+    const log = runLog(after(), neverBreaks);
     log.emit({ type: "verifying" });
-    log.watch((event) => void seen.push(event.type));
+    log.watch("test", (event) => void seen.push(event.type));
     log.emit({ type: "run-ended", exitCode: 0 });
     expect(seen).toEqual(["run-ended"]);
+  });
+
+  test("go on when a sink throws, which is told once and then left out", () => {
+    const [seen, broken]: [string[], unknown[]] = [[], []];
+    const log = runLog(after(), (...told) => void broken.push(told));
+    const full = new Error("the disk is full");
+    log.watch("its log", () => {
+      throw full;
+    });
+    log.watch("test", (event) => void seen.push(event.type));
+    log.emit({ type: "verifying" });
+    log.emit({ type: "run-ended", exitCode: 0 });
+    expect(seen).toEqual(["verifying", "run-ended"]);
+    expect(broken).toEqual([["its log", full]]);
+  });
+});
+
+describe("a line of the log is below 4 kB", () => {
+  const names = Array.from({ length: 5_000 }, (_, n) => `registry.example.com/team/image-${n}:1`);
+  test.each<[string, RunEvent]>([
+    [
+      "the plan of 5,000 images",
+      {
+        type: "planned",
+        images: planRun(
+          names.map((name) => wanted(name)),
+          nodeOf({}),
+          true,
+        ).images,
+      },
+    ],
+    ["an archive of 5,000 names", { type: "archive-done", image: "/a.tar", names, imported: true }],
+    ["a registry's long answer", { type: "warning", message: '\u0007é"'.repeat(100_000) }],
+    ["a long stack", { type: "internal-error", stack: "at x\n".repeat(10_000) }],
+  ])("with %s", (_what, event) => {
+    const target = edge();
+    logged([event], "trace", target);
+    const bytes = target
+      .text()
+      .split("\n")
+      .map((line) => Buffer.byteLength(line));
+    expect(Math.max(...bytes)).toBeLessThan(4_096);
+    expect(Math.max(...bytes)).toBeGreaterThan(1_000);
+  });
+
+  test("and says how many names it leaves out", () => {
+    const [, line] = logged([{ type: "archive-done", image: "/a.tar", names, imported: true }]);
+    const told = line?.["names"] as string[];
+    expect(told.slice(0, -1)).toEqual(names.slice(0, told.length - 1));
+    expect(told.at(-1)).toBe(`… and ${5_001 - told.length} more`);
   });
 });

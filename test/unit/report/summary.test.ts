@@ -171,6 +171,13 @@ describe("the reason", () => {
   });
 });
 
+test("control characters of others are seen in the summary and the reason, which keep their blanks", () => {
+  const failure: StepFailure = { ...why, message: "\u001B[2J\u202Eevil" };
+  const state = ended([failed("a.b/bad:1", { failure })]);
+  expect(summary(state)).toContain(`\n  why:  ${String.raw`\x1b[2J\u202eevil`}\n`);
+  expect(reason(state)).toContain(String.raw`: \x1b[2J\u202eevil — next: `);
+});
+
 test("white space of any kind becomes a single blank", () => {
   expect(oneLine(" a\r\n\tb \u2028 c\n")).toBe("a b c");
 });

@@ -28,7 +28,7 @@ describe("a look at the node", () => {
     ]);
     expect([...seen.configs.keys()]).toEqual([ONE.id]);
     expect(judge(seen, A)).toEqual({ is: "usable", target: ONE.target, id: ONE.id });
-    expect(seen.cri.get("r.two/b:1")?.id).toBe(TWO.id);
+    expect(seen.cri.get("r.two/b:1")?.[0]?.id).toBe(TWO.id);
   });
 
   test("takes an image for damaged whose config has gone since it was listed", async () => {
@@ -69,8 +69,8 @@ describe("a look at the node", () => {
         text: "",
         labels: { "containerd.io/gc.ref.snapshot.native": "chain" },
       });
-    node.containerd.imageDirectory = async () => directory;
-    expect((await lookAtNode(node.containerd, LINUX, [A])).snapshotter).toBe(snapshotter);
+    const containerd = { ...node.containerd, imageDirectory: async () => directory };
+    expect((await lookAtNode(containerd, LINUX, [A])).snapshotter).toBe(snapshotter);
   });
 
   test("takes the usual snapshotter on an empty node, and where CRI cannot tell", async () => {

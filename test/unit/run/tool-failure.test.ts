@@ -1,7 +1,6 @@
-import { Code } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
 import { CommandError } from "../../../src/containerd/command.ts";
-import { ApiError } from "../../../src/containerd/connection.ts";
+import { ApiError, CODE } from "../../../src/containerd/connection.ts";
 import { CredentialRefused } from "../../../src/containerd/crictl.ts";
 import { EXIT, ExitError } from "../../../src/exit.ts";
 import { Interruption } from "../../../src/run/interruption.ts";
@@ -16,11 +15,19 @@ describe("what was thrown", () => {
     expect(toFailure(toolError(text)).class).toBe(failureClass);
   });
 
-  test("by a tool is judged by all that it printed, and told by what may be shown", () => {
-    expect(toFailure(new CommandError("masked", TEXTS["not-found"], false))).toMatchObject({
-      class: "not-found",
-      message: "masked",
+  test("by a tool is judged by what was said, whatever the mask made of it", () => {
+    const raw = `time="2026-01-01T00:00:00Z" level=fatal msg=${JSON.stringify(`pulling image: ${TEXTS.auth}`)}`;
+    const masked = raw.replaceAll("status", "[redacted]").replaceAll("403", "[redacted]");
+    expect(toFailure(new CommandError(masked, raw, false))).toEqual({
+      class: "auth",
+      message: TEXTS.auth.replace("status", "[redacted]").replace("403", "[redacted]"),
+      evidence: masked,
     });
+  });
+
+  test("by a tool has no evidence beyond a message that is all of it", () => {
+    const error = new CommandError("crictl was ended by SIGKILL", "", false);
+    expect(toFailure(error)).toEqual({ class: "unknown", message: "crictl was ended by SIGKILL" });
   });
 
   test("by a tool that had no answer in its own time means containerd", () => {
@@ -28,12 +35,12 @@ describe("what was thrown", () => {
   });
 
   test.each([
-    [Code.Unavailable, "runtime"],
-    [Code.DeadlineExceeded, "runtime"],
-    [Code.Canceled, "cancelled"],
-    [Code.ResourceExhausted, "disk"],
-    [Code.NotFound, "unknown"],
-    [Code.Internal, "unknown"],
+    [CODE.unavailable, "runtime"],
+    [CODE.deadlineExceeded, "runtime"],
+    [CODE.cancelled, "cancelled"],
+    [8, "disk"],
+    [CODE.notFound, "unknown"],
+    [CODE.internal, "unknown"],
   ])("by the API with code %i is %s", (code, failureClass) => {
     expect(toFailure(new ApiError(code, "containerd: no"))).toEqual({
       class: failureClass,
@@ -42,9 +49,9 @@ describe("what was thrown", () => {
   });
 
   test("by the API of a full disk is that, whatever its code", () => {
-    expect(
-      toFailure(new ApiError(Code.Unknown, "containerd: write meta.db: no space left on device")).class,
-    ).toBe("disk");
+    expect(toFailure(new ApiError(2, "containerd: write meta.db: no space left on device")).class).toBe(
+      "disk",
+    );
   });
 
   test("for credentials that crictl cannot take is a matter of those", () => {
@@ -55,7 +62,7 @@ describe("what was thrown", () => {
     const ended = { class: "cancelled", message: "stopped by SIGTERM" };
     expect(toFailure(stopped)).toEqual(ended);
     expect(toFailure(toolError("crictl was ended by SIGTERM"), AbortSignal.abort(stopped))).toEqual(ended);
-    expect(toFailure(new ApiError(Code.Canceled, "x"), AbortSignal.abort(stopped))).toEqual(ended);
+    expect(toFailure(new ApiError(CODE.cancelled, "x"), AbortSignal.abort(stopped))).toEqual(ended);
   });
 
   test("is its own where our signal has not come", () => {
@@ -68,7 +75,7 @@ describe("what was thrown", () => {
 });
 
 test("where no image can be blamed a failed call ends the run, and all else stays what it is", () => {
-  for (const error of [toolError("no"), new ApiError(Code.Internal, "no")]) {
+  for (const error of [toolError("no"), new ApiError(CODE.internal, "no")]) {
     const made = runtimeUnusable(error);
     expect(made).toBeInstanceOf(ExitError);
     expect(made).toMatchObject({

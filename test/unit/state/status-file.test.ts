@@ -148,7 +148,7 @@ describe("who holds the lock", () => {
     // Above the highest number that Linux gives.
     ["that was killed", { phase: "importing", pid: 2 ** 22 + 1 }],
   ] as const)("is not named after a run %s", (_what, overrides) => {
-    expect(holderIn(status(overrides))).toBe("it has not told yet which one it is");
+    expect(holderIn(status(overrides))).toBe("it has not written its state yet");
   });
 });
 

@@ -1,0 +1,34 @@
+// What a line of the log holds, made harmless and short: what a registry says may be anything, and syslog cuts lines.
+import { printable } from "../core/plain-text.ts";
+
+/** Bytes of JSON: with the time, the run and the message a line stays below 4 kB. */
+const MOST = 3_600;
+/** Characters of each text and each list, tried one after the other until all fits. */
+const LIMITS = [2_400, 1_200, 600, 300, 150];
+const SMALLEST = 60;
+
+export const bounded = (fields: object): unknown =>
+  LIMITS.values()
+    .map((limit) => shortened(fields, limit))
+    .find((short) => Buffer.byteLength(JSON.stringify(short)) <= MOST) ?? shortened(fields, SMALLEST);
+
+function shortened(value: unknown, limit: number): unknown {
+  if (typeof value === "string") return cut(value, limit);
+  if (Array.isArray(value)) return firstOf(value, limit);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, shortened(part, limit)]));
+}
+
+/** Line breaks stay: JSON escapes them. */
+function cut(text: string, limit: number): string {
+  const short = text.slice(0, limit).split("\n").map(printable).join("\n");
+  return text.length <= limit ? short : `${short}… and ${text.length - limit} more characters`;
+}
+
+/** As many as have room, and the number of the others. */
+function firstOf(list: readonly unknown[], limit: number): unknown[] {
+  let room = limit;
+  const left = list.findIndex((item) => (room -= JSON.stringify(item).length) < 0);
+  const shown = (left === -1 ? list : list.slice(0, left)).map((item) => shortened(item, limit));
+  return left === -1 ? shown : [...shown, `… and ${list.length - left} more`];
+}

@@ -1,0 +1,119 @@
+// Output that nobody waits for. Node writes to pipes and sockets in the background, but to a terminal synchronously: a
+// person's Ctrl-S would stop the run, its deadline and its signals.
+import { constants, openSync, writeSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Output } from "../edge.ts";
+
+export interface Stream extends Output {
+  /** Bytes that its reader has not taken yet. */
+  readonly pending: number;
+}
+
+/**
+ * @param term the environment's TERM
+ * @param onLost told once why nothing can be written, unless the reader has gone
+ */
+export function output(
+  stream: NodeJS.WriteStream & { readonly fd: number },
+  term: string | undefined,
+  onLost: (why: string) => void,
+): Stream {
+  let tell = onLost;
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    // Whoever read our output has gone; that is no reason to leave a node half done.
+    if (error.code !== "EPIPE" && error.code !== "EIO") tell(error.message);
+    tell = () => {};
+  });
+  const isScreen = stream.isTTY && term !== "dumb";
+  const terminal = stream.isTTY ? openTerminal(`/proc/self/fd/${stream.fd}`) : undefined;
+  const pending = (): number => terminal?.pending() ?? stream.writableLength;
+  return {
+    write: (text) => void (terminal ?? stream).write(text),
+    get pending() {
+      return pending();
+    },
+    get behind() {
+      return pending() > 0;
+    },
+    // A serial line tells 0.
+    get columns() {
+      return isScreen ? stream.columns || 80 : undefined;
+    },
+    get rows() {
+      return isScreen ? stream.rows || 24 : undefined;
+    },
+  };
+}
+
+/** Milliseconds between two looks. */
+const LOOK = 20;
+
+/**
+ * Waits until all is read.
+ * @param patience milliseconds for a reader that takes nothing
+ */
+export async function drained(streams: readonly Stream[], patience: () => number): Promise<void> {
+  const pending = (): number => streams.reduce((sum, stream) => sum + stream.pending, 0);
+  let since = performance.now();
+  for (let left = pending(); left > 0 && performance.now() - since < patience();) {
+    await sleep(LOOK);
+    const now = pending();
+    if (now < left) since = performance.now();
+    left = now;
+  }
+}
+
+interface Terminal {
+  readonly write: (text: string) => void;
+  /** Bytes that it has not taken yet. */
+  readonly pending: () => number;
+}
+
+/** Milliseconds until a terminal that took no more is tried again. */
+const RETRY = 50;
+/** Bytes that are kept for it. What comes beyond is lost: nobody who stopped it for so long reads all of that. */
+const MOST = 16 * 1024 * 1024;
+
+/** @returns undefined where it cannot be opened, and Node's way has to do */
+export function openTerminal(file: string): Terminal | undefined {
+  try {
+    // Anew, because whoever else has this terminal must not find it non-blocking.
+    return writerOf(openSync(file, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY));
+  } catch {
+    return undefined;
+  }
+}
+
+function writerOf(descriptor: number): Terminal {
+  let queue: Buffer[] = [];
+  let size = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const flush = (): void => {
+    timer = undefined;
+    try {
+      for (let part = queue[0]; part !== undefined; part = queue[0]) {
+        const taken = writeSync(descriptor, part);
+        size -= taken;
+        if (taken === part.length) queue.shift();
+        else queue[0] = part.subarray(taken);
+      }
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "EAGAIN") {
+        timer = setTimeout(flush, RETRY).unref();
+        return;
+      }
+      // It has gone.
+      [queue, size] = [[], 0];
+    }
+  };
+  return {
+    write: (text) => {
+      const part = Buffer.from(text);
+      if (part.length === 0 || size + part.length > MOST) return;
+      queue.push(part);
+      size += part.length;
+      if (timer === undefined) flush();
+    },
+    pending: () => size,
+  };
+}

@@ -1,0 +1,47 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { expect, test } from "vitest";
+import { readArchiveRecord, writeArchiveRecord } from "../../../src/state/archive-record.ts";
+import { temporaryFolder } from "../folder.ts";
+
+const folder = temporaryFolder();
+let count = 0;
+function directory(): string {
+  const made = path.join(folder.path, `state-${(count += 1)}`);
+  mkdirSync(made);
+  return made;
+}
+const neverFails = (why: string): void => expect.unreachable(why);
+const TAR = "/var/vcap/packages/images/all.tar";
+const RECORD = { [TAR]: { size: 5, mtimeMs: 7.5, ctimeMs: 8, names: { "a.b/c:1": "sha256:1" } } };
+
+test("what was imported is known to the next run, with the digests that its names had", () => {
+  const where = directory();
+  expect(readArchiveRecord(where, neverFails)).toEqual({});
+  writeArchiveRecord(where, RECORD, neverFails);
+  expect(readArchiveRecord(where, neverFails)).toEqual(RECORD);
+  expect(readdirSync(where)).toEqual(["archives.json"]);
+});
+
+test.each(["{", "[]", `{"${TAR}":{"size":5,"mtimeMs":7,"names":{}}}`])(
+  "a record that is damaged or another version's costs an import, no more: %s",
+  (text) => {
+    const where = directory();
+    writeFileSync(path.join(where, "archives.json"), text);
+    expect(readArchiveRecord(where, neverFails)).toEqual({});
+    writeArchiveRecord(where, RECORD, neverFails);
+    expect(readArchiveRecord(where, neverFails)).toEqual(RECORD);
+  },
+);
+
+test("a FIFO in its place is neither waited for nor replaced, and is told", () => {
+  const where = directory();
+  const file = path.join(where, "archives.json");
+  execFileSync("mkfifo", [file]);
+  const problems: string[] = [];
+  const told = `the next run imports archives again: ${file} is a FIFO, not a regular file: remove it`;
+  expect(readArchiveRecord(where, (why) => void problems.push(why))).toEqual({});
+  writeArchiveRecord(where, RECORD, (why) => void problems.push(why));
+  expect(problems).toEqual([told, told]);
+});
