@@ -12,7 +12,8 @@ const suites = new Map(
   ]),
 );
 
-const named = [...guide.matchAll(/<!-- (?<suite>[\w-]+): (?<title>.+?) -->/gu)].map(({ groups }) => [
+// Other comments mark what is generated.
+const named = [...guide.matchAll(/<!-- (?<suite>kubelet-\w+): (?<title>.+?) -->/gu)].map(({ groups }) => [
   groups?.["suite"] ?? "",
   groups?.["title"] ?? "",
 ]);
