@@ -142,7 +142,15 @@ function listed({ config, only }: Run) {
     required: image.required,
   }));
   const archives = only.size > 0 ? [] : config.archives;
-  return [...archives.map(({ path, required }) => ({ name: path, names: [path], required })), ...images];
+  return [
+    ...archives.map(({ path, required }) => ({
+      name: path,
+      isArchive: true,
+      names: [path],
+      required,
+    })),
+    ...images,
+  ];
 }
 
 function conclude(args: RunArguments, edge: Edge, log: RunLog): void {

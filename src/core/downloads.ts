@@ -8,10 +8,7 @@ export interface Downloads {
   readonly unknown: number;
 }
 
-type Downloading = Pick<ImageState, "name" | "phase" | "progress" | "size">;
-
-/** Archives are known by their path, and are on the node already. */
-export const isArchive = ({ name }: Pick<ImageState, "name">): boolean => name.startsWith("/");
+type Downloading = Pick<ImageState, "name" | "isArchive" | "phase" | "progress" | "size">;
 
 const HAS_ALL = new Set<Phase>(["finishing", "placed", "pulled"]);
 const TO_COME = new Set<Phase>(["waiting", "pulling", "retrying"]);
@@ -32,7 +29,7 @@ export function downloads(images: Iterable<Downloading>): Downloads {
     received: whole + sum([...layers.values()].map(({ received }) => received)),
     total: whole + sum([...layers.values()].map(({ size }) => size)),
     unknown: all.filter(
-      (image) => TO_COME.has(image.phase) && image.progress === undefined && !isArchive(image),
+      (image) => TO_COME.has(image.phase) && image.progress === undefined && image.isArchive !== true,
     ).length,
   };
 }

@@ -48,6 +48,8 @@ export interface StepFailure extends Failure {
 
 export interface ImageState {
   readonly name: string;
+  /** It stands for what an archive holds, until that is open; its name is the path. */
+  readonly isArchive?: boolean;
   /** Source and further names. */
   readonly names: readonly string[];
   readonly required: boolean;
@@ -100,7 +102,7 @@ export interface Verified {
 export type RunEvent =
   | {
       readonly type: "run-started";
-      readonly images: readonly Pick<ImageState, "name" | "names" | "required">[];
+      readonly images: readonly Pick<ImageState, "name" | "isArchive" | "names" | "required">[];
     }
   | {
       readonly type: "waiting";
@@ -222,7 +224,7 @@ function openArchive(
   return [...others, ...held.map((name) => waiting({ name, names: [name], required }))];
 }
 
-const waiting = (image: Pick<ImageState, "name" | "names" | "required">): ImageState => ({
+const waiting = (image: Pick<ImageState, "name" | "isArchive" | "names" | "required">): ImageState => ({
   ...image,
   phase: "waiting",
   attempts: 0,

@@ -4,12 +4,12 @@ import { printable } from "../core/plain-text.ts";
 import { totals, type ImageState, type Phase, type RunState } from "../core/run-state.ts";
 import { formatBytes, formatDuration } from "../core/units.ts";
 import { columnsFor, type Cells } from "./bar-columns.ts";
-import { downloads, isArchive, type Downloads } from "../core/downloads.ts";
+import { downloads, type Downloads } from "../core/downloads.ts";
 import { rateOf, type Rates } from "./transfer-rate.ts";
 
 export type ViewImage = Pick<
   ImageState,
-  "name" | "phase" | "attempts" | "startedAt" | "progress" | "retryAt"
+  "name" | "isArchive" | "phase" | "attempts" | "startedAt" | "progress" | "retryAt"
 > & {
   readonly failure?: Pick<NonNullable<ImageState["failure"]>, "class">;
 };
@@ -74,7 +74,7 @@ function cellsOf(image: ViewImage, screen: Screen): Cells | string {
   if (phase === "retrying") return retryText(image, screen.now);
   if (phase === "finishing") return "names and pins";
   const again = attempts > 1 ? `attempt ${attempts}` : "";
-  if (isArchive(image)) return "importing";
+  if (image.isArchive === true) return "importing";
   if (progress?.total === undefined) return again === "" ? "looking up" : `looking up, ${again}`;
   const { received, total, layers = 0, layersDone } = progress;
   if (received >= total) return again === "" ? "unpacking" : `unpacking, ${again}`;

@@ -68,7 +68,7 @@ export function eventLine(event: RunEvent, state: RunState): string | undefined 
     case "planned":
       return decided(event.images);
     case "attempt-started":
-      return `${event.image.startsWith("/") ? "importing" : "pulling"} ${event.image}${event.attempt === 1 ? "" : ` (attempt ${event.attempt})`}`;
+      return `${imageOf(state, event.image)?.isArchive === true ? "importing" : "pulling"} ${event.image}${event.attempt === 1 ? "" : ` (attempt ${event.attempt})`}`;
     case "attempt-failed":
       return event.retryIn === undefined ? undefined : retryLine(event, event.retryIn);
     case "pulled":

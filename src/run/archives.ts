@@ -14,10 +14,11 @@ import {
 } from "../core/archives.ts";
 import type { Capabilities } from "../core/capabilities.ts";
 import type { Failure } from "../core/failure.ts";
-import type { Node } from "../core/node.ts";
+import { judge, type Node } from "../core/node.ts";
 import type { WantedImage } from "../core/plan.ts";
 import { parseReference } from "../core/reference.ts";
 import type { Context } from "./context.ts";
+import { lookAtNode } from "./look.ts";
 import { toFailure } from "./tool-failure.ts";
 
 export async function findArchives(
@@ -66,10 +67,7 @@ export async function importArchives(
   const imported = new Map<string, readonly string[]>();
   for (const [index, { archive, action, names }] of planned.entries()) {
     const file = found[index]?.file;
-    const fresh =
-      action === "import"
-        ? await importOne(context, archive, { local: transferService, snapshotter: node.snapshotter })
-        : undefined;
+    const fresh = action === "import" ? await importOne(context, archive, transferService, node) : undefined;
     if (fresh !== undefined) imported.set(archive.path, fresh);
     if (file !== undefined && "class" in file) tellFailed(context, archive, file);
     if (action === "keep")
@@ -108,7 +106,8 @@ const tellFailed = ({ emit }: Context, { path }: WantedArchive, failure: Failure
 async function importOne(
   context: Context,
   archive: WantedArchive,
-  how: { readonly local: boolean; readonly snapshotter: string },
+  local: boolean,
+  before: Node,
 ): Promise<string[] | undefined> {
   const { containerd, machine, emit, stop } = context;
   const { path: image, timeout } = archive;
@@ -116,15 +115,32 @@ async function importOne(
     stop.signal.throwIfAborted();
     emit({ type: "attempt-started", image, attempt: 1 });
     const platform = `${machine.platform.os}/${machine.platform.architecture}`;
-    const raw = await containerd.importArchive(image, { ...how, platform, timeout, signal: stop.signal });
+    const raw = await containerd.importArchive(image, {
+      local,
+      snapshotter: before.snapshotter,
+      platform,
+      timeout,
+      signal: stop.signal,
+    });
     const names = await completeNames(context, raw);
     if (names.length === 0) throw new NamelessArchive();
     emit({ type: "archive-done", image, names, imported: true });
     return names;
   } catch (error) {
+    await removeBroken(context, before).catch(() => {});
     tellFailed(context, archive, archiveFailure(error, stop.signal));
     return undefined;
   }
+}
+
+/** ctr names an image before it is unpacked: what a failed import leaves would pass for an image that is here. */
+async function removeBroken({ containerd, machine }: Context, before: Node): Promise<void> {
+  const changed = (await containerd.records())
+    .filter(({ name, target }) => before.records.get(name)?.target.digest !== target.digest)
+    .map(({ name }) => name);
+  if (changed.length === 0) return;
+  const node = await lookAtNode(containerd, machine.platform, changed);
+  for (const name of changed) if (judge(node, name).is !== "usable") await containerd.deleteRecord(name);
 }
 
 /** An OCI archive's short names are recorded as they stand, and no pod finds those. */

@@ -31,6 +31,7 @@ const progress = v.object({
 
 const image = v.object({
   name: v.string(),
+  isArchive: v.exactOptional(v.boolean()),
   required: v.boolean(),
   phase: v.picklist(PHASES),
   attempts: count,
@@ -98,10 +99,6 @@ export const sizesIn = ({ images, sizes }: Status): ReadonlyMap<string, number> 
     ...Object.entries(sizes),
     ...images.flatMap(({ name, size }) => (size === undefined ? [] : [[name, size] as const])),
   ]);
-
-/** Whether the run came to its end with nothing to complain of. */
-export const endedClean = ({ exitCode, warnings }: Status): boolean =>
-  exitCode === 0 && warnings.length === 0;
 
 /**
  * Who holds the lock, for a message. A run that has just taken it has not written its state yet: then the file is that

@@ -207,11 +207,20 @@ describe("names", () => {
     expect(node.records.get("x.y/z:1")?.target).toEqual(image.target);
   });
 
+  test("that could not be given at first are given by the repair", async () => {
+    const { node, run, serve } = bench();
+    serve(served("a"), A);
+    node.before(`tag ${A}`, fails("ctr: something nobody knows"));
+    const { outcomes } = await run([wanted(A, { targets: [reference("x.y/z:1")] })]);
+    expect(outcomes).toEqual({ [A]: "pulled" });
+    expect(node.records.has("x.y/z:1")).toBe(true);
+  });
+
   test("that cannot be given fail their image alone", async () => {
     const { node, run, serve } = bench();
     serve(served("a"), A);
     serve(served("b"), B);
-    node.before(`tag ${A}`, fails("ctr: something nobody knows"));
+    node.before(`tag ${A}`, fails("ctr: something nobody knows"), fails("ctr: something nobody knows"));
     const { outcomes } = await run([wanted(A, { targets: [reference("x.y/z:1")] }), wanted(B)]);
     expect(outcomes).toEqual({ [A]: "failed in tag: unknown", [B]: "pulled" });
   });
