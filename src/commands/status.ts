@@ -1,5 +1,6 @@
 // `status`: the last run or the one in progress, and what is on the node now.
 import { loadConfig } from "../config/load.ts";
+import type { PlannedArchive } from "../core/archives.ts";
 import { judge, type Node } from "../core/node.ts";
 import { printable } from "../core/plain-text.ts";
 import { namesOf, type PlannedImage } from "../core/plan.ts";
@@ -32,7 +33,9 @@ export async function statusCommand(args: RunArguments, edge: Edge): Promise<num
     throw error;
   });
   const rows =
-    now instanceof ExitError ? [] : now.plan.images.flatMap((planned) => rowsOf(planned, now.node));
+    now instanceof ExitError
+      ? []
+      : [...now.archives.flatMap(rowOf), ...now.plan.images.flatMap((planned) => rowsOf(planned, now.node))];
   edge.stdout.write(args.json ? json(earlier, rows) : `${text(earlier, rows, edge.stdout.columns)}\n`);
   if (now instanceof ExitError) throw now;
   const warning = await kubeletWarning(
@@ -43,6 +46,12 @@ export async function statusCommand(args: RunArguments, edge: Edge): Promise<num
   if (warning !== undefined) edge.stderr.write(`warning: ${warning}\n`);
   return rows.every((row) => row.present || !row.required) ? EXIT.ok : EXIT.imageFailed;
 }
+
+/** An archive that a run would import, or fail to; of one that is in place its images tell. */
+const rowOf = ({ archive: { path, required }, action, why }: PlannedArchive): Row[] =>
+  action === "keep"
+    ? []
+    : [{ name: path, source: path, required, present: false, pinned: false, problem: why }];
 
 /** A name counts as present when it is the source's image and usable, not merely some image. */
 function rowsOf({ image, judgement, names }: PlannedImage, node: Node): Row[] {

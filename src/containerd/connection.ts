@@ -98,26 +98,23 @@ export function openConnection(settings: ConnectionSettings): Connection {
 interface Sessions {
   /** The one that is open, or a new one. */
   readonly get: () => ClientHttp2Session;
-  /** Why the last one broke. */
-  readonly why: () => NodeJS.ErrnoException | undefined;
   readonly end: () => void;
 }
 
 function sessions(socket: string): Sessions {
   let open: ClientHttp2Session | undefined;
-  let why: NodeJS.ErrnoException | undefined;
   const get = (): ClientHttp2Session => {
     if (open !== undefined && !open.closed && !open.destroyed) return open;
-    why = undefined;
     const session = connectHttp2("http://localhost", {
       createConnection: () => connect(socket),
       settings: { initialWindowSize: WINDOW, enablePush: false },
     });
-    session.on("error", (error) => (why = error));
+    // Each call that it breaks is told of it.
+    session.on("error", () => {});
     session.on("connect", () => session.setLocalWindowSize(WINDOW));
     return (open = session);
   };
-  return { get, why: () => why, end: () => open?.destroy() };
+  return { get, end: () => open?.destroy() };
 }
 
 interface Call {
@@ -157,15 +154,14 @@ function exchange(
   stream.on("response", (headers) => (status = headers));
   stream.on("data", (chunk: Buffer) => void chunks.push(chunk));
   stream.on("trailers", (trailers) => (status = trailers));
-  // What it means is told by the session, or by the lack of a status.
-  stream.on("error", () => {});
+  // What it means is told by what broke the session, or by the lack of a status.
+  let cause: unknown;
+  stream.on("error", (error) => (cause = error.cause ?? error));
   stream.on("close", () => {
     clearTimeout(timer);
     signal.removeEventListener("abort", onAbort);
     const error =
-      ended ??
-      errorOf(status) ??
-      (status["grpc-status"] === undefined ? broken(socket, session.why()) : undefined);
+      ended ?? errorOf(status) ?? (status["grpc-status"] === undefined ? broken(socket, cause) : undefined);
     if (error === undefined) resolve(Buffer.concat(chunks));
     else reject(error);
   });
@@ -189,10 +185,11 @@ const SOCKET_ERRORS: Readonly<Record<string, string>> = {
   ECONNREFUSED: "nobody listens to it",
 };
 
-function broken(socket: string, why: NodeJS.ErrnoException | undefined): ApiError {
-  const known = SOCKET_ERRORS[why?.code ?? ""] ?? "the connection was closed";
-  const code = why?.code === "EACCES" ? CODE.permissionDenied : CODE.unavailable;
-  return new ApiError(code, `containerd cannot be reached at ${socket}: ${known}`);
+function broken(socket: string, cause: unknown): ApiError {
+  const errno = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  const code = errno === "EACCES" ? CODE.permissionDenied : CODE.unavailable;
+  const why = SOCKET_ERRORS[errno] ?? "the connection was closed";
+  return new ApiError(code, `containerd cannot be reached at ${socket}: ${why}`);
 }
 
 /** One byte for no compression, four of length. */

@@ -18,6 +18,8 @@ export const manifestsOf = (index: Blob): string[] => partsNamed(index, /^m\.\d+
 export const configOf = (manifest: Blob): string | undefined => partsNamed(manifest, /^config$/u)[0];
 /** Digests of a manifest's layers, each once; none where containerd was told to discard them. */
 export const layersOf = (manifest: Blob): string[] => [...new Set(partsNamed(manifest, /^l\.\d+$/u))];
+/** Parts of a manifest of which containerd does not know what they are, so that it cannot unpack them. */
+export const strangersOf = (manifest: Blob): string[] => partsNamed(manifest, /^\d+$/u);
 export const isDocument = (blob: Blob): boolean => partsNamed(blob, /./u).length > 0;
 
 /** The snapshot of an image that is unpacked with this snapshotter. */

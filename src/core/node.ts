@@ -5,6 +5,7 @@ import {
   isDocument,
   layersOf,
   manifestsOf,
+  strangersOf,
   type ImageConfig,
   type Platform,
 } from "./content.ts";
@@ -120,7 +121,8 @@ function judgeManifest(node: Node, target: Descriptor, manifest: Blob, known: bo
   const config = node.configs.get(id);
   if (config === undefined) return damaged("its config");
   const { platform, layers } = config;
-  if (platform === undefined) return { is: "not-an-image" };
+  const hasLayers = layers === 0 || layersOf(manifest).length > 0 || strangersOf(manifest).length === 0;
+  if (platform === undefined || !hasLayers) return { is: "not-an-image" };
   if (platform.os !== node.platform.os || platform.architecture !== node.platform.architecture)
     return { is: "foreign", platform: `${platform.os}/${platform.architecture}` };
   const missing = unpacked ? undefined : missingLayers(node, manifest, layers);

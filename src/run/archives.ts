@@ -148,9 +148,10 @@ const CHECK_PATH =
   "check the path, and that the package which carries the archive belongs to a job on this VM";
 const MAKE_ANEW = "make the archive anew, with docker save, skopeo copy or ctr images export";
 
-const DAMAGED =
-  /unexpected EOF|unexpected end of file|invalid tar header|unrecognized image format|short read|expected number of bytes|incorrect (?:header|data) check|Z_\w+_ERROR|ZSTD_/iu;
 const FOREIGN = /might be filtered out|no match for platform/iu;
+
+/** What an import can end with that is not the archive's. */
+const NOT_ITS_FAULT = new Set<Failure["class"]>(["disk", "platform", "not-an-image", "cancelled"]);
 
 function archiveFailure(error: unknown, signal: AbortSignal): Failure {
   if (error instanceof NamelessArchive)
@@ -175,7 +176,9 @@ function archiveFailure(error: unknown, signal: AbortSignal): Failure {
       message: "the archive holds no image for this node's platform",
       next: "save the image again for this node's platform",
     };
-  if (!DAMAGED.test(error.raw)) return failure;
+  if (NOT_ITS_FAULT.has(failure.class)) return failure;
+  if (failure.class === "reference")
+    return { ...failure, next: "correct the name that the archive gives its image" };
   return {
     class: "transfer",
     message: `the archive is damaged, or no docker or OCI archive (${failure.message})`,

@@ -65,8 +65,10 @@ function unusable(judgement: Exclude<Judgement, Usable>): Failure {
         message: "it was pulled, and its name was gone at once: something on this node deletes images",
       };
     case "damaged":
-      // Newer containerds pull a chart or a signature without complaint, and keep of it what they know.
-      return { class: "not-an-image", message: `it was pulled, and containerd lacks ${judgement.missing}` };
+      return {
+        class: "unknown",
+        message: `it was pulled, and ${judgement.missing} missing: something on this node deletes content`,
+      };
     case "foreign":
       return { class: "platform", message: `the image is for ${judgement.platform}` };
     case "not-an-image":

@@ -9,6 +9,7 @@ import { nextAttempt, type NextAttempt } from "../core/retry.ts";
 import { formatDuration } from "../core/units.ts";
 import type { Context } from "./context.ts";
 import { Interruption } from "./interruption.ts";
+import type { Comeback } from "./ready.ts";
 import type { Asking, RegistryHealth, Visit } from "./registry-health.ts";
 import type { Slots } from "./slots.ts";
 import { toFailure } from "./tool-failure.ts";
@@ -32,7 +33,7 @@ export interface Around {
   /** Told of a full disk before the slot is given to the next image. @returns the failure with what was found */
   readonly diskFull: (image: WantedImage, failure: Failure) => Promise<Failure>;
   /** Resolves when containerd answers again. @throws when it does not in its time */
-  readonly comeback: () => Promise<void>;
+  readonly comeback: Comeback;
 }
 
 /** What the attempts of one image share. */

@@ -72,39 +72,44 @@ function notReady(config: ContainerdConfig, error: unknown): ExitError {
   );
 }
 
-/** One wait for all steps that find containerd gone. @throws Interruption (runtime) when it does not come back */
-export function comeback({ config, containerd, clock, emit, stop }: Context): () => Promise<void> {
-  let waiting: Promise<void> | undefined;
-  const wait = async (): Promise<void> => {
+/**
+ * One wait for all steps that find containerd gone.
+ * @returns whether it had to be waited for. @throws Interruption (runtime) when it does not come back
+ */
+export type Comeback = () => Promise<boolean>;
+
+export function comeback({ config, containerd, clock, emit, stop }: Context): Comeback {
+  let waiting: Promise<boolean> | undefined;
+  const wait = async (): Promise<boolean> => {
     let waited = false;
     const onWait = (why: string): void => {
       waited = true;
       emit({ type: "waiting", phase: "waiting-for-runtime", why });
     };
-    await untilReady({ containerd, clock, settings: config.containerd, signal: stop.signal, onWait }).catch(
-      stop.runtimeLost,
-    );
+    const settings = config.containerd;
+    await untilReady({ containerd, clock, settings, signal: stop.signal, onWait }).catch(stop.runtimeLost);
     // It may answer while a step still fails: that is no reason to ask without pause.
     await clock.sleep(POLL, stop.signal);
     if (waited) emit({ type: "runtime-back" });
+    return waited;
   };
   return () => (waiting ??= wait().finally(() => (waiting = undefined)));
 }
 
-/**
- * containerd, asked again after each wait for it. Not a pull, which has its own retry, nor what watches pulls.
- * @param back resolves when containerd answers again
- */
-export function patient(containerd: Containerd, back: () => Promise<void>): Containerd {
+/** How often a step may fail in a row although containerd answers: then it is not containerd that is away. */
+const MOST_IN_VAIN = 3;
+
+/** containerd, asked again after each wait for it. Not a pull, which has its own retry, nor what watches pulls. */
+export function patient(containerd: Containerd, back: Comeback): Containerd {
   const again =
     <Args extends unknown[], Answer>(ask: (...args: Args) => Promise<Answer>) =>
     async (...args: Args): Promise<Answer> => {
-      for (;;) {
+      for (let inVain = 1; ; inVain += 1) {
         try {
           return await ask(...args);
         } catch (error) {
-          if (toFailure(error).class !== "runtime") throw error;
-          await back();
+          if (toFailure(error).class !== "runtime" || inVain >= MOST_IN_VAIN) throw error;
+          if (await back()) inVain = 0;
         }
       }
     };

@@ -61,6 +61,7 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
     node,
     sizes: earlier.sizes,
     imported,
+    isRepair: false,
   };
   const placed = await pullAndPlace(work, plan.images);
   context.stop.throwIfLost();
@@ -77,7 +78,10 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
 async function prove(work: Work, placed: readonly Placed[], seen: Node | undefined): Promise<Proof> {
   const first = await waitForCri(work, placed, seen);
   if (first.wrong.length === 0 || work.context.stop.signal.aborted) return tell(work, first);
-  const mended = await pullAndPlace({ ...work, node: first.node ?? work.node }, repair(first, work));
+  const mended = await pullAndPlace(
+    { ...work, isRepair: true, node: first.node ?? work.node },
+    repair(first, work),
+  );
   const right = placed.filter((each) => !first.wrong.includes(each));
   // What was pulled, and lost no more than a name since, was pulled all the same.
   const known = mended.map((each) =>

@@ -58,6 +58,8 @@ interface Attempt {
   /** Once its manifest is here. */
   layers?: readonly Layer[];
   finished: ReadonlySet<string>;
+  /** Digests of layers whose downloads were seen. */
+  readonly begun: Set<string>;
 }
 
 export function watchPulls(options: WatchOptions): Watch {
@@ -90,6 +92,7 @@ export function watchPulls(options: WatchOptions): Watch {
         answered,
         movement: startMovement(clock.now()),
         finished: new Set(),
+        begun: new Set(),
       };
       attempts.add(attempt);
       fresh = true;
@@ -153,10 +156,10 @@ const byDigest = (downloads: readonly Download[]): Open =>
 const hasMoved = (before: Open, now: Open): boolean =>
   now.size !== before.size || [...now].some(([digest, offset]) => offset !== before.get(digest));
 
-/** Its manifest is not known, or a layer that was open no longer is: only then the blobs have to be listed. */
-const isStale = ({ layers, finished, movement }: Attempt, open: Open): boolean =>
+/** Its manifest is not known, or a download of it has gone: only then the blobs have to be listed. */
+const isStale = ({ layers, finished, begun }: Attempt, open: Open): boolean =>
   layers === undefined ||
-  [...movement.open.keys()].some((digest) => !open.has(digest) && !finished.has(digest)) ||
+  [...begun].some((digest) => !open.has(digest) && !finished.has(digest)) ||
   (layers.every(({ digest }) => !open.has(digest)) && layers.some(({ digest }) => !finished.has(digest)));
 
 async function refresh(
@@ -206,6 +209,7 @@ function observe(
 ): void {
   const { layers, image } = attempt;
   attempt.movement = advance(attempt.movement, layers, moved, sample);
+  for (const { digest } of layers ?? []) if (sample.downloads.has(digest)) attempt.begun.add(digest);
   if ([...attempt.movement.open.values()].some(({ grew }) => grew)) attempt.answered();
   if (layers !== undefined)
     emit({ type: "progress", image: image.source.name, progress: progressOf(layers, sample) });

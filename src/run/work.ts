@@ -12,6 +12,7 @@ import type { Lease } from "./lease.ts";
 import { lookAtImage } from "./look.ts";
 import { PlaceFailed, placeImage } from "./place.ts";
 import { pullImage, type Puller } from "./pull.ts";
+import type { Comeback } from "./ready.ts";
 import { registryHealth } from "./registry-health.ts";
 import { concurrencyOf } from "./run.ts";
 import { slots, type Slots } from "./slots.ts";
@@ -23,9 +24,11 @@ export interface Work {
   readonly can: Capabilities;
   readonly lease: Lease;
   /** Resolves when containerd answers again. @throws when it does not in its time */
-  readonly comeback: () => Promise<void>;
+  readonly comeback: Comeback;
   /** Before the pulls. */
   readonly node: Node;
+  /** Whether this is the repair: what fails now has failed. */
+  readonly isRepair: boolean;
   /** Compressed bytes by source name, from an earlier run. */
   readonly sizes: ReadonlyMap<string, number>;
   /** Names by archive that this run imported. */
@@ -207,9 +210,13 @@ async function place(
     return { image, how };
   } catch (error) {
     if (!(error instanceof PlaceFailed)) throw error;
+    // Somebody may have taken the image away under our hands; the proof shows what is to be done once more.
+    if (error.step !== "pull" && !work.isRepair && PASSING.has(error.failure.class)) return { image, how };
     return fail(work, crew, image, error.step, error.failure);
   }
 }
+
+const PASSING = new Set<FailureClass>(["runtime", "unknown"]);
 
 async function fail(
   { context, lease }: Work,

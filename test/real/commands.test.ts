@@ -62,10 +62,14 @@ describeEachLine(
             required: true,
             pull: false,
             why: "present",
-            tags: [{ name: "docker.io/library/plan-here:1", action: "create", why: "not on this node" }],
-            pin: node.pins ? ["docker.io/library/plan-here:1"] : [],
+            tags: [
+              { name: "docker.io/library/plan-here:1", action: "create", why: "not on this node" },
+              { action: "keep" },
+              { name: `docker.io/library/plan-here@${here.digest}`, action: "create" },
+            ],
+            pin: false,
           },
-          { name: away.reference, pull: true, why: "not on this node", tags: [], pin: [] },
+          { name: away.reference, pull: true, why: "not on this node", tags: [], pin: node.pins },
         ],
         unpin: [],
       });

@@ -140,6 +140,18 @@ describeReal(
         ]);
       });
 
+      test("run and status warn of the names that are refused, with the way out", async () => {
+        const properties = { ...node.list(list()), kubelet: { root_dir: kubelet.root } };
+        const run = await node.agent.run(properties);
+        const status = await node.agent.run(properties, "status");
+        const warning =
+          /the kubelet will refuse pods registry\.k8s\.io\/team\/raced:1, .* delete (?<record>\S+) and restart/u;
+        expect([run.exitCode, status.exitCode]).toEqual([0, 0]);
+        expect(node.agent.status().warnings).toEqual([expect.stringMatching(warning)]);
+        expect(status.stderr).toMatch(warning);
+        expect(records()).toContain(warning.exec(status.stderr)?.groups?.["record"]);
+      });
+
       test("this lasts through a restart of the kubelet and another run", async () => {
         await kubelet.restart();
         await node.import(list());

@@ -7,6 +7,10 @@ export interface ArchiveSpec {
   names: readonly string[];
   layers: readonly LayerSpec[];
   platform?: string;
+  /** In an OCI layout: of the name. skopeo writes a tag alone, as `org.opencontainers.image.ref.name`. */
+  annotation?: string;
+  /** In an OCI layout: makes each name an index, which lists these as well and of which no more is in the archive. */
+  absent?: readonly string[];
 }
 
 /** What `docker save` makes: a tar with manifest.json. */
@@ -22,34 +26,53 @@ export function dockerArchive({ names, layers, platform = "linux/amd64" }: Archi
   ]);
 }
 
-/** An OCI image layout in a tar, as `ctr images export` and `skopeo copy` make it. */
-export function ociArchive({ names, layers, platform = "linux/amd64" }: ArchiveSpec): Buffer {
+/** An OCI image layout in a tar, as `ctr images export` and `skopeo copy` make it. Without names it has one image without. */
+export function ociArchive(spec: ArchiveSpec): Buffer {
+  const { layers, platform = "linux/amd64", absent, annotation = "io.containerd.image.name" } = spec;
   const made = layers.map(makeLayer);
   const config = Buffer.from(JSON.stringify(imageConfig(platform, made)));
-  const type = "application/vnd.oci.image";
-  const manifest = Buffer.from(
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType: `${type}.manifest.v1+json`,
-      config: { mediaType: `${type}.config.v1+json`, digest: digestOf(config), size: config.length },
-      layers: made.map(({ blob, digest }) => ({
-        mediaType: `${type}.layer.v1.tar+gzip`,
-        digest,
-        size: blob.length,
-      })),
-    }),
-  );
-  const [os, architecture] = platform.split("/");
-  const entry = { mediaType: `${type}.manifest.v1+json`, digest: digestOf(manifest), size: manifest.length };
-  const manifests = names.map((name) => ({
-    ...entry,
-    platform: { os, architecture },
-    annotations: { "io.containerd.image.name": name },
-  }));
-  const blobs = [config, manifest, ...made.map(({ blob }) => blob)];
+  const manifest = document("manifest", {
+    config: { mediaType: `${type}.config.v1+json`, digest: digestOf(config), size: config.length },
+    layers: made.map(({ blob, digest }) => ({
+      mediaType: `${type}.layer.v1.tar+gzip`,
+      digest,
+      size: blob.length,
+    })),
+  });
+  const ours = { ...describe("manifest", manifest), platform: platformOf(platform) };
+  const index =
+    absent === undefined ? undefined : document("index", { manifests: [ours, ...absent.map(elsewhere)] });
+  const top = index === undefined ? ours : describe("index", index);
+  const names =
+    spec.names.length === 0 ? [{}] : spec.names.map((name) => ({ annotations: { [annotation]: name } }));
+  const manifests = names.map((annotated) => ({ ...top, ...annotated }));
+  const blobs = [config, manifest, ...(index === undefined ? [] : [index]), ...made.map(({ blob }) => blob)];
   return tar([
     { name: "oci-layout", content: Buffer.from('{"imageLayoutVersion":"1.0.0"}') },
     { name: "index.json", content: Buffer.from(JSON.stringify({ schemaVersion: 2, manifests })) },
     ...blobs.map((content) => ({ name: `blobs/sha256/${digestOf(content).slice(7)}`, content })),
   ]);
 }
+
+const type = "application/vnd.oci.image";
+type Kind = "manifest" | "index";
+
+const document = (kind: Kind, fields: object): Buffer =>
+  Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: `${type}.${kind}.v1+json`, ...fields }));
+
+const describe = (kind: Kind, content: Buffer): object => ({
+  mediaType: `${type}.${kind}.v1+json`,
+  digest: digestOf(content),
+  size: content.length,
+});
+
+function platformOf(platform: string): object {
+  const [os, architecture] = platform.split("/");
+  return { os, architecture };
+}
+
+/** A manifest for another platform, which was left out. */
+const elsewhere = (platform: string): object => ({
+  ...describe("manifest", Buffer.from(`the manifest for ${platform}`)),
+  platform: platformOf(platform),
+});

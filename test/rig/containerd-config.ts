@@ -83,6 +83,14 @@ function pluginsOfVersion3(paths: ConfigPaths, options: ConfigOptions): string[]
           `[plugins."io.containerd.transfer.v1.local"]`,
           `  max_concurrent_downloads = ${maxConcurrentDownloads}`,
         ]),
+    // What it unpacks with is a setting of its own, which knows overlayfs alone.
+    ...(snapshotter === "overlayfs"
+      ? []
+      : [
+          `[[plugins."io.containerd.transfer.v1.local".unpack_config]]`,
+          `  platform = "linux/amd64"`,
+          `  snapshotter = "${snapshotter}"`,
+        ]),
     // Lowering a process's OOM score needs a capability that containers and small machines lack.
     ...(sandboxImage === undefined
       ? []

@@ -47,7 +47,7 @@ export function nodeOf(
     ),
   );
   const cri = Object.entries(images).map(
-    ([name, { id }]) => [name, { id, names: [name], size: 1_000, pinned: true }] as const,
+    ([name, { id }]) => [name, [{ id, names: [name], size: 1_000, pinned: true }]] as const,
   );
   return {
     platform: LINUX,

@@ -1,8 +1,7 @@
 // A containerd of maps behind the agent's port, with registries, archives and scripted failures, and a record of all calls.
-import { Code } from "@connectrpc/connect";
 import { SemVer } from "semver";
 import { CommandError } from "../../../src/containerd/command.ts";
-import { ApiError } from "../../../src/containerd/connection.ts";
+import { ApiError, CODE } from "../../../src/containerd/connection.ts";
 import type { Containerd } from "../../../src/containerd/containerd.ts";
 import { configOf, isFrom, manifestsOf, sourceLabel } from "../../../src/core/content.ts";
 import type { CriImage, ImageRecord } from "../../../src/core/node.ts";
@@ -23,9 +22,9 @@ const CHANGES = new Set(
 export const toolError = (text: string): CommandError => new CommandError(text, text, false);
 /** containerd as it is while it restarts. */
 export const gone = (): ApiError =>
-  new ApiError(Code.Unavailable, "containerd cannot be reached: nobody listens to it");
+  new ApiError(CODE.unavailable, "containerd cannot be reached: nobody listens to it");
 export const notFound = (what: string): ApiError =>
-  new ApiError(Code.NotFound, `containerd: ${what}: not found`);
+  new ApiError(CODE.notFound, `containerd: ${what}: not found`);
 
 export type InMemory = ReturnType<typeof inMemoryContainerd>;
 
@@ -40,6 +39,8 @@ export function inMemoryContainerd(version = "1.7.35") {
   const registry = new Map<string, ServedImage | "hangs">();
   /** By path: what an import records, literally. */
   const archives = new Map<string, Readonly<Record<string, ServedImage>>>();
+  /** Names of which CRI has not heard yet. */
+  const unheard = new Set<string>();
   const calls: string[] = [];
   const steps = new Map<string, (() => unknown)[]>();
 
@@ -111,7 +112,7 @@ export function inMemoryContainerd(version = "1.7.35") {
         : [
             {
               id,
-              names: named.flatMap(({ name }) => criName(name)),
+              names: named.flatMap(({ name }) => criName(name)).filter((name) => !unheard.has(name)),
               size: 1_000,
               pinned: named.some(({ labels }) => labels[PINNED] === "pinned"),
             },
@@ -209,6 +210,7 @@ export function inMemoryContainerd(version = "1.7.35") {
     leases,
     registry,
     archives,
+    unheard,
     calls,
     changes,
     before,

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { configsOf, judge, type Node } from "../../../src/core/node.ts";
+import { configsOf, configsToRead, judge, type Node } from "../../../src/core/node.ts";
+import { pinRecord } from "../../../src/core/pins.ts";
 import { ARM, served, type ServedImage } from "../containerd/served-image.ts";
 import { nodeOf } from "../samples.ts";
 
@@ -155,4 +156,41 @@ test("the configs of names are found through manifest and index, each once, as f
   });
   expect(configsOf(node, [A, "r.one/b:1", "r.one/c:1", "nobody:1"])).toEqual([PLAIN.id, INDEXED.id]);
   expect(configsOf(lacking(node, [INDEXED.manifest.digest]), ["r.one/b:1"])).toEqual([]);
+});
+
+describe("a pinned image", () => {
+  const pin = pinRecord(PLAIN.target);
+
+  test("that is unpacked needs no config to be read: a digest never changes what it stands for", () => {
+    const node = { ...nodeOf({ [A]: PLAIN }, [pin]), configs: new Map() };
+    expect(configsToRead(node, [A])).toEqual([]);
+    expect(judge(node, A)).toEqual({ is: "usable", target: PLAIN.target, id: PLAIN.id });
+  });
+
+  test("is judged like any other where its snapshot, its pin's label or a part is gone", () => {
+    const pinned = nodeOf({ [A]: PLAIN }, [pin]);
+    expect(configsToRead(lacking(pinned, [], false), [A])).toEqual([PLAIN.id]);
+    expect(configsToRead(nodeOf({ [A]: PLAIN }, [{ ...pin, labels: {} }]), [A])).toEqual([PLAIN.id]);
+    expect(judge(lacking(pinned, [PLAIN.id]), A)).toEqual({ is: "damaged", missing: "its config" });
+    expect(judge(lacking(pinned, layers(PLAIN), false), A)).toEqual({
+      is: "damaged",
+      missing: "2 of 2 layers",
+    });
+  });
+
+  test("whatever is read of a node is enough to judge it", () => {
+    fc.assert(
+      fc.property(fc.subarray([...INDEXED.blobs]), fc.boolean(), fc.boolean(), (gone, snapshots, pinned) => {
+        const whole = nodeOf({ [A]: INDEXED }, pinned ? [pinRecord(INDEXED.target)] : []);
+        const node = lacking(
+          whole,
+          gone.map(({ digest }) => digest),
+          snapshots,
+        );
+        const read = configsToRead(node, [A]);
+        const configs = new Map([...node.configs].filter(([digest]) => read.includes(digest)));
+        expect(judge({ ...node, configs }, A)).toEqual(judge(node, A));
+      }),
+    );
+  });
 });

@@ -17,10 +17,14 @@ const withoutRecord = (name: string): Node => ({
   ...RIGHT,
   records: new Map([...RIGHT.records].filter(([key]) => key !== name)),
 });
+const withoutBlob = (digest: string): Node => ({
+  ...RIGHT,
+  blobs: new Map([...RIGHT.blobs].filter(([key]) => key !== digest)),
+});
 const inCri = (name: string, change: Partial<CriImage> | undefined): Node => {
   const cri = new Map(RIGHT.cri);
   cri.delete(name);
-  if (change !== undefined) cri.set(name, { id: ONE.id, names: [name], size: 5, pinned: true, ...change });
+  if (change !== undefined) cri.set(name, [{ id: ONE.id, names: [name], size: 5, pinned: true, ...change }]);
   return { ...RIGHT, cri };
 };
 
@@ -34,7 +38,7 @@ describe("an image", () => {
 
   test.each<[string, Node, string]>([
     ["its own name is gone", withoutRecord(A), "its name is gone"],
-    ["it is damaged", { ...RIGHT, configs: new Map() }, "it is damaged: its config missing"],
+    ["it is damaged", withoutBlob(ONE.id), "it is damaged: its config missing"],
     ["a further name is gone", withoutRecord(Z), `${Z} is gone`],
     ["a digest name is gone", withoutRecord(at("x.y/z")), `${at("x.y/z")} is gone`],
     [

@@ -172,10 +172,11 @@ describe("a line of the log is below 4 kB", () => {
       "the plan of 5,000 images",
       {
         type: "planned",
-        pulls: planPulls(
+        images: planRun(
           names.map((name) => wanted(name)),
-          new Map(),
-        ),
+          nodeOf({}),
+          true,
+        ).images,
       },
     ],
     ["an archive of 5,000 names", { type: "archive-done", image: "/a.tar", names, imported: true }],

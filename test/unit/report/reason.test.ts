@@ -100,7 +100,7 @@ test.each([
     "placed",
     [
       { type: "attempt-started", image: "a.b/c:1", attempt: 1 },
-      { type: "pulled", image: "a.b/c:1", attempt: 1, id: "sha256:1" },
+      { type: "pulled", image: "a.b/c:1", attempt: 1 },
       { type: "placed", image: "a.b/c:1" },
     ],
     "was not finished: named and pinned, but not verified — next: run again",

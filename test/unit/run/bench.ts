@@ -32,6 +32,8 @@ export const config = (overrides: Partial<Config> = {}): Config => ({
   allowCredentialsInArgv: false,
   logLevel: "info",
   credentials: [],
+  kubeletRoot: "/nowhere",
+  warnings: [],
   ...overrides,
 });
 

@@ -1,7 +1,6 @@
-import { Code } from "@connectrpc/connect";
 import { SemVer } from "semver";
 import { describe, expect, test } from "vitest";
-import { ApiError } from "../../../src/containerd/connection.ts";
+import { ApiError, CODE } from "../../../src/containerd/connection.ts";
 import { EXIT } from "../../../src/exit.ts";
 import type { RunEvent } from "../../../src/core/run-state.ts";
 import { Interruption } from "../../../src/run/interruption.ts";
@@ -84,12 +83,12 @@ describe("containerd", () => {
   test.each([
     [
       "the socket may not be opened",
-      new ApiError(Code.PermissionDenied, "this user may not open it (run as root)"),
+      new ApiError(CODE.permissionDenied, "this user may not open it (run as root)"),
       "run as root",
     ],
     [
       "there is no CRI v1 behind it",
-      new ApiError(Code.Unimplemented, "unknown service runtime.v1.RuntimeService"),
+      new ApiError(CODE.unimplemented, "unknown service runtime.v1.RuntimeService"),
       "it has no CRI v1",
     ],
   ])("is not waited for when %s: that is told at once", async (_what, error, said) => {

@@ -1,9 +1,16 @@
-import { describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { EXIT, ExitError } from "../../../src/exit.ts";
 import { Interruption } from "../../../src/run/interruption.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 
 const HOUR = 3_600_000;
+/** Until the last call is ended, after a deadline or a signal. */
+const WRAP_UP = 6_000;
+beforeEach(() => {
+  vi.useFakeTimers();
+  return () => vi.useRealTimers();
+});
+
 const bySignal = new Interruption({ class: "cancelled", message: "stopped by SIGTERM" });
 
 describe("a run is stopped", () => {
@@ -17,10 +24,12 @@ describe("a run is stopped", () => {
     expect(() => stop.throwIfStopped()).toThrow(bySignal);
   });
 
-  test("by its deadline, which is a timeout and no reason to end by itself", async () => {
-    using stop = stopper(new AbortController().signal, 10);
-    await expect.poll(() => stop.signal.aborted).toBe(true);
-    expect(stop.signal.reason).toMatchObject({ class: "timeout", message: "the deadline of 10ms is over" });
+  test("by its deadline, which is a timeout and no reason to end by itself", () => {
+    using stop = stopper(new AbortController().signal, 90_000);
+    vi.advanceTimersByTime(89_999);
+    expect(stop.signal.aborted).toBe(false);
+    vi.advanceTimersByTime(1);
+    expect(stop.signal.reason).toMatchObject({ class: "timeout", message: "the deadline of 1m30s is over" });
     stop.throwIfStopped();
     stop.throwIfLost();
   });
@@ -62,11 +71,44 @@ test("a bug in a wait for containerd comes out as what it is", () => {
   expect(() => stop.runtimeLost(new TypeError("x"))).toThrow(TypeError);
 });
 
-test("its deadline is no more when it is over", async () => {
-  const stop = stopper(new AbortController().signal, 5);
+test("a bug of ours ends everything else, and comes out", () => {
+  using stop = stopper(new AbortController().signal, HOUR);
+  expect(() => stop.crashed(new TypeError("x"))).toThrow(TypeError);
+  expect(stop.signal.reason).toMatchObject({ class: "cancelled" });
+});
+
+describe("calls that name, pin and prove what was pulled", () => {
+  test("have a little longer than the deadline, and end with its reason", () => {
+    using stop = stopper(new AbortController().signal, 90_000);
+    vi.advanceTimersByTime(90_000 + WRAP_UP - 1);
+    expect(stop.ended.aborted).toBe(false);
+    vi.advanceTimersByTime(1);
+    expect(stop.ended.reason).toMatchObject({ class: "timeout" });
+  });
+
+  test("have a little longer than the operator's signal, and end with its reason", () => {
+    const outer = new AbortController();
+    using stop = stopper(outer.signal, HOUR);
+    vi.advanceTimersByTime(5_000);
+    outer.abort(bySignal);
+    expect(stop.ended.aborted).toBe(false);
+    vi.advanceTimersByTime(WRAP_UP);
+    expect(stop.ended.reason).toBe(bySignal);
+  });
+
+  test("are not ended by a full disk", () => {
+    using stop = stopper(new AbortController().signal, HOUR);
+    stop.diskFull("0B free");
+    vi.advanceTimersByTime(WRAP_UP);
+    expect(stop.ended.aborted).toBe(false);
+  });
+});
+
+test("its timers are gone when it is over, and nothing is ended later", () => {
+  const outer = new AbortController();
+  const stop = stopper(outer.signal, 5_000);
   stop[Symbol.dispose]();
-  const later = new AbortController();
-  setTimeout(() => later.abort(), 20);
-  await expect.poll(() => later.signal.aborted).toBe(true);
-  expect(stop.signal.aborted).toBe(false);
+  expect(vi.getTimerCount()).toBe(0);
+  outer.abort(bySignal);
+  expect(vi.getTimerCount()).toBe(0);
 });

@@ -1,29 +1,87 @@
 import { describe, expect, test } from "vitest";
 import { CommandError } from "../../../src/containerd/command.ts";
-import { toFailure } from "../../../src/run/tool-failure.ts";
+import { ApiError, CODE } from "../../../src/containerd/connection.ts";
+import { CredentialRefused } from "../../../src/containerd/crictl.ts";
+import { EXIT, ExitError } from "../../../src/exit.ts";
+import { Interruption } from "../../../src/run/interruption.ts";
+import { runtimeUnusable, toFailure } from "../../../src/run/tool-failure.ts";
+import { toolError } from "../containerd/in-memory.ts";
+import { TEXTS } from "./bench.ts";
 
-const REFUSED =
-  "failed to resolve image: unexpected status from HEAD request to http://r/v2/a/manifests/1: 401 Unauthorized";
-const logged = (text: string): string =>
-  `time="2026-01-01T00:00:00Z" level=fatal msg=${JSON.stringify(`pulling image: ${text}`)}`;
+const stopped = new Interruption({ class: "cancelled", message: "stopped by SIGTERM" });
 
-describe("a tool's failure", () => {
-  test("is judged by what was said, whatever the mask made of it", () => {
-    const raw = logged(REFUSED);
-    const masked = raw.replaceAll("status", "[redacted]").replaceAll("401", "[redacted]");
+describe("what was thrown", () => {
+  test.each(Object.entries(TEXTS))("by a tool has the class of its text: %s", (failureClass, text) => {
+    expect(toFailure(toolError(text)).class).toBe(failureClass);
+  });
+
+  test("by a tool is judged by what was said, whatever the mask made of it", () => {
+    const raw = `time="2026-01-01T00:00:00Z" level=fatal msg=${JSON.stringify(`pulling image: ${TEXTS.auth}`)}`;
+    const masked = raw.replaceAll("status", "[redacted]").replaceAll("403", "[redacted]");
     expect(toFailure(new CommandError(masked, raw, false))).toEqual({
       class: "auth",
-      message: REFUSED.replace("status", "[redacted]").replace("401", "[redacted]"),
+      message: TEXTS.auth.replace("status", "[redacted]").replace("403", "[redacted]"),
       evidence: masked,
     });
   });
 
-  test("has no evidence beyond a message that is all of it", () => {
+  test("by a tool has no evidence beyond a message that is all of it", () => {
     const error = new CommandError("crictl was ended by SIGKILL", "", false);
     expect(toFailure(error)).toEqual({ class: "unknown", message: "crictl was ended by SIGKILL" });
   });
 
-  test("that is no answer in time is the runtime's", () => {
-    expect(toFailure(new CommandError("crictl did not answer in time", "", true)).class).toBe("runtime");
+  test("by a tool that had no answer in its own time means containerd", () => {
+    expect(toFailure(new CommandError("ctr did not answer in time", TEXTS.auth, true)).class).toBe("runtime");
   });
+
+  test.each([
+    [CODE.unavailable, "runtime"],
+    [CODE.deadlineExceeded, "runtime"],
+    [CODE.cancelled, "cancelled"],
+    [8, "disk"],
+    [CODE.notFound, "unknown"],
+    [CODE.internal, "unknown"],
+  ])("by the API with code %i is %s", (code, failureClass) => {
+    expect(toFailure(new ApiError(code, "containerd: no"))).toEqual({
+      class: failureClass,
+      message: "containerd: no",
+    });
+  });
+
+  test("by the API of a full disk is that, whatever its code", () => {
+    expect(toFailure(new ApiError(2, "containerd: write meta.db: no space left on device")).class).toBe(
+      "disk",
+    );
+  });
+
+  test("for credentials that crictl cannot take is a matter of those", () => {
+    expect(toFailure(new CredentialRefused("upgrade it"))).toEqual({ class: "auth", message: "upgrade it" });
+  });
+
+  test("because we ended it is what we ended it for, whoever threw what", () => {
+    const ended = { class: "cancelled", message: "stopped by SIGTERM" };
+    expect(toFailure(stopped)).toEqual(ended);
+    expect(toFailure(toolError("crictl was ended by SIGTERM"), AbortSignal.abort(stopped))).toEqual(ended);
+    expect(toFailure(new ApiError(CODE.cancelled, "x"), AbortSignal.abort(stopped))).toEqual(ended);
+  });
+
+  test("is its own where our signal has not come", () => {
+    expect(toFailure(toolError(TEXTS.auth), new AbortController().signal).class).toBe("auth");
+  });
+
+  test("and is neither is a bug, which goes on", () => {
+    expect(() => toFailure(new TypeError("x"))).toThrow(TypeError);
+  });
+});
+
+test("where no image can be blamed a failed call ends the run, and all else stays what it is", () => {
+  for (const error of [toolError("no"), new ApiError(CODE.internal, "no")]) {
+    const made = runtimeUnusable(error);
+    expect(made).toBeInstanceOf(ExitError);
+    expect(made).toMatchObject({
+      exitCode: EXIT.runtimeNotReady,
+      message: "container runtime not usable: no",
+    });
+  }
+  expect(runtimeUnusable(stopped)).toBe(stopped);
 });

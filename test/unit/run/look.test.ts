@@ -1,0 +1,110 @@
+import { describe, expect, test } from "vitest";
+import { judge } from "../../../src/core/node.ts";
+import { isPinned, pinName, pinRecord } from "../../../src/core/pins.ts";
+import { lookAtImage, lookAtNode } from "../../../src/run/look.ts";
+import { inMemoryContainerd, notFound, toolError } from "../containerd/in-memory.ts";
+import { LINUX, served } from "../containerd/served-image.ts";
+import { reference, wanted } from "../samples.ts";
+
+const A = "r.one/a:1";
+const [ONE, TWO] = [served("one", { index: true }), served("two")];
+const throws = (error: Error) => (): never => {
+  throw error;
+};
+
+describe("a look at the node", () => {
+  test("is a handful of lists, and the configs of the names that were asked for", async () => {
+    const node = inMemoryContainerd();
+    node.bring(A, ONE);
+    node.bring("r.two/b:1", TWO);
+    const seen = await lookAtNode(node.containerd, LINUX, [A, "nobody:1"]);
+    expect(node.calls.map((call) => call.split(" ", 1).join("")).toSorted()).toEqual([
+      "blobs",
+      "criImages",
+      "imageDirectory",
+      "read",
+      "records",
+      "snapshots",
+    ]);
+    expect([...seen.configs.keys()]).toEqual([ONE.id]);
+    expect(judge(seen, A)).toEqual({ is: "usable", target: ONE.target, id: ONE.id });
+    expect(seen.cri.get("r.two/b:1")?.[0]?.id).toBe(TWO.id);
+  });
+
+  test("takes an image for damaged whose config has gone since it was listed", async () => {
+    const node = inMemoryContainerd();
+    node.bring(A, ONE);
+    node.before("read", throws(notFound(ONE.id)));
+    expect(judge(await lookAtNode(node.containerd, LINUX, [A]), A)).toEqual({
+      is: "damaged",
+      missing: "its config",
+    });
+  });
+
+  test("fails with what a list or a config failed with", async () => {
+    for (const call of ["records", "blobs", "criImages", "snapshots", "read"]) {
+      const node = inMemoryContainerd();
+      node.bring(A, ONE);
+      node.before(call, throws(toolError(`${call} failed`)));
+      await expect(lookAtNode(node.containerd, LINUX, [A])).rejects.toThrow(`${call} failed`);
+    }
+  });
+
+  test.each([
+    ["CRI's directory is named after", "/var/lib/containerd/io.containerd.snapshotter.v1.zfs", "zfs"],
+    [
+      "the directory is named after, with a slash at its end",
+      "/x/io.containerd.snapshotter.v1.devmapper/",
+      "devmapper",
+    ],
+    ["most was unpacked with, where CRI does not tell", undefined, "native"],
+    ["most was unpacked with, where the directory tells nothing", "/data", "native"],
+  ])("uses the snapshotter that %s", async (_what, directory, snapshotter) => {
+    const node = inMemoryContainerd();
+    node.bring(A, ONE);
+    for (const digest of ["sha256:x", "sha256:y"])
+      node.blobs.set(digest, {
+        digest,
+        size: 1,
+        text: "",
+        labels: { "containerd.io/gc.ref.snapshot.native": "chain" },
+      });
+    const containerd = { ...node.containerd, imageDirectory: async () => directory };
+    expect((await lookAtNode(containerd, LINUX, [A])).snapshotter).toBe(snapshotter);
+  });
+
+  test("takes the usual snapshotter on an empty node, and where CRI cannot tell", async () => {
+    const node = inMemoryContainerd();
+    node.before("imageDirectory", throws(toolError("no")));
+    const seen = await lookAtNode(node.containerd, LINUX, []);
+    expect([seen.snapshotter, seen.imageDirectory]).toEqual(["overlayfs", undefined]);
+  });
+});
+
+describe("a look at an image that was pulled", () => {
+  const image = wanted(A, { targets: [reference("x.y/z:1")] });
+
+  test("sees its names as they are now, what its repository has, and its pin as it was known", async () => {
+    const node = inMemoryContainerd();
+    node.records.set(pinName(ONE.target), pinRecord(ONE.target));
+    const before = await lookAtNode(node.containerd, LINUX, [A]);
+    node.bring(A, ONE);
+    node.bring("r.two/b:1", TWO);
+    node.record(`x.y/z@${ONE.target.digest}`, ONE);
+    const after = await lookAtImage(node.containerd, image, before);
+    expect(judge(after, A)).toEqual({ is: "usable", target: ONE.target, id: ONE.id });
+    expect(isPinned(after, ONE.target)).toBe(true);
+    expect([...after.records.keys()].toSorted()).toEqual(
+      [A, `r.one/a@${ONE.target.digest}`, `x.y/z@${ONE.target.digest}`, pinName(ONE.target)].toSorted(),
+    );
+    expect(node.calls).toContain(`snapshots overlayfs ${ONE.chainId}`);
+  });
+
+  test("finds nothing where its name is gone again, and asks for no snapshot", async () => {
+    const node = inMemoryContainerd();
+    const before = await lookAtNode(node.containerd, LINUX, [A]);
+    const calls = node.calls.length;
+    expect(judge(await lookAtImage(node.containerd, image, before), A)).toEqual({ is: "absent" });
+    expect(node.calls.slice(calls).filter((call) => call.startsWith("snapshots"))).toEqual([]);
+  });
+});

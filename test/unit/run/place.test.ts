@@ -1,0 +1,122 @@
+import { describe, expect, test } from "vitest";
+import { pinName, pinRecord } from "../../../src/core/pins.ts";
+import type { WantedImage } from "../../../src/core/plan.ts";
+import type { RunEvent } from "../../../src/core/run-state.ts";
+import { lookAtNode } from "../../../src/run/look.ts";
+import { PlaceFailed, placeImage } from "../../../src/run/place.ts";
+import { stopper } from "../../../src/run/stopper.ts";
+import { inMemoryContainerd, toolError, type InMemory } from "../containerd/in-memory.ts";
+import { ARM, LINUX, served } from "../containerd/served-image.ts";
+import { reference, wanted } from "../samples.ts";
+import { config, TEXTS } from "./bench.ts";
+import { fakeClock } from "./fake-clock.ts";
+
+const A = "r.one/a:1";
+const Z = "x.y/z:1";
+const ONE = served("one");
+const image = wanted(A, { targets: [reference(Z)] });
+const fails = (text: string) => (): never => {
+  throw toolError(text);
+};
+
+async function placed(node: InMemory, wish: WantedImage = image, pins = true) {
+  const events: RunEvent[] = [];
+  using stop = stopper(new AbortController().signal, 3_600_000);
+  const context = {
+    config: config(),
+    containerd: node.containerd,
+    machine: { platform: LINUX, cpus: 2 },
+    clock: fakeClock(),
+    emit: (event: RunEvent) => void events.push(event),
+    stop,
+  };
+  const seen = await lookAtNode(node.containerd, LINUX, [A]);
+  const result: unknown = await placeImage(context, wish, seen, pins).catch((error: unknown) => error);
+  return { result, events };
+}
+const withOne = (): InMemory => {
+  const node = inMemoryContainerd();
+  node.bring(A, ONE);
+  return node;
+};
+
+describe("an image on the node", () => {
+  test("is pinned first, and then named by tag and digest in one call", async () => {
+    const node = withOne();
+    const { result, events } = await placed(node);
+    expect(result).toEqual({ is: "usable", target: ONE.target, id: ONE.id });
+    expect(node.changes()).toEqual([
+      `saveRecord ${pinName(ONE.target)}`,
+      `tag ${A} ${Z},x.y/z@${ONE.target.digest}`,
+    ]);
+    expect(events.map(({ type }) => type)).toEqual(["pinned", "tagged", "tagged"]);
+  });
+
+  test("that is pinned and named already is left alone", async () => {
+    const node = withOne();
+    for (const name of [Z, `x.y/z@${ONE.target.digest}`]) node.record(name, ONE);
+    node.records.set(pinName(ONE.target), pinRecord(ONE.target));
+    expect((await placed(node)).events).toEqual([]);
+    expect(node.changes()).toEqual([]);
+  });
+
+  test("gets no pin from a runtime that ignores it", async () => {
+    const node = withOne();
+    await placed(node, image, false);
+    expect(node.changes().map((call) => call.split(" ", 1)[0])).toEqual(["tag"]);
+  });
+});
+
+test.each<[string, (node: InMemory) => void, object]>([
+  [
+    "whose name is gone",
+    () => {},
+    { class: "unknown", message: expect.stringContaining("something on this node deletes images") },
+  ],
+  [
+    "that is damaged",
+    (node) => (node.bring(A, ONE), node.blobs.delete(ONE.id)),
+    { class: "unknown", message: expect.stringContaining("its config") },
+  ],
+  [
+    "for another platform",
+    (node) => node.bring(A, served("arm", { platform: ARM })),
+    { class: "platform", message: expect.stringContaining("linux/arm64") },
+  ],
+  [
+    "that is no image",
+    (node) => node.bring(A, served("chart", { artifact: true })),
+    { class: "not-an-image" },
+  ],
+])("an image %s fails as a pull, and gets nothing", async (_what, arrange, failure) => {
+  const node = inMemoryContainerd();
+  arrange(node);
+  const { result } = await placed(node);
+  expect(result).toBeInstanceOf(PlaceFailed);
+  expect(result).toMatchObject({ step: "pull", failure });
+  expect(node.changes()).toEqual([]);
+});
+
+test.each([
+  ["saveRecord", "pin"],
+  ["tag", "tag"],
+] as const)("a %s that fails is the step %s of its image", async (call, step) => {
+  const node = withOne();
+  node.before(call, fails(TEXTS.disk));
+  const { result, events } = await placed(node);
+  expect(result).toMatchObject({ step, failure: { class: "disk" } });
+  expect(events.map(({ type }) => type)).toEqual(step === "pin" ? [] : ["pinned"]);
+});
+
+test("a further name by a digest that it does not have is refused before anything is done", async () => {
+  const node = withOne();
+  const { result } = await placed(
+    node,
+    wanted(A, { targets: [reference(`x.y/z@${served("other").target.digest}`)] }),
+  );
+  expect(result).toMatchObject({
+    step: "tag",
+    failure: { class: "reference", next: expect.stringContaining("retagAs") },
+  });
+  expect(node.changes()).toEqual([]);
+});
