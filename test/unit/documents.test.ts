@@ -85,7 +85,9 @@ describe("src/README.md", () => {
   const text = read("src/README.md");
   const sources = globSync("src/**/*.ts", { cwd: repository });
   const source = sources.map(read).join("\n");
-  const quoted = [...text.matchAll(/(?<!`)`(?<code>[^`\n]+)`(?!`)/gu)].map(({ groups }) => groups?.["code"] ?? "");
+  const quoted = [...text.matchAll(/(?<!`)`(?<code>[^`\n]+)`(?!`)/gu)].map(
+    ({ groups }) => groups?.["code"] ?? "",
+  );
 
   test("names files that are there", () => {
     const files = quoted.filter((code) => /^[\w./-]+\.(?:ts|yml|json|md|erb)$/u.test(code));
