@@ -10,6 +10,7 @@ import { watchSink } from "../report/live.ts";
 import { openRunLog } from "../report/logger.ts";
 import { writeMetrics } from "../report/metrics.ts";
 import { runLog, type RunLog } from "../report/run-log.ts";
+import { stamp } from "../report/stamp.ts";
 import { reason, summary } from "../report/summary.ts";
 import { realContainerd } from "../containerd/real.ts";
 import { realClock } from "../run/context.ts";
@@ -48,7 +49,7 @@ export async function runCommand(args: RunArguments, edge: Edge): Promise<number
   using file = openRunLog(edge, config.logLevel, runId);
   using watching = args.json ? undefined : await watchSink(edge.stdout);
   using stop = stopper(edge.signal, config.deadline);
-  const log = runLog(startState(runId, build.version, edge.pid, Date.now()), (sink, error) =>
+  const log = runLog(startState(runId, build.version, edge.pid, stamp()), (sink, error) =>
     warn(edge)(
       `the run continues without ${sink}: ${error instanceof Error ? error.message : String(error)}`,
     ),
@@ -63,7 +64,7 @@ export async function runCommand(args: RunArguments, edge: Edge): Promise<number
 }
 
 /** One on a node and for good; loading node:crypto for a random one takes a tenth of the start. */
-const identify = (pid: number): string => `${Date.now().toString(36)}-${pid.toString(36)}`;
+const identify = (pid: number): string => `${stamp().toString(36)}-${pid.toString(36)}`;
 
 /** BOSH starts hooks above everything else on the node; nobody here is in such a hurry. */
 function lowerPriority(): void {

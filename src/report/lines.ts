@@ -1,4 +1,5 @@
 // The run as lines, for BOSH's logs and pipes: one at each transition, and one every half minute while pulls go on.
+import { stamp } from "./stamp.ts";
 import { countDecisions, type PlannedImage } from "../core/plan.ts";
 import type { ImageState, RunEvent, RunState } from "../core/run-state.ts";
 import { printable } from "../core/plain-text.ts";
@@ -112,7 +113,7 @@ function retryLine(
 }
 
 const sinceStart = (image: ImageState | undefined): string =>
-  image?.startedAt === undefined ? "" : ` in ${formatDuration(Date.now() - image.startedAt)}`;
+  image?.startedAt === undefined ? "" : ` in ${formatDuration(stamp() - image.startedAt)}`;
 
 /** The progress, for a log that nobody scrolls back in. Images that are being pulled come before those that wait. */
 function progressLine(state: RunState): string {

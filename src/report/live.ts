@@ -1,4 +1,5 @@
 // The run on a terminal: bars that are drawn again and again, and lines above them that stay.
+import { stamp } from "./stamp.ts";
 import { Writable } from "node:stream";
 import type { createLogUpdate } from "log-update";
 import type { RunEvent, RunState } from "../core/run-state.ts";
@@ -44,7 +45,7 @@ function liveSink(output: Output, draw: Draw): Disposable & { readonly sink: Sin
     // Somebody has stopped the terminal: it gets the next drawing that it has time for.
     if (latest === undefined || output.behind === true) return;
     const columns = output.columns ?? 80;
-    const now = Date.now();
+    const now = stamp();
     output.write(drawnAt === 0 ? HIDE_CURSOR : clearReflowed(drawn, columns));
     drawnAt = now;
     const rows = (output.rows ?? ROWS) - 1;
@@ -57,7 +58,7 @@ function liveSink(output: Output, draw: Draw): Disposable & { readonly sink: Sin
     draw.clear();
   };
   const timer = setInterval(() => {
-    if (output.columns !== drawn.columns || Date.now() - drawnAt >= DRAW_EVERY) render();
+    if (output.columns !== drawn.columns || stamp() - drawnAt >= DRAW_EVERY) render();
   }, LOOK_EVERY).unref();
   const end = (): void => {
     clearInterval(timer);
@@ -85,7 +86,7 @@ function liveSink(output: Output, draw: Draw): Disposable & { readonly sink: Sin
 
 function measured(rates: Rates, event: RunEvent, state: RunState): Rates {
   if (event.type !== "progress") return rates;
-  const now = Date.now();
+  const now = stamp();
   const whole = viewOf(state).downloads.received;
   return withMark(withMark(rates, event.image, event.progress.received, now), WHOLE_RUN, whole, now);
 }

@@ -1,4 +1,5 @@
 // The one door to pino: events as JSON lines, one each, with a constant message and everything else in fields.
+import { stamp } from "./stamp.ts";
 import path from "node:path";
 import { pino, type Level, type Logger } from "pino";
 import type { LogLevel } from "../config/config.ts";
@@ -67,7 +68,7 @@ function duration(event: RunEvent, state: RunState): number | undefined {
     case "pulled":
     case "image-done":
     case "image-failed": {
-      const { startedAt, endedAt = Date.now() } = imageOf(state, event.image) ?? {};
+      const { startedAt, endedAt = stamp() } = imageOf(state, event.image) ?? {};
       return startedAt === undefined ? undefined : endedAt - startedAt;
     }
     case "run-ended":

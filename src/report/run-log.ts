@@ -1,4 +1,5 @@
 // Where a run's events go: each is added to the state, and shown to every sink with the state that it led to.
+import { stamp } from "./stamp.ts";
 import { applyEvent, type Emit, type RunEvent, type RunState } from "../core/run-state.ts";
 
 export type Sink = (event: RunEvent, state: RunState) => void;
@@ -16,7 +17,7 @@ export function runLog(start: RunState, onBroken: (sink: string, error: unknown)
   let state = start;
   return {
     emit: (event) => {
-      state = applyEvent(state, event, Date.now());
+      state = applyEvent(state, event, stamp());
       for (const [name, sink] of sinks) {
         try {
           sink(event, state);
