@@ -47,6 +47,8 @@ const DOWNLOADS = 3;
 /** Milliseconds: what breaks before the first look is fetched anew, and what is over before costs none. */
 const FIRST_LOOK = 250;
 const LOOK_EVERY = 1_000;
+/** For layers that are neither open nor known to be here: they may wait for their turn, or be over already. */
+const LIST_EVERY = 2_000;
 /** A look that comes so much later than it should says nothing of what happened meanwhile. */
 const BLINK = 5_000;
 
@@ -60,6 +62,8 @@ interface Attempt {
   finished: ReadonlySet<string>;
   /** Digests of layers whose downloads were seen. */
   readonly begun: Set<string>;
+  /** When its blobs were last listed. */
+  listedAt: number;
 }
 
 export function watchPulls(options: WatchOptions): Watch {
@@ -93,6 +97,7 @@ export function watchPulls(options: WatchOptions): Watch {
         movement: startMovement(clock.now()),
         finished: new Set(),
         begun: new Set(),
+        listedAt: clock.now(),
       };
       attempts.add(attempt);
       fresh = true;
@@ -130,7 +135,7 @@ function looker(options: WatchOptions, whole: ReadonlySet<string>) {
       const open = byDigest(await containerd.downloads());
       await refresh(
         options,
-        [...attempts].filter((attempt) => isStale(attempt, open)),
+        [...attempts].filter((attempt) => isStale(attempt, open, clock.now())),
         whole,
       );
       const at = clock.now();
@@ -156,14 +161,18 @@ const byDigest = (downloads: readonly Download[]): Open =>
 const hasMoved = (before: Open, now: Open): boolean =>
   now.size !== before.size || [...now].some(([digest, offset]) => offset !== before.get(digest));
 
-/** Its manifest is not known, or a download of it has gone: only then the blobs have to be listed. */
-const isStale = ({ layers, finished, begun }: Attempt, open: Open): boolean =>
-  layers === undefined ||
-  [...begun].some((digest) => !open.has(digest) && !finished.has(digest)) ||
-  (layers.every(({ digest }) => !open.has(digest)) && layers.some(({ digest }) => !finished.has(digest)));
+/** Its manifest is not known, a download of it has gone, or one was over before it could be seen. */
+function isStale({ layers, finished, begun, listedAt }: Attempt, open: Open, now: number): boolean {
+  const missing = layers?.filter(({ digest }) => !finished.has(digest) && !open.has(digest)) ?? [];
+  return (
+    layers === undefined ||
+    missing.some(({ digest }) => begun.has(digest)) ||
+    (missing.length > 0 && now - listedAt >= LIST_EVERY)
+  );
+}
 
 async function refresh(
-  { containerd, lease }: WatchOptions,
+  { containerd, lease, clock }: WatchOptions,
   stale: readonly Attempt[],
   whole: ReadonlySet<string>,
 ): Promise<void> {
@@ -172,6 +181,7 @@ async function refresh(
   const finished = new Set(blobs.map(({ digest }) => digest));
   for (const attempt of stale) {
     attempt.finished = finished;
+    attempt.listedAt = clock.now();
     if (attempt.layers !== undefined) continue;
     const documents = documentsOf(attempt.image, blobs, whole);
     // One that has gone since it was listed, with another attempt that failed, has no layers to show.

@@ -69,7 +69,7 @@ describeEachLine(
             ],
             pin: false,
           },
-          { name: away.reference, pull: true, why: "not on this node", tags: [], pin: node.pins },
+          { name: away.reference, pull: true, why: "not on this node", tags: [], pin: false },
         ],
         unpin: [],
       });

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { bashPostStart } from "../bosh/bash-release.ts";
 import { type Containerd, type ContainerdOptions, startContainerd } from "../rig/containerd.ts";
 import { poll } from "../rig/poll.ts";
-import { type ImageSpec, type PushedImage, pushImage, tagImage } from "../rig/push.ts";
+import { type ImageSpec, type PushedImage, pushImage, pushIndex, tagImage } from "../rig/push.ts";
 import { type Registry, startRegistry } from "../rig/registry.ts";
 import { describeEachLine } from "../rig/suite.ts";
 import { type Agent, agentFor, type Ended } from "./support/agent.ts";
@@ -307,6 +307,63 @@ describeEachLine("the node", (line) => {
         names.has(`docker.io/library/unfit-${slug}@${unfit.digest}`),
       ]).toEqual([false, false]);
       expect(await pinsOf(unfit)).toEqual([]);
+    });
+  });
+
+  /** An index of images for these platforms, the first of them being this node's or none. */
+  async function pushMany(name: string, ...platforms: string[]) {
+    const images: PushedImage[] = [];
+    for (const platform of platforms) {
+      const spec = { ...small(`${name}-${platform}`), platform };
+      images.push(await push(`${name}:${platform.slice("linux/".length)}`, spec));
+    }
+    const index = await pushIndex(
+      node.registry,
+      `${name}:1`,
+      images.map((image) => ({ image })),
+    );
+    return { ...index, images };
+  }
+
+  describe("takes an index", () => {
+    test("for the image that it holds for this platform: names and pin lead to the index, and its manifest counts", async () => {
+      const { reference, digest, images } = await pushMany("index/app", "linux/amd64", "linux/arm64");
+      const ours = images[0]!;
+      newAgent();
+      const properties = { images: [{ name: reference, retagAs: "registry.k8s.io/index-app:1" }] };
+      expectOk(await agent.run(properties));
+
+      for (const name of [
+        "registry.k8s.io/index-app:1",
+        `registry.k8s.io/index-app@${digest}`,
+        `${repositoryOf(reference)}@${digest}`,
+      ]) {
+        expect((await inspect(node.containerd, name))?.id, name).toBe(ours.configDigest);
+        await makesContainer(node.containerd, name);
+      }
+      expect(await pinsOf({ digest })).toHaveLength(node.pins ? 1 : 0);
+      expect((await inspect(node.containerd, reference))?.pinned).toBe(node.pins);
+      await node.registry.clearRequests();
+      expectOk(await agent.run(properties));
+      expect(await requests()).toBe(0);
+
+      await node.containerd.ctr("content", "rm", ours.digest);
+      expect((await agent.run(properties, "plan")).stdout).toContain(
+        `pull   ${reference}: damaged: its manifest missing`,
+      );
+      expectOk(await agent.run(properties));
+      await makesContainer(node.containerd, reference);
+    });
+
+    test("that holds nothing for this platform as a failure of class platform", async () => {
+      const { reference, digest } = await pushMany("index/foreign", "linux/arm64", "linux/s390x");
+      newAgent();
+      const ended = await agent.run({ images: [{ name: reference, retagAs: "index-foreign:1" }] });
+
+      expect(ended.exitCode).toBe(1);
+      expect(failures(agent.status())).toEqual({ [reference]: "platform" });
+      expect((await records()).has("docker.io/library/index-foreign:1")).toBe(false);
+      expect(await pinsOf({ digest })).toEqual([]);
     });
   });
 
