@@ -32,7 +32,7 @@ export function endingBy(error: unknown, { config, signal, emit }: Interrupted):
     const exitCode = config.onFailure === "warn" ? EXIT.ok : EXIT.imageFailed;
     return {
       exitCode,
-      stopped: `${error.message}: raise deadline, or see in import-images.log what was waited for`,
+      stopped: `${error.message}: raise deadline, or see in import-images.log what it waited for`,
     };
   }
   const told = runtimeUnusable(error);

@@ -110,7 +110,7 @@ const bars = (status: Status, columns = WIDTH): string[] =>
 const iso = (ms: number): string => new Date(ms).toISOString();
 
 function headline(earlier: LastRun | undefined): string {
-  if (earlier === undefined) return "no run has left its state here yet";
+  if (earlier === undefined) return "no run has been recorded here yet";
   const { images, totals, phase, pid, startedAt, endedAt = startedAt, exitCode, stopped } = earlier.status;
   if (phase === "ended") {
     const how = exitCode === 0 ? "succeeded" : `ended with exit code ${exitCode}`;

@@ -27,7 +27,7 @@ const latestReleases = (releases: unknown): Warning[] =>
       ? [
           {
             keys: ["releases", index, "version"],
-            problem: "the director takes no `latest` in a runtime config: write the version",
+            problem: "the director refuses `latest` in a runtime config: write the version",
           },
         ]
       : [],

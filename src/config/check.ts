@@ -129,7 +129,7 @@ function overall({ documents }: Source, examined: readonly Examined[]): PathSpot
     return examined.some(({ found }) => found.length > 0) ? [] : [whole({ offset: 0, problem })];
   }
   const second = documents[1]?.range[0];
-  const problem = "is a second document: a configuration is one alone";
+  const problem = "is a second document: a configuration has only one";
   return second === undefined ? [] : [whole({ offset: second, problem })];
 }
 
@@ -142,7 +142,7 @@ function laterDocuments({ documents }: Source, examined: readonly Examined[]): P
     .map((document) =>
       whole({
         offset: document.range[0],
-        problem: "is a further document: BOSH reads only the first of a file",
+        problem: "is a further document: BOSH reads only the first one of a file",
       }),
     );
 }

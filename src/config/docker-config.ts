@@ -49,10 +49,11 @@ const byHost = (elsewhere: boolean) => v.pipe(propertySet(UNUSABLE), v.record(v.
 const ROOT = ["docker_config"] as const;
 const HELPERS = ["credsStore", "credHelpers"] as const;
 const HELPER =
-  "names a program of the machine that the file is from, which is not used here: give these logins in registries";
-const TOKEN = "is not used, as crictl takes only user and password: give these, say of a robot account";
+  "names a program on the machine that the file comes from; it is not used here, so give these logins in registries";
+const TOKEN =
+  "is not used: crictl takes only user and password, so give those, for example of a robot account";
 const NOTHING = "has no `auths`, so it gives no credentials";
-const OLD = "has no `auths`, as an old .dockercfg: its entries are used, but belong below `auths`";
+const OLD = "has no `auths`, like an old .dockercfg: its entries are used, but belong under `auths`";
 
 const content = v.pipe(
   propertySet("must be a JSON object"),

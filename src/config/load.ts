@@ -20,7 +20,7 @@ function configMessage(path: string, issues: readonly Issue[]): string {
 
 const READ_PROBLEMS: Readonly<Record<string, string>> = {
   ENOENT: "does not exist",
-  EACCES: "may not be read by this user (run as root)",
+  EACCES: "cannot be read by this user (run as root)",
   EISDIR: "is a directory",
 };
 

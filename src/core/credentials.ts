@@ -40,7 +40,7 @@ export function parseAuth(text: string): ParsedAuth {
   const look = lookIn(WRITTEN, text) ?? lookIn(ENCODED, bytes?.toString() ?? "");
   return {
     ok: false,
-    problem: `must be base64 of user:password${look === undefined ? "" : `, and ${look}`}`,
+    problem: `must be base64 of user:password${look === undefined ? "" : `; it ${look}`}`,
   };
 }
 
@@ -81,14 +81,14 @@ const WRITTEN: Looks = [
   [/-----BEGIN /u, "looks like a key or a certificate"],
   [/^\s*(?:bearer\s|eyJ[\w-]+\.)/iu, "looks like a token, not a user and a password"],
   [/^\s*(?<quote>["']).*\k<quote>\s*$/su, "has quotes around it"],
-  [/^[^:\s]+:./u, "looks like user:password not yet encoded (username and password take it as it is)"],
+  [/^[^:\s]+:./u, "looks like user:password that is not encoded (give username and password instead)"],
 ];
 /** What people encode in place of `user:password`. */
 const ENCODED: Looks = [
   [/"auths"/u, "looks like base64 of a docker config.json, which belongs in docker_config"],
   [/^(?:[^\0]\0)+$/u, "looks like base64 of UTF-16, as PowerShell's Unicode makes it: encode UTF-8"],
   [/^:/u, "looks like base64 of a password with an empty user"],
-  [/^[^:\p{Cc}\uFFFD]{4,}[\r\n]*$/u, "looks like base64 of a text without a colon: the user is missing"],
+  [/^[^:\p{Cc}\uFFFD]{4,}[\r\n]*$/u, "looks like base64 of text without a colon: the user is missing"],
 ];
 const lookIn = (looks: Looks, text: string): string | undefined =>
   looks.find(([pattern]) => pattern.test(text))?.[1];

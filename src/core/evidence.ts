@@ -95,7 +95,7 @@ const PLAIN_TO_TLS = means(
 );
 const PROXY_REFUSES = means(
   "auth",
-  "the proxy refuses: give containerd the proxy's login in its HTTPS_PROXY, or except the registry in its NO_PROXY",
+  "the proxy refuses the request: put the proxy's login into containerd's HTTPS_PROXY, or the registry into its NO_PROXY",
 );
 const REJECTED = means("not-found", "the registry rejects the request for good: its own log says why");
 
@@ -104,18 +104,18 @@ const BY_STATUS: Readonly<Record<number, Diagnosis>> = {
   // 1.6.20 does not tell the address, and so not its scheme.
   400: means(
     "reference",
-    "the registry, or a proxy before it, finds the request malformed: check the image's name, the registry's log, and that plain http does not reach a server that wants https",
+    "the registry, or a proxy in front of it, finds the request malformed: check the image's name, the registry's log, and that plain http does not reach a server that wants https",
   ),
   402: means("auth", "the registry wants to be paid: renew its plan or quota, or pull from another registry"),
   405: means(
     "not-found",
-    "what answers does not serve images: check host and port of the name, and certs.d/<host>/hosts.toml",
+    "whatever answers there does not serve images: check the host and port of the name, and certs.d/<host>/hosts.toml",
   ),
   407: PROXY_REFUSES,
   408: means("server"),
   409: means(
     "not-found",
-    "the registry has the image in a state in which it gives it to nobody (being deleted, copied or scanned): look at it there",
+    "the registry gives this image to nobody at the moment (it is being deleted, copied or scanned): look at it in the registry",
   ),
   410: means("not-found", "the registry deleted this image for good: push it again, or correct its name"),
   412: means(
@@ -142,11 +142,11 @@ const IN_BETWEEN = means(
 );
 const BROKEN_IMAGE = means(
   "not-an-image",
-  "the image is broken: its layers are not those that its config names; build it and push it again",
+  "the image is broken, because its layers are not those that its config names: build it and push it again",
 );
 const OLD_SCHEMA = means(
   "not-an-image",
-  "the image has a manifest of Docker's schema 1, which containerd cannot use: push it again with a tool of today",
+  "the image has a manifest of Docker's schema 1, which containerd cannot use: push it again with a current tool",
 );
 const HOSTS_FILE = "correct certs.d/<host>/hosts.toml of this registry, and the files that it names";
 const LOST = means(

@@ -69,7 +69,7 @@ const CLASSES: Readonly<Record<FailureClass, Entry>> = {
   },
   stall: {
     action: "at-once",
-    next: "the registry or the network stopped sending; look at both, or raise stall_timeout if pauses are normal here",
+    next: "the registry or the network stopped sending: look at both, or raise stall_timeout if such pauses are normal here",
   },
   timeout: { action: "stop", next: "raise image_timeout or deadline, or find out why the registry is slow" },
   tls: {
@@ -83,11 +83,11 @@ const CLASSES: Readonly<Record<FailureClass, Entry>> = {
   },
   "not-an-image": {
     action: "stop",
-    next: "list a container image here: what has this name is a chart, a signature or another artifact, or a broken image",
+    next: "list a container image here: this name belongs to a chart, a signature or another artifact, or the image is broken",
   },
   disk: {
     action: "stop-run",
-    next: "free space on the disk that holds containerd's images, or give the worker a larger one, then run again",
+    next: "free space on the disk that holds containerd's images, or give the worker a larger disk, then run again",
   },
   runtime: {
     action: "wait-for-runtime",
@@ -99,7 +99,7 @@ const CLASSES: Readonly<Record<FailureClass, Entry>> = {
   },
   unknown: {
     action: "back-off",
-    next: "read the tool's full message in import-images.log; the class is unknown to this version",
+    next: "read the tool's full message in import-images.log; this version does not know it",
   },
 };
 

@@ -136,7 +136,7 @@ function decidePull({ source, pullPolicy }: WantedImage, judgement: Judgement): 
     case "implicit-Always":
       return {
         action: "pull",
-        why: "present, but :latest is looked up anew (set pullPolicy: IfNotPresent to keep it)",
+        why: "present, but :latest is always looked up (set pullPolicy: IfNotPresent to keep it)",
       };
   }
 }
@@ -150,7 +150,7 @@ function whyPull(judgement: Exclude<Judgement, Usable>): string {
     case "foreign":
       return `present, but for ${judgement.platform}`;
     case "not-an-image":
-      return "present, but no container image";
+      return "present, but not a container image";
   }
 }
 

@@ -52,6 +52,6 @@ export function problemOf(judgement: Exclude<Judgement, { is: "usable" }>): stri
     case "foreign":
       return `it is for ${judgement.platform}`;
     case "not-an-image":
-      return "it is no container image";
+      return "it is not a container image";
   }
 }

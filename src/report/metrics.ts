@@ -68,12 +68,17 @@ const imageFamilies = (images: readonly ImageState[]): Family[] => [
   imageFamily("size_bytes", "Compressed size of the image.", images, ({ size }) => size),
   imageFamily(
     "duration_seconds",
-    "Time from the first pull to the end of the image.",
+    "Time from the image's first pull to its end.",
     images,
     ({ startedAt, endedAt }) =>
       startedAt === undefined || endedAt === undefined ? undefined : seconds(endedAt - startedAt),
   ),
-  imageFamily("attempts", "Pulls that the last run began for the image.", images, ({ attempts }) => attempts),
+  imageFamily(
+    "attempts",
+    "Pulls that the last run started for the image.",
+    images,
+    ({ attempts }) => attempts,
+  ),
 ];
 
 function imageFamily(

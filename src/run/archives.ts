@@ -43,7 +43,7 @@ async function factsOf(path: string): Promise<FileFacts | Failure> {
     const { size, mtimeMs, ctimeMs } = file;
     return file.isFile()
       ? { size, mtimeMs, ctimeMs }
-      : { class: "not-found", message: "the archive is no regular file", next: CHECK_PATH };
+      : { class: "not-found", message: "the archive is not a regular file", next: CHECK_PATH };
   } catch (error) {
     return fileFailure(error);
   }
@@ -162,7 +162,7 @@ class NamelessArchive extends Error {
 
 const CHECK_PATH =
   "check the path, and that the package which carries the archive belongs to a job on this VM";
-const MAKE_ANEW = "make the archive anew, with docker save, skopeo copy or ctr images export";
+const MAKE_ANEW = "make the archive again, with docker save, skopeo copy or ctr images export";
 
 const FOREIGN = /might be filtered out|no match for platform/iu;
 
@@ -197,7 +197,7 @@ function archiveFailure(error: unknown, signal: AbortSignal): Failure {
     return { ...failure, next: "correct the name that the archive gives its image" };
   return {
     class: "transfer",
-    message: `the archive is damaged, or no docker or OCI archive (${failure.message})`,
+    message: `the archive is damaged, or is not a docker or OCI archive (${failure.message})`,
     next: MAKE_ANEW,
   };
 }

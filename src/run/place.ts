@@ -62,17 +62,17 @@ function unusable(judgement: Exclude<Judgement, Usable>): Failure {
     case "absent":
       return {
         class: "unknown",
-        message: "it was pulled, and its name was gone at once: something on this node deletes images",
+        message: "it was pulled, but its name was gone at once: something on this node deletes images",
       };
     case "damaged":
       return {
         class: "unknown",
-        message: `it was pulled, and ${judgement.missing} missing: something on this node deletes content`,
+        message: `it was pulled, but lacks ${judgement.missing}: something on this node deletes content`,
       };
     case "foreign":
       return { class: "platform", message: `the image is for ${judgement.platform}` };
     case "not-an-image":
-      return { class: "not-an-image", message: "what was pulled is no container image" };
+      return { class: "not-an-image", message: "what was pulled is not a container image" };
   }
 }
 

@@ -94,10 +94,10 @@ function failureOf(
   unread: Failure | undefined,
 ): Failure {
   if (unread !== undefined)
-    return { ...unread, message: `it is in place, and was not read back: ${unread.message}` };
+    return { ...unread, message: `it is in place, but could not be read back: ${unread.message}` };
   return {
     class: "unknown",
     message: verdict?.problem ?? "it was not looked at",
-    next: `see who deletes or moves ${image.source.name} on this node, then run again`,
+    next: `find out what deletes or moves ${image.source.name} on this node, then run again`,
   };
 }

@@ -33,7 +33,7 @@ export function stopper(outer: AbortSignal, deadline: number): Stopper {
   let lost: ExitError | undefined;
   const over = new Interruption({
     class: "timeout",
-    message: `the deadline of ${formatDuration(deadline)} is over`,
+    message: `the deadline of ${formatDuration(deadline)} has passed`,
   });
   const endAfter = (ms: number, reason: () => unknown): NodeJS.Timeout =>
     setTimeout(() => ended.abort(reason()), Math.min(ms, LONGEST_MS));

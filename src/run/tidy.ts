@@ -21,7 +21,7 @@ export async function tidy(
     });
   };
   for (const { record, name } of can.pins ? unwantedPins(wanted, node) : []) {
-    await attempt(`${name} is not unpinned`, async () => {
+    await attempt(`${name} could not be unpinned`, async () => {
       await containerd.deleteRecord(record);
       emit({ type: "unpinned", name });
     });

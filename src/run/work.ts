@@ -109,7 +109,9 @@ function gather({ context, can, lease, comeback, node }: Work, planned: readonly
         stop.diskFull(room);
         const needs = watch.sizeOf(image);
         const needed =
-          needs === undefined ? "" : `the image has ${formatBytes(needs)} compressed, and more unpacked; `;
+          needs === undefined
+            ? ""
+            : `the image is ${formatBytes(needs)} compressed, and larger when unpacked; `;
         return { ...failure, message: `${failure.message} (${needed}${room})` };
       },
     },

@@ -99,7 +99,7 @@ describeEachLine(
       };
       const before = await agent.run(properties, "status");
       expect(before.exitCode).toBe(1);
-      expect(before.stdout).toContain("no run has left its state here yet");
+      expect(before.stdout).toContain("no run has been recorded here yet");
 
       const running = agent.start(properties);
       await slow.pulling();

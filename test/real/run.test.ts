@@ -470,7 +470,7 @@ describeEachLine("run", (line) => {
 
       expect(ended.exitCode).toBe(1);
       expect(ended.seconds).toBeLessThan(14);
-      expect(lastLine(ended.stderr)).toContain("the deadline of 4.0s is over");
+      expect(lastLine(ended.stderr)).toContain("the deadline of 4.0s has passed");
       expect(failures(agent.status())).toEqual({ [held.reference]: "timeout" });
       expect(imageOf(agent.status(), fast.reference).phase).toBe("pulled");
       await finish({ images });

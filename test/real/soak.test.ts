@@ -68,7 +68,7 @@ describeReal("a soak", "1.7", () => {
 
   const nameOf = ({ repository }: PushedImage): string => `${proxy.host}/${repository}:1`;
 
-  /** Everything is looked up anew each time, so that every run has as much to do. */
+  /** Everything is always looked up each time, so that every run has as much to do. */
   async function oneRun(seed: number) {
     const next = random(seed);
     const lost = images.filter(() => next() < lastingShare);

@@ -174,7 +174,7 @@ describe("a broken configuration", () => {
         line: 13,
         column: 15,
         path: "images[0].auth",
-        problem: expect.stringMatching(/^must be base64 of user:password, and looks like/u),
+        problem: expect.stringMatching(/^must be base64 of user:password; it looks like/u),
       },
     ]);
   });

@@ -380,9 +380,10 @@ describe("credentials", () => {
   });
 
   const HELPER =
-    "names a program of the machine that the file is from, which is not used here: give these logins in registries";
-  const TOKEN = "is not used, as crictl takes only user and password: give these, say of a robot account";
-  const OLD = "has no `auths`, as an old .dockercfg: its entries are used, but belong below `auths`";
+    "names a program on the machine that the file comes from; it is not used here, so give these logins in registries";
+  const TOKEN =
+    "is not used: crictl takes only user and password, so give those, for example of a robot account";
+  const OLD = "has no `auths`, like an old .dockercfg: its entries are used, but belong under `auths`";
   const UNUSED = "is a login that no image uses";
   const H = "harbor.example.com";
   test.each<[string, unknown, readonly string[], unknown]>([
@@ -450,11 +451,11 @@ describe("credentials", () => {
   test.each([
     [
       { auth: "robot:hunter2" },
-      "images[0].auth: must be base64 of user:password, and looks like user:password not yet encoded (username and password take it as it is)",
+      "images[0].auth: must be base64 of user:password; it looks like user:password that is not encoded (give username and password instead)",
     ],
     [
       { auth: "aGVsbG8=" },
-      "images[0].auth: must be base64 of user:password, and looks like base64 of a text without a colon: the user is missing",
+      "images[0].auth: must be base64 of user:password; it looks like base64 of text without a colon: the user is missing",
     ],
     [{ username: "\n", password: "x" }, "images[0].username: must not be empty"],
     [{ auth: 7 }, "images[0].auth: must be base64 of user:password"],

@@ -54,11 +54,11 @@ describe("auth", () => {
 
   const MUST = "must be base64 of user:password";
   test.each([
-    ["a pair as it is", "robot:hunter2", "looks like user:password not yet encoded"],
+    ["a pair as it is", "robot:hunter2", "looks like user:password that is not encoded"],
     [
       "a password alone",
       base64("hunter2"),
-      "looks like base64 of a text without a colon: the user is missing",
+      "looks like base64 of text without a colon: the user is missing",
     ],
     ["no user", base64(":hunter2"), "looks like base64 of a password with an empty user"],
     ["a docker config.json", '{"auths": {}}', "looks like a docker config.json"],
@@ -70,7 +70,7 @@ describe("auth", () => {
     ["quotes", `"${base64("user:pw")}"`, "has quotes around it"],
     ["UTF-16", Buffer.from("user:pw", "utf16le").toString("base64"), "looks like base64 of UTF-16"],
   ])("with %s is refused, with what it looks like", (_what, auth, look) => {
-    expect(read(auth)).toContain(`${MUST}, and ${look}`);
+    expect(read(auth)).toContain(`${MUST}; it ${look}`);
     expect(read(auth)).not.toMatch(/hunter2|user:pw/u);
   });
 

@@ -178,7 +178,7 @@ const PERMANENT: readonly (readonly [string, FailureClass, RegExp])[] = [
   ["https://r/v2/a/manifests/1: 404 Not Found", "not-found", /log/u],
   ["https://r/v2/a/manifests/1: 405 Method Not Allowed", "not-found", /does not serve images/u],
   ["https://r/v2/a/manifests/1: 407 Proxy Authentication Required", "auth", /HTTPS_PROXY/u],
-  ["https://r/v2/a/manifests/1: 409 Conflict", "not-found", /state/u],
+  ["https://r/v2/a/manifests/1: 409 Conflict", "not-found", /at the moment/u],
   ["https://r/v2/a/manifests/1: 410 Gone", "not-found", /deleted/u],
   ["https://r/v2/a/manifests/1: 412 Precondition Failed", "auth", /policy/u],
   ["https://r/v2/a/manifests/1: 418 I'm a teapot", "not-found", /for good/u],

@@ -62,7 +62,7 @@ describe("an image is pulled", () => {
     const why = (image: ReturnType<typeof served>): string =>
       only(wanted(A), nodeOf({ [A]: image })).decision.why;
     expect(why(served("arm", { platform: ARM }))).toBe("present, but for linux/arm64");
-    expect(why(served("chart", { artifact: true }))).toBe("present, but no container image");
+    expect(why(served("chart", { artifact: true }))).toBe("present, but not a container image");
   });
 
   test.each([

@@ -82,7 +82,7 @@ test.each([
   [{ is: "absent" }, "its name is gone"],
   [{ is: "damaged", missing: "1 of 2 layers" }, "it is damaged: 1 of 2 layers missing"],
   [{ is: "foreign", platform: "linux/arm64" }, "it is for linux/arm64"],
-  [{ is: "not-an-image" }, "it is no container image"],
+  [{ is: "not-an-image" }, "it is not a container image"],
 ] as const)("%j is told as: %s", (judgement, said) => {
   expect(problemOf(judgement)).toBe(said);
 });
