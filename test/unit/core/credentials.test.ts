@@ -55,11 +55,7 @@ describe("auth", () => {
   const MUST = "must be base64 of user:password";
   test.each([
     ["a pair as it is", "robot:hunter2", "looks like user:password that is not encoded"],
-    [
-      "a password alone",
-      base64("hunter2"),
-      "looks like base64 of text without a colon: the user is missing",
-    ],
+    ["a password alone", base64("hunter2"), "looks like base64 of text without a colon: the user is missing"],
     ["no user", base64(":hunter2"), "looks like base64 of a password with an empty user"],
     ["a docker config.json", '{"auths": {}}', "looks like a docker config.json"],
     ["its base64", base64('{"auths": {"a.b": {"auth": "x"}}}'), "looks like base64 of a docker config.json"],

@@ -29,7 +29,10 @@ describe("a run is stopped", () => {
     vi.advanceTimersByTime(89_999);
     expect(stop.signal.aborted).toBe(false);
     vi.advanceTimersByTime(1);
-    expect(stop.signal.reason).toMatchObject({ class: "timeout", message: "the deadline of 1m30s has passed" });
+    expect(stop.signal.reason).toMatchObject({
+      class: "timeout",
+      message: "the deadline of 1m30s has passed",
+    });
     stop.throwIfStopped();
     stop.throwIfLost();
   });
