@@ -37,6 +37,12 @@ export const takesCredentialsFromEnvironment = (crictl: SemVer | undefined): boo
 const FEWEST = 4;
 const MOST = 8;
 
-/** Images at once when the operator leaves it to us. */
-export const automaticConcurrency = ({ nodeWideDownloads }: Capabilities, cpus: number): number =>
-  nodeWideDownloads ? FEWEST : Math.min(MOST, Math.max(FEWEST, 2 * cpus));
+/** Images at once. @param wanted by the operator, who may leave it to us */
+export function concurrencyOf(
+  wanted: number | "auto",
+  { nodeWideDownloads }: Capabilities,
+  cpus: number,
+): number {
+  if (wanted !== "auto") return wanted;
+  return nodeWideDownloads ? FEWEST : Math.min(MOST, Math.max(FEWEST, 2 * cpus));
+}

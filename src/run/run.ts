@@ -1,6 +1,6 @@
 // The run, from top to bottom: look, plan, pull, pin, name, prove. Everything that happens goes out as an event.
 import { planArchive, withArchived, type RecordedArchive } from "../core/archives.ts";
-import { automaticConcurrency, type Capabilities } from "../core/capabilities.ts";
+import { concurrencyOf, type Capabilities } from "../core/capabilities.ts";
 import type { Node } from "../core/node.ts";
 import {
   countDecisions,
@@ -40,36 +40,29 @@ export interface RunOptions {
 
 /** @throws ExitError (runtime not ready), or the Interruption that stopped it */
 export async function run(start: Context, options: RunOptions): Promise<void> {
-  const { only, earlier } = options;
-  await start.clock.sleep(start.config.startJitter * start.clock.random(), start.stop.signal);
   const can = await ready(start);
-  const context = { ...start, comeback: comeback(start) };
-  const patience = { ...context, containerd: patient(start.containerd, context.comeback) };
+  const back = comeback(start);
+  const context = { ...start, containerd: patient(start.containerd, back) };
 
-  const before = await look(patience, options);
-  const { images, node, imported } = await bringArchives(patience, options, can, before);
+  const before = await look(context, options);
+  const { images, node, imported } = await bringArchives(context, options, can, before);
   const wanted = withArchived(context.config.images, images);
-  const plan = narrow(planRun(wanted, node, can.pins), only);
-  announce(patience, can, plan);
+  const plan = narrow(planRun(wanted, node, can.pins), options.only);
+  announce(context, can, plan);
 
-  const lease = leaseOf(patience.containerd, `import-images-${options.runId}`, expiry(patience));
-  const work: Work = {
-    context: patience,
-    can,
-    lease,
-    comeback: context.comeback,
-    node,
-    sizes: earlier.sizes,
-    imported,
-    isRepair: false,
-  };
+  const lease = leaseOf(context.containerd, `import-images-${options.runId}`, expiry(context));
+  const { sizes } = options.earlier;
+  const work: Work = { context, can, lease, comeback: back, node, sizes, imported, isRepair: false };
   const placed = await pullAndPlace(work, plan.images);
   context.stop.throwIfLost();
   context.emit({ type: "verifying" });
   const proof = await prove(work, placed, isDone(plan) ? node : undefined);
-  if (proof.node !== undefined) await warnOfKubelet(patience, wanted, proof.node);
-  if (only.size === 0 && proof.node !== undefined) await tidy(patience, wanted, proof.node, can);
-  if (proof.right === plan.images.length) await (only.size === 0 ? lease.release() : lease.releaseOwn());
+  const isWhole = options.only.size === 0;
+  if (proof.node !== undefined) {
+    await warnOfKubelet(context, wanted, proof.node);
+    if (isWhole) await tidy(context, wanted, proof.node, can);
+  }
+  if (proof.right === plan.images.length) await (isWhole ? lease.release() : lease.releaseOwn());
   context.stop.throwIfLost();
   context.stop.throwIfStopped();
 }
@@ -91,28 +84,15 @@ async function prove(work: Work, placed: readonly Placed[], seen: Node | undefin
 }
 
 async function ready({ config, containerd, clock, emit, stop, machine }: Context): Promise<Capabilities> {
+  await clock.sleep(config.startJitter * clock.random(), stop.signal);
   if (config.images.some(({ credential }) => credential !== undefined)) containerd.prepareLogin();
   const onWait = (why: string): void => emit({ type: "waiting", phase: "waiting-for-runtime", why });
-  const can = await untilReady({
-    containerd,
-    clock,
-    settings: config.containerd,
-    signal: stop.signal,
-    onWait,
-  });
-  emit({
-    type: "runtime-ready",
-    containerd: can.containerd,
-    concurrency: concurrencyOf(config.concurrency, can, machine),
-  });
+  const settings = config.containerd;
+  const can = await untilReady({ containerd, clock, settings, signal: stop.signal, onWait });
+  const concurrency = concurrencyOf(config.concurrency, can, machine.cpus);
+  emit({ type: "runtime-ready", containerd: can.containerd, concurrency });
   return can;
 }
-
-export const concurrencyOf = (
-  wanted: number | "auto",
-  can: Capabilities,
-  { cpus }: Context["machine"],
-): number => (wanted === "auto" ? automaticConcurrency(can, cpus) : wanted);
 
 const look = ({ config, containerd, machine }: Context, { earlier }: RunOptions): Promise<Node> =>
   lookAtNode(containerd, machine.platform, [

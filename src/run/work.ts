@@ -1,6 +1,6 @@
 // The work on the images: each is pulled if it has to be, pinned, named. One failure never stops another, except that a
 // full disk or a lost runtime leaves nothing to try.
-import type { Capabilities } from "../core/capabilities.ts";
+import { concurrencyOf, type Capabilities } from "../core/capabilities.ts";
 import { configsOf, type Node } from "../core/node.ts";
 import type { Failure, FailureClass } from "../core/failure.ts";
 import { longestFirst, probableSizes, type PlannedImage, type WantedImage } from "../core/plan.ts";
@@ -14,7 +14,6 @@ import { PlaceFailed, placeImage } from "./place.ts";
 import { pullImage, type Puller } from "./pull.ts";
 import type { Comeback } from "./ready.ts";
 import { registryHealth } from "./registry-health.ts";
-import { concurrencyOf } from "./run.ts";
 import { slots, type Slots } from "./slots.ts";
 import { toFailure } from "./tool-failure.ts";
 import { watchPulls, type Watch } from "./watch.ts";
@@ -96,7 +95,7 @@ function gather({ context, can, lease, comeback, node }: Work, planned: readonly
   const disk = diskGuard(node.imageDirectory, config.minFreePercent, emit);
   const puller: Puller = {
     ...context,
-    slots: slots(concurrencyOf(config.concurrency, can, machine)),
+    slots: slots(concurrencyOf(config.concurrency, can, machine.cpus)),
     health: registryHealth(config.retry, clock),
     around: {
       admit: disk.admit,

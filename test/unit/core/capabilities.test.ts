@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import {
-  automaticConcurrency,
+  concurrencyOf,
   capabilitiesOf,
   parseVersion,
   takesCredentialsFromEnvironment,
@@ -68,5 +68,5 @@ test.each([
   ["2.4.2", 1, 4],
   ["2.4.2", 64, 4],
 ])("containerd %s on %d CPUs pulls %d images at once", (text, cpus, expected) => {
-  expect(automaticConcurrency(capabilitiesOf(version(text)), cpus)).toBe(expected);
+  expect(concurrencyOf("auto", capabilitiesOf(version(text)), cpus)).toBe(expected);
 });
