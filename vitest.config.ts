@@ -7,7 +7,8 @@ const shared = { restoreMocks: true, unstubEnvs: true };
 export default defineConfig({
   test: {
     projects: [
-      { test: { ...shared, name: "unit", include: ["test/unit/**/*.test.ts"] } },
+      // Not isolated: most of the time would go into loading the same modules anew for each file.
+      { test: { ...shared, name: "unit", include: ["test/unit/**/*.test.ts"], isolate: false } },
       {
         test: {
           ...shared,

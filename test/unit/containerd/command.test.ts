@@ -15,18 +15,6 @@ import {
 import { temporaryFolder } from "../folder.ts";
 import { credential } from "../samples.ts";
 
-/** What execa was told to wait between TERM and KILL, of which the tests wait a part. */
-const graces = vi.hoisted(() => new Array<unknown>());
-vi.mock("execa", async () => {
-  const { execa } = await vi.importActual<typeof import("execa")>("execa");
-  return {
-    execa: (file: string, args: readonly string[], options: Options) => {
-      graces.push(options.forceKillAfterDelay);
-      return execa(file, args, { ...options, forceKillAfterDelay: 100 });
-    },
-  };
-});
-
 const folder = temporaryFolder();
 const PATIENT = { timeout: 20_000 };
 const script = (name: string, ...lines: readonly string[]): string =>
@@ -144,10 +132,25 @@ describe("a tool that hangs", () => {
     expect(error).toMatchObject({ timedOut: true, message: "hang did not answer in time: still trying" });
   });
 
-  test("and ignores TERM is killed three seconds later", async () => {
-    const error = await errorOf(script("deaf", "trap '' TERM", "exec sleep 60"), [], { timeout: 300 });
-    expect(error.timedOut).toBe(true);
-    expect(graces.at(-1)).toBe(3_000);
+  test("and ignores TERM is killed three seconds later, of which this test waits a part", async () => {
+    const graces: unknown[] = [];
+    const { execa } = await vi.importActual<typeof import("execa")>("execa");
+    vi.doMock("execa", () => ({
+      execa: (file: string, args: readonly string[], options: Options) => {
+        graces.push(options.forceKillAfterDelay);
+        return execa(file, args, { ...options, forceKillAfterDelay: 100 });
+      },
+    }));
+    vi.resetModules();
+    onTestFinished(() => {
+      vi.doUnmock("execa");
+      vi.resetModules();
+    });
+    const fresh = await import("../../../src/containerd/command.ts");
+    const hasty = fresh.commandRunner((text) => text, new AbortController().signal);
+    const killed = hasty(script("deaf", "trap '' TERM", "exec sleep 60"), [], { timeout: 300 });
+    await expect(killed).rejects.toMatchObject({ name: "CommandError", timedOut: true });
+    expect(graces).toEqual([3_000]);
   });
 
   test("only in a child of its own that keeps its output open is not waited for", async () => {

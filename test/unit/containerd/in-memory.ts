@@ -10,7 +10,7 @@ import type { Download } from "../../../src/core/transfer.ts";
 import { reference } from "../samples.ts";
 import type { ServedBlob, ServedImage } from "./served-image.ts";
 
-export const SNAPSHOTTER = "overlayfs";
+const SNAPSHOTTER = "overlayfs";
 const PINNED = "io.cri-containerd.pinned";
 const CHANGES = new Set(
   "saveRecord deleteRecord unlabelRecord unlabelBlob createLease hold deleteLease abort pull tag importArchive".split(

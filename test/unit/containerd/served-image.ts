@@ -63,7 +63,7 @@ export function served(seed: string, recipe: Recipe = {}): ServedImage {
   };
 }
 
-export const sha = (text: string): string => `sha256:${createHash("sha256").update(text).digest("hex")}`;
+const sha = (text: string): string => `sha256:${createHash("sha256").update(text).digest("hex")}`;
 
 function document(content: object, labels: Blob["labels"]): ServedBlob {
   const text = JSON.stringify(content);

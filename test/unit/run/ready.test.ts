@@ -215,6 +215,15 @@ describe("a step that finds containerd gone", () => {
     expect(node.calls).toEqual(["read sha256:1"]);
   });
 
+  test("is not asked for ever where containerd answers and the step alone fails", async () => {
+    const node = inMemoryContainerd();
+    node.before("records", ...times(9, gone));
+    const { containerd, events, stop } = patience(node);
+    await expect(containerd.records()).rejects.toMatchObject({ code: CODE.unavailable });
+    expect(node.calls.filter((call) => call === "records")).toHaveLength(3);
+    expect([events, stop.signal.aborted]).toEqual([[], false]);
+  });
+
   test("ends the run when it does not come back in its time", async () => {
     const node = inMemoryContainerd();
     node.before("records", throws(gone()));

@@ -216,13 +216,18 @@ describe("names", () => {
     expect(node.records.has("x.y/z:1")).toBe(true);
   });
 
-  test("that cannot be given fail their image alone", async () => {
+  test.each([
+    ["once, for a reason that may pass, are given by the repair", 1, "ctr: nobody knows this", "pulled"],
+    ["twice fail their image", 2, "ctr: nobody knows this", "failed in tag: unknown"],
+    ["because the disk is full fail their image at once", 1, TEXTS.disk, "failed in tag: disk"],
+  ])("that cannot be given %s, and no other", async (_what, count, text, outcome) => {
     const { node, run, serve } = bench();
     serve(served("a"), A);
-    serve(served("b"), B);
-    node.before(`tag ${A}`, fails("ctr: something nobody knows"), fails("ctr: something nobody knows"));
+    node.bring(B, served("b"));
+    node.before(`tag ${A}`, ...times(count, fails(text)));
     const { outcomes } = await run([wanted(A, { targets: [reference("x.y/z:1")] }), wanted(B)]);
-    expect(outcomes).toEqual({ [A]: "failed in tag: unknown", [B]: "pulled" });
+    expect(outcomes).toEqual({ [A]: outcome, [B]: "present" });
+    expect(node.changes().filter((call) => call.startsWith("pull"))).toEqual([`pull ${A}`]);
   });
 });
 
@@ -450,6 +455,18 @@ describe("the proof", () => {
       { onEvent: ({ type }) => void (type === "verifying" && load()) },
     );
     expect(outcomes).toEqual({ "docker.io/library/c:1": "pulled" });
+  });
+
+  test("fails a name that CRI never lists, and pulls nothing for it again", async () => {
+    const { node, clock, run, serve } = bench();
+    serve(served("a"), A);
+    node.unheard.add(A);
+    const begin = clock.now();
+    expect((await run([A])).outcomes).toEqual({ [A]: "failed in verify: unknown" });
+    expect(node.changes().filter((call) => call.startsWith("pull"))).toHaveLength(1);
+    // Five seconds each for the proof and for that of the repair.
+    expect(clock.now() - begin).toBeGreaterThanOrEqual(10_000);
+    expect(clock.now() - begin).toBeLessThan(12_000);
   });
 
   test("that cannot be read says so of every image", async () => {

@@ -1,0 +1,75 @@
+import { describe, expect, test } from "vitest";
+import { capabilitiesOf, parseVersion } from "../../../src/core/capabilities.ts";
+import { pinName, pinRecord } from "../../../src/core/pins.ts";
+import type { RunEvent } from "../../../src/core/run-state.ts";
+import { lookAtNode } from "../../../src/run/look.ts";
+import { stopper } from "../../../src/run/stopper.ts";
+import { tidy } from "../../../src/run/tidy.ts";
+import { inMemoryContainerd, toolError } from "../containerd/in-memory.ts";
+import { LINUX, served } from "../containerd/served-image.ts";
+import { config } from "./bench.ts";
+import { fakeClock } from "./fake-clock.ts";
+
+const [ONE, TWO] = [served("one"), served("two")];
+const OLD = { "io.import-images.pinned": "pinned", "io.cri-containerd.pinned": "pinned" };
+
+/** A node with two pins and an old label that nobody wants. */
+async function untidy(version = "1.7.35") {
+  const node = inMemoryContainerd(version);
+  node.bring("r.one/a:1", ONE);
+  node.record("r.one/a:1", ONE, OLD);
+  for (const { target } of [ONE, TWO]) node.records.set(pinName(target), pinRecord(target));
+  const events: RunEvent[] = [];
+  const stop = stopper(new AbortController().signal, 3_600_000);
+  const emit = (event: RunEvent): void => void events.push(event);
+  const machine = { platform: LINUX, cpus: 2 };
+  const context = { config: config(), containerd: node.containerd, machine, clock: fakeClock(), emit, stop };
+  const parsed = parseVersion(version);
+  if (parsed === undefined) throw new Error("no version");
+  const seen = await lookAtNode(node.containerd, LINUX, []);
+  const act = async (): Promise<void> => {
+    using _stop = stop;
+    await tidy(context, [], seen, capabilitiesOf(parsed));
+  };
+  return { node, stop, events, act };
+}
+
+describe("what is left over", () => {
+  test("goes, pins first, and each pin is told by the names of its image", async () => {
+    const { node, events, act } = await untidy();
+    await act();
+    expect(node.changes()).toEqual([
+      `deleteRecord ${pinName(ONE.target)}`,
+      `deleteRecord ${pinName(TWO.target)}`,
+      "unlabelRecord r.one/a:1 io.import-images.pinned,io.cri-containerd.pinned",
+    ]);
+    expect(events).toEqual([
+      { type: "unpinned", name: "r.one/a:1" },
+      { type: "unpinned", name: TWO.target.digest },
+    ]);
+  });
+
+  test("that cannot be taken away is a warning, and the rest goes on", async () => {
+    const { node, events, act } = await untidy();
+    for (const call of ["deleteRecord", "unlabelRecord"])
+      node.before(call, () => {
+        throw toolError("nobody knows");
+      });
+    await act();
+    expect(events.map(({ type }) => type)).toEqual(["warning", "unpinned", "warning"]);
+    expect(node.records.has(pinName(TWO.target))).toBe(false);
+  });
+
+  test("stays as it is after the run was stopped", async () => {
+    const { node, stop, act } = await untidy();
+    stop.diskFull("0B free");
+    await act();
+    expect(node.changes()).toEqual([]);
+  });
+
+  test("keeps its pins where the runtime ignores them, and loses its old labels", async () => {
+    const { node, act } = await untidy("1.6.20");
+    await act();
+    expect(node.changes().map((call) => call.split(" ", 1).join(""))).toEqual(["unlabelRecord"]);
+  });
+});
