@@ -62,7 +62,7 @@ Output
 
 Signals
   SIGTERM, SIGINT and SIGHUP end the run within 10 seconds. It writes its state first, and images
-  that are complete stay. Below nohup SIGHUP is ignored.
+  that are complete stay. Under nohup, SIGHUP is ignored.
 
 Files
   /var/vcap/sys/log/import-images/import-images.log   all events, as JSON lines
