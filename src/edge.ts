@@ -1,5 +1,5 @@
 // What the program has of the process it runs in. Made in main.ts, the only module that touches `process`.
-import type { Platform } from "./core/content.ts";
+import type { Platform } from "./core/node.ts";
 import type { Paths } from "./paths.ts";
 
 export interface Output {

@@ -6,6 +6,7 @@ import { counted } from "../core/units.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT } from "../exit.ts";
 import { decided } from "../report/lines.ts";
+import { printableLine } from "../report/summary.ts";
 import { look } from "./look.ts";
 import { narrowed } from "./narrowed.ts";
 import type { RunArguments } from "./run.ts";
@@ -45,7 +46,9 @@ function planText({ images, unpin, oldLabels }: Plan, archives: readonly Planned
     ...unpin.map(({ name }) => `unpin  ${name}: pinned by an earlier run, no longer in the list`),
     ...(oldLabels === 0 ? [] : [`clean  ${counted(oldLabels, "label")} that version 1.0.0 left`]),
     `${decided(images)}; ${counted(unpin.length, "image")} to unpin`,
-  ].join("\n");
+  ]
+    .map(printableLine)
+    .join("\n");
 }
 
 const ARCHIVE_VERBS = { import: "import", keep: "keep", fail: "FAIL" } as const;

@@ -1,7 +1,8 @@
 // `status`: the last run or the one in progress, and what is on the node now.
 import { loadConfig } from "../config/load.ts";
 import type { PlannedArchive } from "../core/archives.ts";
-import { judge, type Node } from "../core/node.ts";
+import { judge } from "../core/judge.ts";
+import { type Node } from "../core/node.ts";
 import { printable } from "../core/plain-text.ts";
 import { namesOf, type PlannedImage } from "../core/plan.ts";
 import { counted } from "../core/units.ts";

@@ -66,6 +66,13 @@ export class ApiError extends Error {
   }
 }
 
+/** For an error that is as good as an answer. */
+export const unlessCode =
+  (code: number) =>
+  (error: unknown): void => {
+    if (!(error instanceof ApiError) || error.code !== code) throw error;
+  };
+
 /** Milliseconds for any call: each is a read or write of a small database, but a busy disk can hold it up. */
 const CALL_TIMEOUT = 30_000;
 /** Bytes that may be under way: lists of a large node come in one piece. */

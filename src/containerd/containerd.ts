@@ -4,7 +4,12 @@ import type { Repository } from "../core/content.ts";
 import type { Credential } from "../core/credentials.ts";
 import type { Blob, CriImage, ImageRecord } from "../core/node.ts";
 import type { Download } from "../core/transfer.ts";
-import type { Resource } from "./leases.ts";
+
+/** A blob by its digest, or a download by its ref, which need not have begun. */
+export interface Resource {
+  readonly type: "content" | "ingests";
+  readonly id: string;
+}
 
 export interface PullOptions {
   readonly credential?: Credential;

@@ -2,9 +2,9 @@
 import { sourceLabel, type Repository } from "../core/content.ts";
 import type { Blob } from "../core/node.ts";
 import type { Download } from "../core/transfer.ts";
-import { CODE, type Connection } from "./connection.ts";
+import { CODE, unlessCode, type Connection } from "./connection.ts";
 import { Content, type Info } from "./generated/content_pb.ts";
-import { labelPaths, unlessCode } from "./images.ts";
+import { labelPaths } from "./images.ts";
 
 export function contentStore({ ask, collect }: Connection) {
   const { list, read, listStatuses, abort, update } = Content.method;

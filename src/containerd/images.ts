@@ -2,7 +2,7 @@
 // A request without one of its sub-messages crashes containerd 1.7 and 2, so each write is built here and nowhere else.
 import type { ImageRecord } from "../core/node.ts";
 import type { Repository } from "../core/content.ts";
-import { ApiError, CODE, type Connection } from "./connection.ts";
+import { ApiError, CODE, unlessCode, type Connection } from "./connection.ts";
 import type { RecordFilter } from "./containerd.ts";
 import { Images, type Image } from "./generated/images_pb.ts";
 
@@ -42,13 +42,6 @@ const digestsOf = ({ domain, path }: Repository): string =>
 
 /** containerd cuts the prefix and takes the rest as the label's key, dots and all; a mask `labels` would replace all of them. */
 export const labelPaths = (labels: readonly string[]): string[] => labels.map((label) => `labels.${label}`);
-
-/** For an error that is as good as an answer. */
-export const unlessCode =
-  (code: number) =>
-  (error: unknown): void => {
-    if (!(error instanceof ApiError) || error.code !== code) throw error;
-  };
 
 const toDescriptor = ({ mediaType, digest, size }: ImageRecord["target"]) => ({
   mediaType,

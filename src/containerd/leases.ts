@@ -1,13 +1,7 @@
 // Leases: what they hold, finished or not, containerd's garbage collection leaves alone until they expire or are deleted.
-import { CODE, type Connection } from "./connection.ts";
+import { CODE, unlessCode, type Connection } from "./connection.ts";
+import type { Resource } from "./containerd.ts";
 import { Leases } from "./generated/leases_pb.ts";
-import { unlessCode } from "./images.ts";
-
-/** A blob by its digest, or a download by its ref, which need not have begun. */
-export interface Resource {
-  readonly type: "content" | "ingests";
-  readonly id: string;
-}
 
 /** Tells whose a lease is, and finds them again. */
 const OURS = "io.import-images.lease";

@@ -1,6 +1,7 @@
 // Archives on the VM, for images without a registry: which have to be imported, and what they are to bring.
 import type { Failure } from "./failure.ts";
-import { judge, type Node } from "./node.ts";
+import { judge } from "./judge.ts";
+import { type Node } from "./node.ts";
 import { namesOf, type WantedImage } from "./plan.ts";
 import { parseReference } from "./reference.ts";
 

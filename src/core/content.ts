@@ -1,6 +1,6 @@
 // What the blobs of an image say: the edges that containerd keeps as labels, and the few fields of a document that matter.
 import * as v from "valibot";
-import type { Blob } from "./node.ts";
+import type { Blob, ImageConfig } from "./node.ts";
 import type { Reference } from "./reference.ts";
 import type { Layer } from "./transfer.ts";
 
@@ -30,17 +30,6 @@ export const snapshottersOf = (blob: Blob): string[] =>
   Object.keys(blob.labels).flatMap((label) =>
     label.startsWith(SNAPSHOT) ? [label.slice(SNAPSHOT.length)] : [],
   );
-
-export interface Platform {
-  readonly os: string;
-  readonly architecture: string;
-}
-
-/** What an image's config tells; a document that is the config of something else has no platform. */
-export interface ImageConfig {
-  readonly platform?: Platform;
-  readonly layers: number;
-}
 
 const configSchema = v.object({
   os: v.pipe(v.string(), v.nonEmpty()),

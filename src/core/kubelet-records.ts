@@ -1,6 +1,7 @@
 // What the kubelet's records of its own pulls mean for names that are here (its feature KubeletEnsureSecretPulledImages).
 import * as v from "valibot";
-import { judge, type Node } from "./node.ts";
+import { judge } from "./judge.ts";
+import { type Node } from "./node.ts";
 import type { WantedImage } from "./plan.ts";
 import type { Reference } from "./reference.ts";
 

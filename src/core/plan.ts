@@ -1,6 +1,7 @@
 // The plan is a value: what the operator wants, held against what the node has. Nothing here does anything.
 import type { Credential } from "./credentials.ts";
-import { judge, type Judgement, type Node, type Usable } from "./node.ts";
+import { judge, type Judgement, type Usable } from "./judge.ts";
+import { type Node } from "./node.ts";
 import { isPin, isPinned, namesOfPin, oldLabels, pinName } from "./pins.ts";
 import type { Reference } from "./reference.ts";
 

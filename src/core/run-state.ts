@@ -2,6 +2,7 @@
 // the state that the events add up to.
 import { nextStep, type Failure } from "./failure.ts";
 import type { PlannedImage } from "./plan.ts";
+import type { Progress } from "./transfer.ts";
 
 export const STEPS = ["import", "pull", "tag", "pin", "verify"] as const;
 export type Step = (typeof STEPS)[number];
@@ -25,21 +26,6 @@ export const PHASES = [
   "failed",
 ] as const;
 export type Phase = (typeof PHASES)[number];
-/** Bytes and layers of one image's download, as far as its manifest is known. */
-export interface Progress {
-  readonly received: number;
-  readonly total?: number;
-  readonly layersDone: number;
-  readonly layers?: number;
-  /** Each layer by itself, so that one that several images share is counted once. */
-  readonly parts?: readonly Part[];
-}
-
-export interface Part {
-  readonly digest: string;
-  readonly size: number;
-  readonly received: number;
-}
 
 export interface StepFailure extends Failure {
   readonly step: Step;

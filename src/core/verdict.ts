@@ -1,5 +1,6 @@
 // Whether an image is as it should be. The records are what containers are created from; CRI is what the kubelet will be told.
-import type { CriImage, Judgement, Node } from "./node.ts";
+import type { CriImage, Node } from "./node.ts";
+import type { Judgement } from "./judge.ts";
 import { namesOf, planImage, type WantedImage } from "./plan.ts";
 import type { Verified } from "./run-state.ts";
 

@@ -14,7 +14,8 @@ import {
 } from "../core/archives.ts";
 import type { Capabilities } from "../core/capabilities.ts";
 import type { Failure } from "../core/failure.ts";
-import { judge, type Node } from "../core/node.ts";
+import { judge } from "../core/judge.ts";
+import { type Node } from "../core/node.ts";
 import type { WantedImage } from "../core/plan.ts";
 import { parseReference } from "../core/reference.ts";
 import type { Context } from "./context.ts";

@@ -1,13 +1,8 @@
 // Reads the node into one value, or the part of it that an image needs.
-import { chainIdOf, parseConfig, snapshottersOf, type ImageConfig, type Platform } from "../core/content.ts";
-import {
-  configsOf,
-  configsToRead,
-  type Blob,
-  type CriImage,
-  type ImageRecord,
-  type Node,
-} from "../core/node.ts";
+import { chainIdOf, parseConfig, snapshottersOf } from "../core/content.ts";
+import { type ImageConfig, type Platform } from "../core/node.ts";
+import { configsOf, configsToRead } from "../core/judge.ts";
+import { type Blob, type CriImage, type ImageRecord, type Node } from "../core/node.ts";
 import { pinName } from "../core/pins.ts";
 import { namesOf, type WantedImage } from "../core/plan.ts";
 import { ApiError, CODE } from "../containerd/connection.ts";

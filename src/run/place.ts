@@ -1,7 +1,8 @@
 // Makes an image that is on the node what pods ask for: pinned, and under all its names.
 import { impossibleName, planImage, type WantedImage } from "../core/plan.ts";
 import type { Failure } from "../core/failure.ts";
-import type { Judgement, Node, Usable } from "../core/node.ts";
+import type { Judgement, Usable } from "../core/judge.ts";
+import type { Node } from "../core/node.ts";
 import { pinRecord } from "../core/pins.ts";
 import type { Step } from "../core/run-state.ts";
 import type { Context } from "./context.ts";

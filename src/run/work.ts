@@ -1,7 +1,8 @@
 // The work on the images: each is pulled if it has to be, pinned, named. One failure never stops another, except that a
 // full disk or a lost runtime leaves nothing to try.
 import { concurrencyOf, type Capabilities } from "../core/capabilities.ts";
-import { configsOf, type Node } from "../core/node.ts";
+import { configsOf } from "../core/judge.ts";
+import { type Node } from "../core/node.ts";
 import type { Failure, FailureClass } from "../core/failure.ts";
 import { longestFirst, probableSizes, type PlannedImage, type WantedImage } from "../core/plan.ts";
 import type { Step } from "../core/run-state.ts";

@@ -1,7 +1,8 @@
 // status.json: the run's state, written so that a reader never sees half of it and a crash leaves the last true one.
 import path from "node:path";
 import { downloads } from "../core/downloads.ts";
-import type { Progress, RunState } from "../core/run-state.ts";
+import type { Progress } from "../core/transfer.ts";
+import type { RunState } from "../core/run-state.ts";
 import { totals } from "../core/run-state.ts";
 import { replaceRegular } from "./regular-file.ts";
 

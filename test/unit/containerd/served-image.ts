@@ -1,6 +1,6 @@
 // Images as a registry serves them: documents, layers and the labels that a pull gives to their blobs.
 import { createHash } from "node:crypto";
-import type { Platform } from "../../../src/core/content.ts";
+import type { Platform } from "../../../src/core/node.ts";
 import type { Blob, Descriptor } from "../../../src/core/node.ts";
 import type { Layer } from "../../../src/core/transfer.ts";
 

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { configsOf, configsToRead, judge, type Node } from "../../../src/core/node.ts";
+import { configsOf, configsToRead, judge } from "../../../src/core/judge.ts";
+import { type Node } from "../../../src/core/node.ts";
 import { pinRecord } from "../../../src/core/pins.ts";
 import { ARM, served, type ServedImage } from "../containerd/served-image.ts";
 import { nodeOf } from "../samples.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { judge } from "../../../src/core/node.ts";
+import { judge } from "../../../src/core/judge.ts";
 import { isPinned, pinName, pinRecord } from "../../../src/core/pins.ts";
 import { lookAtImage, lookAtNode } from "../../../src/run/look.ts";
 import { inMemoryContainerd, notFound, toolError } from "../containerd/in-memory.ts";
