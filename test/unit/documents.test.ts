@@ -98,6 +98,15 @@ describe("src/README.md", () => {
     expect(files).toEqual(found);
   });
 
+  test("names the file in which something is", () => {
+    const places = [...text.matchAll(/`(?<what>\w+)` in `(?<file>[\w/-]+\.ts)`/gu)];
+    const wrong = places.filter(
+      ({ groups }) => !new RegExp(`\\b${groups?.["what"]}\\b`, "u").test(read(`src/${groups?.["file"]}`)),
+    );
+    expect(places.length).toBeGreaterThan(5);
+    expect(wrong.map(([place]) => place)).toEqual([]);
+  });
+
   test("names words that the code has", () => {
     const words = quoted.filter((code) => /^(?:[A-Z]?[a-z]+[A-Z]\w*|[A-Z][a-z]+)(?:\.\w+)?$/u.test(code));
     const missing = words.filter((word) =>
