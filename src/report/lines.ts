@@ -76,7 +76,10 @@ export function eventLine(event: RunEvent, state: RunState): string | undefined 
     case "archive-done":
       return `${event.imported ? "imported" : "unchanged"} ${event.image}: ${shortList(event.names)}`;
     case "tagged":
-      return `${event.moved ? "moved tag" : "tagged"} ${event.target} -> ${event.image}`;
+      // Each name has its digest beside it; the log has those as well.
+      return event.target.includes("@")
+        ? undefined
+        : `${event.moved ? "moved tag" : "tagged"} ${event.target} -> ${event.image}`;
     case "unpinned":
       return `unpinned ${event.name}`;
     case "image-failed":
