@@ -230,7 +230,7 @@ describeEachLine("archives", (line) => {
     mkdirSync(inFolder("directory.tar"));
     symlinkSync(inFolder("loop.tar"), inFolder("loop.tar"));
     const reasons: Record<string, RegExp> = {
-      [inFolder("directory.tar")]: /^the archive is no regular file$/u,
+      [inFolder("directory.tar")]: /^the archive is not a regular file$/u,
       [path.join(fine, "below.tar")]: /^the archive does not exist$/u,
       [inFolder("loop.tar")]: /^the archive cannot be read \(ELOOP\)$/u,
       [write("archive.tar.xz", Buffer.from("fd377a585a000004", "hex"))]:
