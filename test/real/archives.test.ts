@@ -209,6 +209,20 @@ describeEachLine("archives", (line) => {
     ).toEqual([]);
   });
 
+  // ctr makes the names before it unpacks. Not mended yet: a pod finds such a name, and cannot start from it.
+  test.fails("that cannot be unpacked leave no name behind", async () => {
+    const agent = agentFor(node.containerd);
+    const name = "local.example/unpackable:1";
+    const broken = dockerArchive({ names: [name], layers: [{ bytes: 10_000, seed: "unpackable" }] });
+    // Within the layer, which is the last file: behind it are the tar's own end and padding.
+    broken[broken.length - 5_000]! ^= 0x15;
+
+    const run = await agent.run({ archives: [{ path: write("unpackable.tar", broken) }], images: [] });
+
+    expect(run.exitCode).toBe(1);
+    expect((await node.containerd.records()).has(name)).toBe(false);
+  });
+
   test("that cannot be read fail alone, and only where they are required", async () => {
     const agent = agentFor(node.containerd);
     const fine = write("beside.tar", docker);
