@@ -54,8 +54,7 @@ function judgeManifest(node: Node, target: Descriptor, manifest: Blob, known: bo
   // containerd names a config as such by its media type, which a chart's is not.
   if (id === undefined) return isDocument(manifest) ? { is: "not-an-image" } : damaged("its config");
   if (blob === undefined) return damaged("its config");
-  const chainId = chainIdOf(blob, node.snapshotter);
-  const unpacked = chainId !== undefined && node.snapshots.has(chainId);
+  const unpacked = hasSnapshot(node, blob);
   if (known && unpacked) return { is: "usable", target, id };
   const config = node.configs.get(id);
   if (config === undefined) return damaged("its config");
@@ -67,6 +66,15 @@ function judgeManifest(node: Node, target: Descriptor, manifest: Blob, known: bo
   const missing = unpacked ? undefined : missingLayers(node, manifest, layers);
   return missing === undefined ? { is: "usable", target, id } : damaged(missing);
 }
+
+type Unpacked = Pick<Node, "blobs" | "snapshotter" | "snapshots">;
+
+const hasSnapshot = ({ snapshotter, snapshots }: Unpacked, config: Blob | undefined): boolean =>
+  config !== undefined && snapshots.has(chainIdOf(config, snapshotter) ?? "");
+
+/** Whether what a name leads to is unpacked: more than usable, because layers may be here and be broken. */
+export const isUnpacked = (node: Node, name: string): boolean =>
+  configsOf(node, [name]).some((digest) => hasSnapshot(node, node.blobs.get(digest)));
 
 /** Of an image that is not unpacked, which CRI does when a container needs it, if all layers are here. */
 function missingLayers({ blobs }: Node, manifest: Blob, count: number): string | undefined {
@@ -92,8 +100,7 @@ export const configsToRead = (node: Omit<Node, "configs" | "cri">, names: Iterab
   const unknown = targetsOf(node, names).filter((target) => {
     const [manifest, ...others] = manifestsAt(node, target);
     const config = node.blobs.get((manifest && configOf(manifest)) ?? "");
-    const chainId = config === undefined ? undefined : chainIdOf(config, node.snapshotter);
-    return others.length > 0 || !isPinned(node, target) || !node.snapshots.has(chainId ?? "");
+    return others.length > 0 || !isPinned(node, target) || !hasSnapshot(node, config);
   });
   const manifests = unknown.flatMap((target) => manifestsAt(node, target));
   return [...new Set(manifests.flatMap((blob) => configOf(blob) ?? []))].filter((digest) =>

@@ -14,7 +14,7 @@ import {
 } from "../core/archives.ts";
 import type { Capabilities } from "../core/capabilities.ts";
 import type { Failure } from "../core/failure.ts";
-import { judge } from "../core/judge.ts";
+import { isUnpacked } from "../core/judge.ts";
 import { type Node } from "../core/node.ts";
 import type { WantedImage } from "../core/plan.ts";
 import { parseReference } from "../core/reference.ts";
@@ -141,7 +141,7 @@ async function removeBroken({ containerd, machine }: Context, before: Node): Pro
     .map(({ name }) => name);
   if (changed.length === 0) return;
   const node = await lookAtNode(containerd, machine.platform, changed);
-  for (const name of changed) if (judge(node, name).is !== "usable") await containerd.deleteRecord(name);
+  for (const name of changed) if (!isUnpacked(node, name)) await containerd.deleteRecord(name);
 }
 
 /** An OCI archive's short names are recorded as they stand, and no pod finds those. */
