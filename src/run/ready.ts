@@ -120,6 +120,8 @@ export function patient(containerd: Containerd, back: Comeback): Containerd {
     blobs: again(containerd.blobs),
     snapshots: again(containerd.snapshots),
     read: again(containerd.read),
+    // It may be in use for a moment by the pull that has just failed.
+    abort: again(containerd.abort),
     saveRecord: again(containerd.saveRecord),
     deleteRecord: again(containerd.deleteRecord),
     unlabelRecord: again(containerd.unlabelRecord),

