@@ -5,6 +5,7 @@ import { type Containerd, startContainerd } from "../rig/containerd.ts";
 import { type FaultProxy, startFaultProxy } from "../rig/fault-proxy.ts";
 import type { Fault } from "../rig/fault-rules.ts";
 import { type PushedImage, pushImage } from "../rig/push.ts";
+import { random } from "../rig/random.ts";
 import { startRegistry } from "../rig/registry.ts";
 import { describeReal } from "../rig/suite.ts";
 import { during } from "./faults-support.ts";
@@ -15,15 +16,6 @@ const count = 200;
 const runs = [1, 2, 3];
 const lastingShare = 0.02;
 const passingShare = 0.05;
-
-/** A seeded generator: a failure can be had again. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 const kinds: readonly Fault[] = [
   { status: 503 },
