@@ -6,7 +6,9 @@ import {
   connect as connectHttp2,
   constants,
   type ClientHttp2Session,
+  type ClientHttp2Stream,
   type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
 } from "node:http2";
 import { connect } from "node:net";
 import {
@@ -138,8 +140,7 @@ function exchange(
   { path, body, signal }: Call,
 ): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-  if (signal.aborted) reject(new ApiError(CODE.cancelled, `containerd: the call was ended`));
-  const stream = session.get().request({
+  const stream = begin(session, socket, {
     ":method": "POST",
     ":path": path,
     "content-type": "application/grpc",
@@ -176,12 +177,30 @@ function exchange(
   return promise;
 }
 
+/** @throws ApiError for a session that broke since it was looked at */
+function begin(session: Sessions, socket: string, headers: OutgoingHttpHeaders): ClientHttp2Stream {
+  try {
+    return session.get().request(headers);
+  } catch (cause) {
+    throw broken(socket, cause);
+  }
+}
+
 function errorOf({
   "grpc-status": status = "0",
   "grpc-message": message = "",
 }: IncomingHttpHeaders): ApiError | undefined {
   if (status === "0") return undefined;
-  return new ApiError(Number(status), `containerd: ${decodeURIComponent(String(message))}`);
+  return new ApiError(Number(status), `containerd: ${decoded(String(message))}`);
+}
+
+/** gRPC escapes as URLs do; what does not follow that is told as it is. */
+function decoded(message: string): string {
+  try {
+    return decodeURIComponent(message);
+  } catch {
+    return message;
+  }
 }
 
 /** What the socket's own errors mean; waiting mends all but the first. */
