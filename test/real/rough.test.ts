@@ -82,9 +82,10 @@ describeReal("rough conditions", "1.7", () => {
 
   test("somebody who pulls the same images without a pause is no reason to fail", async () => {
     const images = await Promise.all(["a", "b", "c"].map((name) => pushTo(node.registry, `rough/${name}:1`)));
-    let goesOn = true;
+    const over = new AbortController();
     const other = (async () => {
-      while (goesOn) for (const { reference } of images) await node.containerd.crictl("pull", reference);
+      while (!over.signal.aborted)
+        for (const { reference } of images) await node.containerd.crictl("pull", reference);
     })();
     const ends = [];
     for (const policy of ["IfNotPresent", "Always", "Always"])
@@ -97,7 +98,7 @@ describeReal("rough conditions", "1.7", () => {
           })),
         }),
       );
-    goesOn = false;
+    over.abort();
     await other;
 
     for (const ended of ends) expect(ended, ended.stderr).toMatchObject({ exitCode: 0, stderr: "" });
