@@ -150,9 +150,9 @@ function exchange(
   });
   const chunks: Buffer[] = [];
   let status: IncomingHttpHeaders = {};
-  let ended: ApiError | undefined;
+  // At once: a stream to a frozen containerd may take its time to close.
   const end = (code: number, why: string): void => {
-    ended ??= new ApiError(code, `containerd at ${socket} ${why}`);
+    reject(new ApiError(code, `containerd at ${socket} ${why}`));
     stream.close(constants.NGHTTP2_CANCEL);
   };
   const timer = setTimeout(() => end(CODE.deadlineExceeded, "did not answer in time"), CALL_TIMEOUT);
@@ -168,8 +168,7 @@ function exchange(
   stream.on("close", () => {
     clearTimeout(timer);
     signal.removeEventListener("abort", onAbort);
-    const error =
-      ended ?? errorOf(status) ?? (status["grpc-status"] === undefined ? broken(socket, cause) : undefined);
+    const error = status["grpc-status"] === undefined ? broken(socket, cause) : errorOf(status);
     if (error === undefined) resolve(Buffer.concat(chunks));
     else reject(error);
   });
