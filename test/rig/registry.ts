@@ -1,10 +1,10 @@
+import { execFileSync } from "node:child_process";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { type Certificate, makeCertificate } from "./certs.ts";
 import { type Daemon, startDaemon } from "./daemon.ts";
 import { temporaryFolder } from "./folder.ts";
 import { poll } from "./poll.ts";
-import { run } from "./run.ts";
 import { toolPaths } from "./tools.ts";
 
 interface Credentials {
@@ -108,10 +108,18 @@ async function writeConfig(
   return file;
 }
 
+/** By stdin: other tests look for this password in the command lines of all processes. */
+const hashed = (user: string, password: string): string =>
+  execFileSync("htpasswd", ["-Bin", "-C", "4", user], {
+    input: password,
+    encoding: "utf8",
+    stdio: ["pipe", "pipe", "ignore"],
+  });
+
 async function writePasswords(folder: string, { user, password }: Credentials): Promise<string> {
   const file = path.join(folder, "htpasswd");
   // -B: the registry knows no other hash than bcrypt. The lowest cost, for it is computed again at each request.
-  await writeFile(file, await run("htpasswd", ["-Bbn", "-C", "4", user, password]));
+  await writeFile(file, hashed(user, password));
   return file;
 }
 

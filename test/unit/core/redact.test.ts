@@ -1,4 +1,5 @@
 import fc from "fast-check";
+import { base64, ENCODINGS } from "./secret-forms.ts";
 import { describe, expect, test } from "vitest";
 import { credentialFromPair } from "../../../src/core/credentials.ts";
 import { redactor } from "../../../src/core/redact.ts";
@@ -76,64 +77,6 @@ describe("a secret that we were never told is masked by its place", () => {
   });
 });
 
-const base64 = (text: string): string => Buffer.from(text).toString("base64");
-const quoted = (text: string): string => JSON.stringify(text).slice(1, -1);
-const asciiJson = (text: string): string =>
-  quoted(text).replaceAll(/[^ -~]/gu, (character) =>
-    Array.from({ length: character.length }, (_, unit) => character.charCodeAt(unit))
-      .map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`)
-      .join(""),
-  );
-/** As Go's encoding/json has it. */
-const goJson = (text: string): string =>
-  quoted(text).replaceAll(/[&<>]/gu, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
-/** Percent-encoding that leaves these characters as they are. */
-const percent = (kept: RegExp) => (text: string) =>
-  Array.from(text)
-    .map((character) =>
-      kept.test(character)
-        ? character
-        : [...Buffer.from(character)]
-            .map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`)
-            .join(""),
-    )
-    .join("");
-const pathEscape = percent(/[\w.~$&+=:@-]/u);
-const queryEscape = (text: string): string => percent(/[\w.~-]/u)(text).replaceAll("%20", "+");
-const lowerHex = (text: string): string =>
-  text.replaceAll(/%[0-9A-F]{2}/gu, (escape) => escape.toLowerCase());
-const html = (quote: string) => (text: string) =>
-  text
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', quote)
-    .replaceAll("'", "&#39;");
-const htmlNumbers = (text: string): string =>
-  Array.from(text, (character) => `&#x${character.codePointAt(0)?.toString(16)};`).join("");
-
-const ENCODINGS: readonly (readonly [string, (text: string) => string])[] = [
-  ["as it is", (text) => text],
-  ["quoted", quoted],
-  ["quoted twice", (text) => quoted(quoted(text))],
-  ["in Go's JSON", goJson],
-  ["in Go's JSON, quoted once more", (text) => quoted(goJson(text))],
-  ["in JSON of ASCII", asciiJson],
-  [
-    "in JSON of ASCII, upper-case hex",
-    (text) => asciiJson(text).replaceAll(/(?<=\\u)\w{4}/gu, (hex) => hex.toUpperCase()),
-  ],
-  ["for a URL", encodeURIComponent],
-  ["for a URL, lower-case hex", (text) => lowerHex(encodeURIComponent(text))],
-  ["by Go's QueryEscape", queryEscape],
-  ["by Go's QueryEscape, lower-case hex", (text) => lowerHex(queryEscape(text))],
-  ["by Go's PathEscape", pathEscape],
-  ["by Go's PathEscape, quoted", (text) => quoted(pathEscape(text))],
-  ["for HTML, as Go does", html("&#34;")],
-  ["for HTML, as others do", html("&quot;")],
-  ["for HTML, all as numbers", htmlNumbers],
-  ["for HTML within JSON", (text) => goJson(html("&#34;")(text))],
-];
 const PASSWORDS = [
   "hunter2",
   'a&b<c>"d',
