@@ -37,9 +37,11 @@ export async function placeImage(
   if (judgement.is !== "usable") throw new PlaceFailed("pull", unusable(judgement));
   const impossible = impossibleName(image, judgement);
   if (impossible !== undefined) throw new PlaceFailed("tag", otherDigest(impossible.name, judgement));
-  const step = async (name: Step, act: () => Promise<void>): Promise<void> =>
+  const step = async (name: keyof typeof LACKING, act: () => Promise<void>): Promise<void> =>
     act().catch((error: unknown) => {
-      throw new PlaceFailed(name, toFailure(error, stop.ended));
+      const failure = toFailure(error, stop.ended);
+      const message = `it is on the node, but ${LACKING[name]}: ${failure.message}`;
+      throw new PlaceFailed(name, { ...failure, message });
     });
   if (pin === "create") {
     await step("pin", () => containerd.saveRecord(pinRecord(judgement.target)));
@@ -57,6 +59,9 @@ export async function placeImage(
     emit({ type: "tagged", image: source, target: name, moved: action === "move" });
   return judgement;
 }
+
+/** What an image lacks when a step of these failed. */
+const LACKING = { pin: "not pinned", tag: "without all its names" } as const;
 
 function unusable(judgement: Exclude<Judgement, Usable>): Failure {
   switch (judgement.is) {
