@@ -4,10 +4,10 @@ import type { Descriptor, ImageRecord, Node } from "./node.ts";
 /** CRI's own label: the kubelet's garbage collection passes over an image of which any record carries it. */
 const PINNED = { label: "io.cri-containerd.pinned", value: "pinned" };
 /**
- * `.invalid` is no host that a pull could ever ask; a digest reference gives the image no further tag. It sorts behind the
- * image's own names, because CRI gives the first of them as the image of a pod.
+ * `.invalid` is no host that a pull could ever ask; a digest reference gives the image no further tag. A pod's `imageID` is
+ * the alphabetically first name by digest, so it may be this one; the digest in it is right all the same.
  */
-const PIN_PREFIX = "zzz.import-images.invalid/pin@";
+const PIN_PREFIX = "import-images.invalid/pin@";
 
 export const pinName = ({ digest }: Descriptor): string => `${PIN_PREFIX}${digest}`;
 export const isPin = ({ name }: ImageRecord): boolean => name.startsWith(PIN_PREFIX);

@@ -6,12 +6,13 @@ import type { PushedImage } from "../rig/push.ts";
 import { describeReal } from "../rig/suite.ts";
 import type { Ended } from "./support/agent.ts";
 import { kubeletLine, type KubeletNode, kubeletTools, startKubeletNode } from "./support/kubelet-node.ts";
+import { pinPrefix } from "./support/node.ts";
 
 const policies: readonly PullPolicy[] = ["Never", "IfNotPresent"];
 
 /** How a pod may ask for an image that was imported as `own`, with these further names. */
 const further = ["registry.k8s.io/app:1", "debian-base:v2"];
-/** With a host that sorts behind most others. */
+/** With a host that sorts behind the pin's. */
 const hosted = "registry.example.com/team/hosted:1";
 const spellings: Record<string, (image: PushedImage) => string> = {
   "its own name": ({ reference }) => reference,
@@ -33,6 +34,7 @@ describeReal(
     let kubelet: Kubelet;
     let app: PushedImage;
     let old: PushedImage;
+    let hostedDigest: string;
     let upgrade: Ended;
     let pods = 0;
 
@@ -42,7 +44,8 @@ describeReal(
       old = await node.push("team/old:1");
       const { crictlPath: crictl, ctrPath: ctr, socket } = node.containerd;
       await node.containerd.useHost("registry.example.com", { server: `http://${node.proxy.host}` });
-      await node.push("team/hosted:1");
+      const pushed = await node.push("team/hosted:1");
+      hostedDigest = pushed.digest;
       const imported = [{ name: app.reference, retagAs: further }, { name: hosted }];
       await node.import(imported);
       await bashPostStart([{ name: old.reference, retagAs: "old-base:v2" }], { crictl, ctr, socket });
@@ -88,9 +91,9 @@ describeReal(
       expect(pulling).toContain(away);
     });
 
-    test("the image of a pod is told by the image's own name, not by its pin's", async () => {
+    test("the imageID of a pod is the first name by digest, which is the pin's where the registry sorts behind it", async () => {
       const { imageId } = await kubelet.runs(start(hosted, "Never"));
-      expect(imageId).toMatch(/^registry\.example\.com\/team\/hosted@/u);
+      expect(imageId).toBe(`${pinPrefix}${hostedDigest}`);
     });
 
     test("sandboxes run from the image that the import brought", async () => {

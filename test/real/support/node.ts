@@ -70,7 +70,7 @@ export async function namesOn(containerd: Containerd): Promise<Map<string, NameO
   );
 }
 
-export const pinPrefix = "zzz.import-images.invalid/pin@";
+export const pinPrefix = "import-images.invalid/pin@";
 
 /** Leases of ours. */
 export const heldOn = ({ leases }: Containerd): Promise<string[]> => leases("io.import-images.lease");
