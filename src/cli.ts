@@ -1,75 +1,108 @@
-// The command line, read into a value.
+// The command line: one table of its commands and options, from which help and completion are made too.
 import { parseArgs } from "node:util";
 import { parseReference } from "./core/reference.ts";
 import { EXIT, ExitError } from "./exit.ts";
 
+/** What stands for an argument, or for an option's value, where they are shown. */
+export type Placeholder = "FILE" | "NAME" | "SHELL" | "COMMAND";
+
+export interface OptionShape {
+  readonly type: "string" | "boolean";
+  readonly multiple?: boolean;
+  readonly about: string;
+  readonly short?: string;
+  readonly value?: Placeholder;
+}
+
+/** As `parseArgs` takes them, and for people. */
+export const OPTIONS = {
+  config: { type: "string", value: "FILE", about: "the configuration, JSON or YAML" },
+  only: {
+    type: "string",
+    multiple: true,
+    value: "NAME",
+    about: "limit to this image of the list (repeatable)",
+  },
+  json: { type: "boolean", about: "machine-readable output on stdout" },
+  help: { type: "boolean", short: "h", about: "help, after a command the help for it" },
+  version: { type: "boolean", about: "version and commit" },
+} as const satisfies Readonly<Record<string, OptionShape>>;
+export type OptionName = keyof typeof OPTIONS;
+
+export interface CommandShape {
+  readonly about: string;
+  /** Beside --help. */
+  readonly options: readonly OptionName[];
+  /** The one that it needs. */
+  readonly argument?: Placeholder;
+}
+
 export const COMMANDS = ["run", "plan", "status", "check", "completion"] as const;
 export type CommandName = (typeof COMMANDS)[number];
 
-const SHELLS = ["bash", "zsh", "fish"] as const;
+export const SHAPES: Readonly<Record<CommandName | "help", CommandShape>> = {
+  run: {
+    about: "pull, tag, pin and verify every image of the configuration (the default)",
+    options: ["config", "only", "json"],
+  },
+  plan: {
+    about: "show what run would do and why, and change nothing",
+    options: ["config", "only", "json"],
+  },
+  status: {
+    about: "show the last run or the one in progress, and what is on this node now",
+    options: ["config", "json"],
+  },
+  check: {
+    about: "validate a configuration, runtime config or manifest, also on a workstation",
+    options: ["json"],
+    argument: "FILE",
+  },
+  completion: { about: "print a completion script for bash, zsh or fish", options: [], argument: "SHELL" },
+  help: { about: "show this, or more about one command", options: [], argument: "COMMAND" },
+};
+
+export const SHELLS = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof SHELLS)[number];
+
+export interface RunArguments {
+  /** Path of the configuration, if one was given. */
+  readonly config?: string;
+  readonly json: boolean;
+  /** Normalised names. */
+  readonly only: readonly string[];
+}
 
 export type Command =
   | { readonly name: "help"; readonly topic?: CommandName }
   | { readonly name: "version" }
   | { readonly name: "check"; readonly file: string; readonly json: boolean }
   | { readonly name: "completion"; readonly shell: Shell }
-  | {
-      readonly name: "run" | "plan" | "status";
-      /** Path of the configuration, if one was given. */
-      readonly config?: string;
-      readonly json: boolean;
-      /** Normalised source names. */
-      readonly only: readonly string[];
-    };
-
-const OPTIONS = {
-  config: { type: "string" },
-  json: { type: "boolean" },
-  only: { type: "string", multiple: true },
-  help: { type: "boolean", short: "h" },
-  version: { type: "boolean" },
-} as const;
+  | ({ readonly name: "run" | "plan" | "status" } & RunArguments);
 
 /** @throws ExitError (usage) */
 export function parseCommand(argv: readonly string[]): Command {
   const { values, positionals } = parse(argv);
-  const [first = "run", ...rest] = positionals;
+  const [first, argument] = positionals;
   if (values.version === true) return { name: "version" };
-  if (first === "help") return help(rest[0]);
-  const name = COMMANDS.find((command) => command === first);
-  if (name === undefined) throw usage(`there is no command ${JSON.stringify(first)}`);
-  if (values.help === true)
-    return positionals.length === 0 ? { name: "help" } : { name: "help", topic: name };
-  const { config, json = false, only = [] } = values;
-  if (name === "check" || name === "completion") {
-    const given = (["config", "only", ...(name === "check" ? [] : (["json"] as const))] as const).find(
-      (option) => values[option] !== undefined,
-    );
-    if (given !== undefined) throw usage(`--${given} is not for ${name}`);
-    const argument = onlyArgument(name, rest);
-    return name === "check" ? { name, json, file: argument } : { name, shell: shellNamed(argument) };
-  }
-  if (rest.length > 0) throw usage(`${name} takes no argument ${JSON.stringify(rest[0])}`);
-  if (name === "status" && only.length > 0) throw usage("--only is for run and plan");
-  return { name, json, only: only.map(sourceName), ...(config === undefined ? {} : { config }) };
+  if (first === "help") return argument === undefined ? { name: "help" } : helpFor(argument);
+  if (values.help === true) return first === undefined ? { name: "help" } : helpFor(first);
+  const name = commandNamed(first ?? "run");
+  const { options, argument: needed } = SHAPES[name];
+  const foreign = Object.keys(values).find((given) => !options.some((option) => option === given));
+  if (foreign !== undefined) throw usage(`--${foreign} is not for ${name}`);
+  const unexpected = positionals[needed === undefined ? 1 : 2];
+  if (unexpected !== undefined) throw usage(`unexpected argument ${JSON.stringify(unexpected)}`);
+  if (needed !== undefined && argument === undefined) throw usage(`${name} needs a ${needed}`);
+  return command(name, argument ?? "", values);
 }
 
-const ARGUMENTS = {
-  check: "FILE (- for the standard input)",
-  completion: "SHELL: bash, zsh or fish",
-} as const;
+type Values = ReturnType<typeof parse>["values"];
 
-function onlyArgument(name: keyof typeof ARGUMENTS, [argument, ...others]: readonly string[]): string {
-  if (argument === undefined) throw usage(`${name} needs a ${ARGUMENTS[name]}`);
-  if (others.length === 0) return argument;
-  throw usage(`${name} takes one argument, not ${others.length + 1}`);
-}
-
-function shellNamed(argument: string): Shell {
-  const shell = SHELLS.find((known) => known === argument);
-  if (shell === undefined) throw usage(`there is no completion for ${JSON.stringify(argument)}`);
-  return shell;
+function command(name: CommandName, argument: string, { config, json = false, only = [] }: Values): Command {
+  if (name === "check") return { name, json, file: argument };
+  if (name === "completion") return { name, shell: oneOf(SHELLS, argument, "completion for") };
+  return { name, json, only: only.map(normalised), ...(config === undefined ? {} : { config }) };
 }
 
 function parse(argv: readonly string[]) {
@@ -82,17 +115,19 @@ function parse(argv: readonly string[]) {
   }
 }
 
-function help(topic: string | undefined): Command {
-  if (topic === undefined) return { name: "help" };
-  const name = COMMANDS.find((command) => command === topic);
-  if (name === undefined) throw usage(`there is no command ${JSON.stringify(topic)}`);
-  return { name: "help", topic: name };
+const commandNamed = (word: string): CommandName => oneOf(COMMANDS, word, "command");
+const helpFor = (topic: string): Command => ({ name: "help", topic: commandNamed(topic) });
+
+function oneOf<Word extends string>(words: readonly Word[], given: string, what: string): Word {
+  const word = words.find((known) => known === given);
+  if (word === undefined) throw usage(`there is no ${what} ${JSON.stringify(given)}`);
+  return word;
 }
 
-function sourceName(text: string): string {
-  const parsed = parseReference(text);
+function normalised(name: string): string {
+  const parsed = parseReference(name);
   if (parsed.ok) return parsed.reference.name;
-  throw usage(`--only ${JSON.stringify(text)}: ${parsed.problem}`);
+  throw usage(`--only ${JSON.stringify(name)}: ${parsed.problem}`);
 }
 
 const usage = (message: string): ExitError =>

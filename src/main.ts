@@ -18,16 +18,12 @@ async function dispatch(command: Command, edge: Edge): Promise<number> {
     case "version":
       edge.stdout.write(`import-images ${build.version} (${build.commit})\n`);
       return EXIT.ok;
-    case "help": {
-      const { HELP, TOPICS } = await import("./help.ts");
-      edge.stdout.write(command.topic === undefined ? HELP : TOPICS[command.topic]);
+    case "help":
+      edge.stdout.write((await import("./help.ts")).help(command.topic));
       return EXIT.ok;
-    }
-    case "completion": {
-      const { completionScript } = await import("./commands/completion.ts");
-      edge.stdout.write(completionScript(command.shell));
+    case "completion":
+      edge.stdout.write((await import("./commands/completion.ts")).completionScript(command.shell));
       return EXIT.ok;
-    }
     case "check":
       return (await import("./commands/check.ts")).checkCommand(command, edge, async () =>
         (await import("node:stream/consumers")).text(process.stdin),

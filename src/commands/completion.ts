@@ -1,70 +1,40 @@
 // `completion SHELL`: a script that teaches a shell the commands and options.
-import type { CommandName, Shell } from "../cli.ts";
+import { COMMANDS, OPTIONS, SHAPES, SHELLS, type OptionName, type OptionShape, type Shell } from "../cli.ts";
 
-interface Described {
-  readonly name: string;
-  readonly about: string;
-}
-
-/** Options with a value have its name. */
-interface Option extends Described {
-  readonly value?: "FILE" | "NAME";
-}
-
-const CONFIG: Option = { name: "config", about: "the configuration, JSON or YAML", value: "FILE" };
-const ONLY: Option = { name: "only", about: "only this image (repeatable)", value: "NAME" };
-const JSON_OUTPUT: Option = { name: "json", about: "machine-readable output" };
-const HELP: Option = { name: "help", about: "show help" };
-
-/** Also without a command, which is run. */
-const RUN_OPTIONS: readonly Option[] = [CONFIG, ONLY, JSON_OUTPUT, HELP];
-
-interface CommandShape extends Described {
-  readonly name: CommandName | "help";
+/** What may follow a command: options anywhere, and then a word or a file. */
+interface Place {
+  /** Empty where there is none as yet. */
+  readonly command: string;
   readonly options: readonly Option[];
-  /** Words that may follow, or that a file may. */
   readonly words: readonly string[] | "FILE";
 }
+interface Option extends OptionShape {
+  readonly name: OptionName;
+}
 
-const SHELLS: readonly Shell[] = ["bash", "zsh", "fish"];
+const place = (command: string, options: readonly OptionName[], words: Place["words"]): Place => ({
+  command,
+  options: [...options, "help" as const].map((name) => ({ name, ...OPTIONS[name] })),
+  words,
+});
+const WORDS = { FILE: "FILE", NAME: [], SHELL: SHELLS, COMMAND: COMMANDS } as const;
 
-const COMMANDS: readonly CommandShape[] = [
-  { name: "run", about: "pull, tag, pin and verify", options: RUN_OPTIONS, words: [] },
-  { name: "plan", about: "show what run would do", options: RUN_OPTIONS, words: [] },
-  {
-    name: "status",
-    about: "show the last run and what is on the node",
-    options: [CONFIG, JSON_OUTPUT, HELP],
-    words: [],
-  },
-  {
-    name: "check",
-    about: "validate a configuration or manifest",
-    options: [JSON_OUTPUT, HELP],
-    words: "FILE",
-  },
-  { name: "completion", about: "print a completion script", options: [HELP], words: SHELLS },
-  {
-    name: "help",
-    about: "show help",
-    options: [],
-    words: ["run", "plan", "status", "check", "completion"],
-  },
-];
+const PLACES = Object.entries(SHAPES).map(([command, { options, argument = "NAME" }]) =>
+  place(command, options, WORDS[argument]),
+);
+/** Without a command it is run, which has the same options. */
+const START = place("", [...SHAPES.run.options, "version"], Object.keys(SHAPES));
 
 export const completionScript = (shell: Shell): string => SCRIPTS[shell]();
 
 const SCRIPTS: Readonly<Record<Shell, () => string>> = { bash: bashScript, zsh: zshScript, fish: fishScript };
 
-const names = (items: readonly Described[]): string => items.map(({ name }) => name).join(" ");
-const flags = (options: readonly Option[]): string => options.map(({ name }) => `--${name}`).join(" ");
+function bashCase({ command, options, words }: Place): string {
+  const follow = words === "FILE" ? "files=1" : `words='${words.join(" ")}'`;
+  return `    '${command}') options='${options.map(({ name }) => `--${name}`).join(" ")}' ${follow} ;;`;
+}
 
 function bashScript(): string {
-  const cases = COMMANDS.map(({ name, options, words }) =>
-    words === "FILE"
-      ? `    ${name}) options='${flags(options)}' files=1 ;;`
-      : `    ${name}) options='${flags(options)}' words='${words.join(" ")}' ;;`,
-  );
   return `# bash completion for import-images: source it, or put it into /etc/bash_completion.d
 _import_images() {
   local current=$2 previous= command= options= words= files=0 count=0 line word
@@ -80,8 +50,7 @@ _import_images() {
     ((++count))
   done
   case $command in
-    '') options='${flags(RUN_OPTIONS)} --version' words='${names(COMMANDS)}' ;;
-${cases.join("\n")}
+${[START, ...PLACES].map(bashCase).join("\n")}
   esac
   ((count > 1)) && words= files=0
   case "$previous \${line[-1]}" in
@@ -100,32 +69,35 @@ complete -F _import_images import-images
 `;
 }
 
-const zshValue = ({ value }: Option): string =>
-  value === undefined ? "" : value === "FILE" ? ":file:_files" : ":image:";
-const zshOption = (option: Option): string =>
-  `'${option.name === "only" ? "*" : ""}--${option.name}${option.value === undefined ? "" : "="}[${option.about}]${zshValue(option)}'`;
+function zshOption({ name, about, value }: Option): string {
+  const [equals, action] =
+    value === undefined ? ["", ""] : ["=", value === "FILE" ? ":file:_files" : ":image:"];
+  return `'${name === "only" ? "*" : ""}--${name}${equals}[${about}]${action}'`;
+}
+
+function zshCase({ command, options, words }: Place): string {
+  const argument =
+    words === "FILE" ? ["'1:file:_files'"] : words.length > 0 ? [`'1:what:(${words.join(" ")})'`] : [];
+  return `    ${command}) _arguments ${[...options.map(zshOption), ...argument].join(" ")} ;;`;
+}
 
 function zshScript(): string {
-  const cases = COMMANDS.map(({ name, options, words }) => {
-    const first =
-      words === "FILE" ? ["'1:file:_files'"] : words.length > 0 ? [`'1:what:(${words.join(" ")})'`] : [];
-    return `    ${name}) _arguments ${[...options.map(zshOption), ...first].join(" ")} ;;`;
-  });
+  const commands = Object.entries(SHAPES).map(([name, { about }]) => `'${name}:${about}'`);
   return `#compdef import-images
 # zsh completion for import-images: put it as _import-images into a directory of $fpath
 _import_images() {
   local context state state_descr line
   typeset -A opt_args
-  _arguments -C -A '-*' ${RUN_OPTIONS.map(zshOption).join(" ")} '--version[version and commit]' \\
+  _arguments -C -A '-*' ${START.options.map(zshOption).join(" ")} \\
     '1:command:->command' '*::argument:->argument'
   case $state in
   command)
-    local -a commands=(${COMMANDS.map(({ name, about }) => `'${name}:${about}'`).join(" ")})
+    local -a commands=(${commands.join(" ")})
     _describe command commands
     ;;
   argument)
     case $line[1] in
-${cases.join("\n")}
+${PLACES.map(zshCase).join("\n")}
     esac
     ;;
   esac
@@ -134,27 +106,19 @@ if [ "$funcstack[1]" = _import-images ]; then _import_images "$@"; else compdef 
 `;
 }
 
-const fishLine = (rest: string): string => `complete -c import-images ${rest}`;
-
-const FISH_VALUES = { FILE: " -r -F", NAME: " -x" } as const;
-
-function fishOption(command: string, { name, about, value }: Option): string {
-  const [short, takes] = [name === "help" ? " -s h" : "", value === undefined ? "" : FISH_VALUES[value]];
-  return fishLine(`-n '__import_images_at "${command}"' -l ${name}${short} -d '${about}'${takes}`);
+function fishLines({ command, options, words }: Place): string[] {
+  const at = `complete -c import-images -n '__import_images_at "${command}"`;
+  const nth = command === "" ? 0 : 1;
+  return [
+    ...options.map(({ name, about, value }) => {
+      const takes = value === undefined ? "" : value === "FILE" ? " -r -F" : " -x";
+      return `${at}' -l ${name}${name === "help" ? " -s h" : ""} -d '${about}'${takes}`;
+    }),
+    ...(words === "FILE" ? [`${at} ${nth}' -F`] : words.map((word) => `${at} ${nth}' -a ${word}`)),
+  ];
 }
 
 function fishScript(): string {
-  const lines = COMMANDS.flatMap(({ name, about, options, words }) => [
-    fishLine(`-n '__import_images_at "" 0' -a ${name} -d '${about}'`),
-    ...options.map((option) => fishOption(name, option)),
-    ...(words.length === 0
-      ? []
-      : [
-          fishLine(
-            `-n '__import_images_at ${name} 1' ${words === "FILE" ? "-F" : `-a '${words.join(" ")}'`}`,
-          ),
-        ]),
-  ]);
   return `# fish completion for import-images: put it into ~/.config/fish/completions/import-images.fish
 # Whether the command, "" for none, and the number of words that are no options are these.
 function __import_images_at
@@ -171,11 +135,7 @@ function __import_images_at
   test "$words[1]" = "$argv[1]"; or return
   test (count $argv) = 1; or test (count $words) = $argv[2]
 end
-${[
-  fishLine("-f"),
-  ...RUN_OPTIONS.map((option) => fishOption("", option)),
-  fishOption("", { name: "version", about: "version and commit" }),
-  ...lines,
-].join("\n")}
+complete -c import-images -f
+${[START, ...PLACES].flatMap(fishLines).join("\n")}
 `;
 }

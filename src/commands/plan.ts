@@ -1,4 +1,5 @@
 // `plan`: what a run would do, and why.
+import type { RunArguments } from "../cli.ts";
 import { loadConfig } from "../config/load.ts";
 import type { PlannedArchive } from "../core/archives.ts";
 import { narrow, type Plan, type PlannedImage } from "../core/plan.ts";
@@ -9,7 +10,6 @@ import { decided } from "../report/lines.ts";
 import { printableLine } from "../report/summary.ts";
 import { look } from "./look.ts";
 import { narrowed } from "./narrowed.ts";
-import type { RunArguments } from "./run.ts";
 
 export async function planCommand(args: RunArguments, edge: Edge): Promise<number> {
   const config = await loadConfig(args.config ?? edge.paths.config);

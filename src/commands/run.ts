@@ -1,5 +1,6 @@
 // `run`: takes the lock, wires the run to log, state file and lines, and turns its end into an exit code.
 import { getPriority, setPriority } from "node:os";
+import type { RunArguments } from "../cli.ts";
 import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { printable } from "../core/plain-text.ts";
@@ -24,12 +25,6 @@ import { holderIn, readStatus, sizesIn, type Status } from "../state/status.ts";
 import { build } from "../version.ts";
 import { endingBy, endingOf, type Ending } from "./ending.ts";
 import { narrowed } from "./narrowed.ts";
-
-export interface RunArguments {
-  readonly config?: string;
-  readonly json: boolean;
-  readonly only: readonly string[];
-}
 
 /** What the parts of one run share. */
 interface Run {

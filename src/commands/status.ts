@@ -1,4 +1,5 @@
 // `status`: the last run or the one in progress, and what is on the node now.
+import type { RunArguments } from "../cli.ts";
 import { loadConfig } from "../config/load.ts";
 import type { PlannedArchive } from "../core/archives.ts";
 import { judge } from "../core/judge.ts";
@@ -17,7 +18,6 @@ import { kubeletWarning } from "../run/kubelet-records.ts";
 import { lockIsHeld } from "../state/lock.ts";
 import { readStatus, type ReadStatus, type Status } from "../state/status.ts";
 import { look } from "./look.ts";
-import type { RunArguments } from "./run.ts";
 
 interface Row extends NameRow {
   readonly source: string;

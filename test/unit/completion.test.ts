@@ -1,8 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
-import { COMMANDS, parseCommand } from "../../src/cli.ts";
+import { COMMANDS } from "../../src/cli.ts";
 import { completionScript } from "../../src/commands/completion.ts";
-import { TOPICS } from "../../src/help.ts";
 
 /** What bash offers for a command line whose last word is being written; test/real/completion.test.ts has the keys. */
 function offered(...words: readonly string[]): string[] {
@@ -41,26 +40,4 @@ describe("bash completion", () => {
 it.for(["bash", "zsh", "fish"] as const)("%s completion knows every command", (shell) => {
   for (const command of COMMANDS)
     expect(completionScript(shell)).toMatch(new RegExp(`\\b${command}\\b`, "u"));
-});
-
-describe("the command line", () => {
-  it("reads check and completion", () => {
-    expect(parseCommand(["check", "-", "--json"])).toEqual({ name: "check", file: "-", json: true });
-    expect(parseCommand(["completion", "zsh"])).toEqual({ name: "completion", shell: "zsh" });
-  });
-
-  it.for([
-    [["check"], /needs a FILE/u],
-    [["check", "a", "b"], /takes one argument/u],
-    [["check", "a", "--only", "b"], /--only is not for check/u],
-    [["completion"], /bash, zsh or fish/u],
-    [["completion", "tcsh"], /no completion for "tcsh"/u],
-    [["completion", "zsh", "--json"], /--json is not for completion/u],
-  ] as const)("refuses %j", ([argv, message]) => {
-    expect(() => parseCommand(argv)).toThrow(message);
-  });
-
-  it.for(COMMANDS)("has help for %s that fits a terminal", (command) => {
-    for (const line of TOPICS[command].split("\n")) expect(line.length).toBeLessThanOrEqual(100);
-  });
 });
