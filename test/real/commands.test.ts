@@ -324,10 +324,10 @@ describe("the command line", () => {
   test.for([
     [["walk"], 'there is no command "walk"'],
     [["run", "--fast"], "--fast"],
-    [["run", "now"], 'run takes no argument "now"'],
+    [["run", "now"], 'unexpected argument "now"'],
     [["plan", "--only"], "--only"],
     [["plan", "--only", "App"], '--only "App": '],
-    [["status", "--only", "app"], "--only is for run and plan"],
+    [["status", "--only", "app"], "--only is not for status"],
   ] as const)("%j ends with 2, says what is wrong and where help is", async ([args, message]) => {
     const ended = await agent.exec(args);
 
