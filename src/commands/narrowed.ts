@@ -5,8 +5,8 @@ import { EXIT, ExitError } from "../exit.ts";
 /** The sources that `--only` names; a further name of an image stands for its source. @throws ExitError (usage) */
 export function narrowed(config: Config, only: readonly string[]): Set<string> {
   const sources = new Map(
-    config.images.flatMap(({ source, targets }) =>
-      [source, ...targets].map((name) => [name.name, source.name]),
+    config.images.flatMap(({ source, furtherNames }) =>
+      [source, ...furtherNames].map((name) => [name.name, source.name]),
     ),
   );
   const unknown = only.filter((name) => !sources.has(name));

@@ -101,14 +101,14 @@ export function wantedImages(entries: readonly Entry[], defaults: Defaults): Wan
 }
 
 function merge(source: Reference, images: readonly WrittenImage[], defaults: Defaults): WantedImage {
-  const targets = images.flatMap((image) => image.retagAs).filter((target) => target.name !== source.name);
+  const others = images.flatMap((image) => image.retagAs).filter(({ name }) => name !== source.name);
   const policies = images.map((image) => image.pullPolicy ?? implicitPolicy(source));
   const credential =
     images.find((image) => image.credential !== undefined)?.credential ??
     login(source, defaults.logins)?.credential;
   return {
     source,
-    targets: [...new Map(targets.map((target) => [target.name, target])).values()],
+    furtherNames: [...new Map(others.map((other) => [other.name, other])).values()],
     pullPolicy: policies.find((policy) => policy === "Always") ?? policies[0] ?? "IfNotPresent",
     required: images.some((image) => image.required),
     pin: images.some((image) => image.pin ?? defaults.pin),

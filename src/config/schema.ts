@@ -48,8 +48,8 @@ const reference = v.pipe(
   }),
   inJson({ type: "string", pattern: `^${REFERENCE}$` }),
 );
-/** One target or a list; chosen by the value's type, so that a problem is told of the element and not of the choice. */
-const targets = v.pipe(
+/** One name or a list; chosen by the value's type, so that a problem is told of the element and not of the choice. */
+const furtherNames = v.pipe(
   v.lazy((given) =>
     Array.isArray(given)
       ? v.array(reference)
@@ -165,7 +165,7 @@ export const imageSchema = v.pipe(
   strict({
     name: reference,
     ...credentialEntries,
-    retagAs: v.optional(targets, []),
+    retagAs: v.optional(furtherNames, []),
     pullPolicy: v.optional(v.picklist(["Always", "IfNotPresent"], "must be Always or IfNotPresent")),
     required: v.optional(flag, true),
     pin: v.optional(flag),

@@ -70,7 +70,7 @@ function isThere(node: Node, name: string, digest: string): boolean {
 export function archivedImage(name: string, { required, pin, timeout }: WantedArchive): WantedImage[] {
   const parsed = parseReference(name);
   if (!parsed.ok) return [];
-  return [{ source: parsed.reference, targets: [], pullPolicy: "IfNotPresent", required, pin, timeout }];
+  return [{ source: parsed.reference, furtherNames: [], pullPolicy: "IfNotPresent", required, pin, timeout }];
 }
 
 /** The list's images, and those of the archives that the list does not name itself. */

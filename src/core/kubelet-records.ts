@@ -19,7 +19,7 @@ export interface NameHere {
 
 export const namesHere = (wanted: readonly WantedImage[], node: Node): NameHere[] =>
   wanted
-    .flatMap(({ source, targets }) => [source, ...targets])
+    .flatMap(({ source, furtherNames }) => [source, ...furtherNames])
     .flatMap((reference) => {
       const found = judge(node, reference.name);
       return found.is === "usable" ? [{ reference, id: found.id }] : [];

@@ -11,7 +11,7 @@ export type PullPolicy = "Always" | "IfNotPresent";
 export interface WantedImage {
   readonly source: Reference;
   /** Further names of the same image, without the source. */
-  readonly targets: readonly Reference[];
+  readonly furtherNames: readonly Reference[];
   /** `implicit`: nobody asked for freshness, Kubernetes' rule for `:latest` did. */
   readonly pullPolicy: PullPolicy | "implicit-Always";
   readonly required: boolean;
@@ -63,7 +63,7 @@ export interface Unpin {
 
 /** Source first, then the further names. */
 export const namesOf = (image: WantedImage): string[] =>
-  [image.source, ...image.targets].map((reference) => reference.name);
+  [image.source, ...image.furtherNames].map((reference) => reference.name);
 
 /**
  * Decides everything from one look at the node.
@@ -158,7 +158,7 @@ function whyPull(judgement: Exclude<Judgement, Usable>): string {
 /** Names are compared by what they lead to, never by their text alone: one that exists may lead elsewhere. */
 function planNames(image: WantedImage, { records }: Node, judgement: Judgement): NameDecision[] {
   const digest = judgement.is === "usable" ? judgement.target.digest : undefined;
-  return furtherNames(image, digest).map((name): NameDecision => {
+  return namesToGive(image, digest).map((name): NameDecision => {
     const current = records.get(name)?.target.digest;
     if (current === undefined) return { name, action: "create", why: "not on this node" };
     if (digest === undefined) return { name, action: "move", why: "may lead to another image" };
@@ -168,17 +168,17 @@ function planNames(image: WantedImage, { records }: Node, judgement: Judgement):
 }
 
 /** As a pull of each would name it: by its tag, and by its digest, which pods ask for that pin one. */
-function furtherNames({ source, targets }: WantedImage, digest: string | undefined): string[] {
-  const repositories = [source, ...targets].map(({ domain, path }) => `${domain}/${path}`);
+function namesToGive({ source, furtherNames }: WantedImage, digest: string | undefined): string[] {
+  const repositories = [source, ...furtherNames].map(({ domain, path }) => `${domain}/${path}`);
   const byDigest = digest === undefined ? [] : repositories.map((repository) => `${repository}@${digest}`);
-  const names = new Set([...targets.map(({ name }) => name), ...byDigest]);
+  const names = new Set([...furtherNames.map(({ name }) => name), ...byDigest]);
   names.delete(source.name);
   return [...names];
 }
 
 /** A further name with a digest that the image does not have, which no tag can give it. */
-export const impossibleName = ({ targets }: WantedImage, { target }: Usable): Reference | undefined =>
-  targets.find(({ digest }) => digest !== undefined && digest !== target.digest);
+export const impossibleName = ({ furtherNames }: WantedImage, { target }: Usable): Reference | undefined =>
+  furtherNames.find(({ digest }) => digest !== undefined && digest !== target.digest);
 
 /** Pins of ours, but for those of images that a wanted name leads to, whatever became of its pull. */
 export function unwantedPins(wanted: readonly WantedImage[], node: Node): Unpin[] {

@@ -41,7 +41,7 @@ export async function lookAtNode(
 
 /** An image that was just pulled: its names as they are now, and what its repository has. CRI is not asked. */
 export async function lookAtImage(containerd: Containerd, image: WantedImage, node: Node): Promise<Node> {
-  const repositories = [image.source, ...image.targets];
+  const repositories = [image.source, ...image.furtherNames];
   const [records, ofRepository] = await Promise.all([
     containerd.records({ names: namesOf(image), repositories }),
     containerd.blobs([image.source]),

@@ -21,7 +21,7 @@ export const credential = (user = "robot", password = "hunter2"): Credential =>
 /** An image that is wanted as the defaults have it. */
 export const wanted = (name: string, overrides: Partial<Omit<WantedImage, "source">> = {}): WantedImage => ({
   source: reference(name),
-  targets: [],
+  furtherNames: [],
   pullPolicy: "IfNotPresent",
   required: true,
   pin: true,

@@ -57,7 +57,7 @@ describe("a configuration that says nothing but a list", () => {
     expect(imagesOf({ name: A })).toEqual([
       {
         source: { name: A, domain: "harbor.example.com", path: "a", tag: "1" },
-        targets: [],
+        furtherNames: [],
         pullPolicy: "IfNotPresent",
         required: true,
         pin: true,
@@ -139,7 +139,7 @@ test("a configuration that says everything is read as it is written", () => {
   });
   expect(images[0]).toMatchObject({
     source: { name: "docker.io/library/nginx:latest" },
-    targets: [{ name: "a.b/c:latest" }, { name: "a.b/d:1" }],
+    furtherNames: [{ name: "a.b/c:latest" }, { name: "a.b/d:1" }],
     pullPolicy: "Always",
     required: false,
     pin: true,
@@ -155,7 +155,7 @@ describe("what counts as not given", () => {
     ["an auth of null", { auth: null }],
     ["an empty retagAs", { retagAs: "" }],
     ["a retagAs of null", { retagAs: null }],
-    ["an empty list of targets", { retagAs: [] }],
+    ["an empty list of further names", { retagAs: [] }],
     ["an empty username and password", { username: "", password: "" }],
     ["null anywhere", { pullPolicy: null, required: null, pin: null, timeout: null }],
   ])("%s", (_what, properties) => {
@@ -180,17 +180,21 @@ describe("what counts as not given", () => {
 
 describe("a further name", () => {
   test("may be a text or a list, and is normalised", () => {
-    const targets = [{ name: "docker.io/library/x:1", domain: "docker.io", path: "library/x", tag: "1" }];
-    expect(only(imagesOf({ name: A, retagAs: "x:1" })).targets).toEqual(targets);
-    expect(only(imagesOf({ name: A, retagAs: ["x:1", "docker.io/x:1"] })).targets).toEqual(targets);
+    const furtherNames = [
+      { name: "docker.io/library/x:1", domain: "docker.io", path: "library/x", tag: "1" },
+    ];
+    expect(only(imagesOf({ name: A, retagAs: "x:1" })).furtherNames).toEqual(furtherNames);
+    expect(only(imagesOf({ name: A, retagAs: ["x:1", "docker.io/x:1"] })).furtherNames).toEqual(furtherNames);
   });
 
   test("that is the source itself is nothing", () => {
-    expect(only(imagesOf({ name: "nginx", retagAs: "docker.io/library/nginx:latest" })).targets).toEqual([]);
+    expect(only(imagesOf({ name: "nginx", retagAs: "docker.io/library/nginx:latest" })).furtherNames).toEqual(
+      [],
+    );
   });
 
   test("may have a digest, which the run has to find in the image", () => {
-    expect(only(imagesOf({ name: A, retagAs: ["b:1", `x@${DIGEST}`] })).targets).toMatchObject([
+    expect(only(imagesOf({ name: A, retagAs: ["b:1", `x@${DIGEST}`] })).furtherNames).toMatchObject([
       { name: "docker.io/library/b:1" },
       { name: `docker.io/library/x@${DIGEST}`, digest: DIGEST },
     ]);
@@ -226,7 +230,7 @@ describe("entries of one image", () => {
     ).toMatchObject([
       {
         source: { name: "docker.io/library/nginx:1" },
-        targets: [{ name: "a.b/c:1" }, { name: "a.b/d:1" }],
+        furtherNames: [{ name: "a.b/c:1" }, { name: "a.b/d:1" }],
         pullPolicy: "Always",
         required: true,
         pin: true,

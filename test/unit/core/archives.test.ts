@@ -63,7 +63,7 @@ test("what an archive holds is wanted as the archive is, and never for freshness
   expect(archivedImage("busybox:1", archive)).toEqual([
     {
       source: reference("busybox:1"),
-      targets: [],
+      furtherNames: [],
       pullPolicy: "IfNotPresent",
       required: false,
       pin: false,
@@ -74,7 +74,7 @@ test("what an archive holds is wanted as the archive is, and never for freshness
 });
 
 test("an image that the list names, also as a further name, is the list's, and one in two archives is one", () => {
-  const listed = [wanted("a.b/c:1", { targets: [reference("x.y/z:1")] })];
+  const listed = [wanted("a.b/c:1", { furtherNames: [reference("x.y/z:1")] })];
   const archived = ["a.b/c:1", "x.y/z:1", "app:1", "app:1"].map((name) => wanted(name));
   expect(withArchived(listed, archived).map(({ source }) => source.name)).toEqual(["a.b/c:1", APP]);
 });

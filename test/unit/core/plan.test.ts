@@ -114,7 +114,7 @@ describe("a digest with several names", () => {
 });
 
 describe("a further name", () => {
-  const image = wanted(A, { targets: [reference(B)] });
+  const image = wanted(A, { furtherNames: [reference(B)] });
   const atOne = `harbor.example.com/b@${ONE.target.digest}`;
   const actions = (node: Node): Record<string, string> =>
     Object.fromEntries(only(image, node).names.map(({ name, action }) => [name, action]));
@@ -142,7 +142,7 @@ describe("a further name", () => {
 
   test("by a digest that the image does not have is impossible", () => {
     const usable = { is: "usable", target: ONE.target, id: ONE.id } as const;
-    const by = (digest: string): WantedImage => wanted(A, { targets: [reference(`x.y/z@${digest}`)] });
+    const by = (digest: string): WantedImage => wanted(A, { furtherNames: [reference(`x.y/z@${digest}`)] });
     expect(impossibleName(by(ONE.target.digest), usable)).toBeUndefined();
     expect(impossibleName(by(TWO.target.digest), usable)?.name).toBe(`x.y/z@${TWO.target.digest}`);
   });
@@ -185,7 +185,7 @@ describe("an image is unpinned", () => {
   });
 
   test("but not one that a further name leads to", () => {
-    expect(unpinned(wanted("x.y/z:1", { targets: [reference(A)] }), wanted("c.d/e:1"))).toEqual([]);
+    expect(unpinned(wanted("x.y/z:1", { furtherNames: [reference(A)] }), wanted("c.d/e:1"))).toEqual([]);
   });
 
   test("whose names are all gone, and told by its digest", () => {
@@ -226,7 +226,7 @@ describe("a plan is done", () => {
 
   test.each<[string, Plan]>([
     ["an image has to be pulled", planRun([wanted(A, { pullPolicy: "Always" })], right, true)],
-    ["a name is missing", planRun([wanted(A, { targets: [reference(B)] })], right, true)],
+    ["a name is missing", planRun([wanted(A, { furtherNames: [reference(B)] })], right, true)],
     ["a pin is missing", planRun([wanted(A)], nodeOf({ [A]: ONE, [AT_ONE]: ONE }), true)],
     ["a pin is left over", planRun([], right, true)],
     [
@@ -275,5 +275,5 @@ describe("the order of the pulls", () => {
 });
 
 test("an image's names are its source and then the further ones", () => {
-  expect(namesOf(wanted(A, { targets: [reference(B)] }))).toEqual([A, B]);
+  expect(namesOf(wanted(A, { furtherNames: [reference(B)] }))).toEqual([A, B]);
 });

@@ -8,7 +8,7 @@ import { nodeOf, reference, wanted } from "../samples.ts";
 const A = "r.one/a:1";
 const Z = "x.y/z:1";
 const [ONE, TWO] = [served("one"), served("two")];
-const image = wanted(A, { targets: [reference(Z)] });
+const image = wanted(A, { furtherNames: [reference(Z)] });
 const at = (repository: string): string => `${repository}@${ONE.target.digest}`;
 const RIGHT = nodeOf({ [A]: ONE, [Z]: ONE, [at("r.one/a")]: ONE, [at("x.y/z")]: ONE }, [
   pinRecord(ONE.target),

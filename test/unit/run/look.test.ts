@@ -82,7 +82,7 @@ describe("a look at the node", () => {
 });
 
 describe("a look at an image that was pulled", () => {
-  const image = wanted(A, { targets: [reference("x.y/z:1")] });
+  const image = wanted(A, { furtherNames: [reference("x.y/z:1")] });
 
   test("sees its names as they are now, what its repository has, and its pin as it was known", async () => {
     const node = inMemoryContainerd();

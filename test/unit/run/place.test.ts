@@ -14,7 +14,7 @@ import { fakeClock } from "./fake-clock.ts";
 const A = "r.one/a:1";
 const Z = "x.y/z:1";
 const ONE = served("one");
-const image = wanted(A, { targets: [reference(Z)] });
+const image = wanted(A, { furtherNames: [reference(Z)] });
 const fails = (text: string) => (): never => {
   throw toolError(text);
 };
@@ -112,7 +112,7 @@ test("a further name by a digest that it does not have is refused before anythin
   const node = withOne();
   const { result } = await placed(
     node,
-    wanted(A, { targets: [reference(`x.y/z@${served("other").target.digest}`)] }),
+    wanted(A, { furtherNames: [reference(`x.y/z@${served("other").target.digest}`)] }),
   );
   expect(result).toMatchObject({
     step: "tag",

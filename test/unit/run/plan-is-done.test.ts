@@ -91,9 +91,9 @@ const situation = (
 function wantedBy({ list }: Situation): WantedImage[] {
   const taken = new Set<string | undefined>([undefined]);
   return list.map(({ source, target, pin, pullPolicy }) => {
-    const targets = target === undefined || taken.has(target) ? [] : [reference(target)];
+    const furtherNames = target === undefined || taken.has(target) ? [] : [reference(target)];
     taken.add(target);
-    return wanted(source, { targets, pin, pullPolicy });
+    return wanted(source, { furtherNames, pin, pullPolicy });
   });
 }
 

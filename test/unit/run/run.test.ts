@@ -21,7 +21,7 @@ describe("a run", () => {
   test("pulls, pins and names what is missing, and proves it", async () => {
     const { node, run, serve } = bench();
     const image = serve(served("a"), A);
-    const { outcomes, error, events } = await run([wanted(A, { targets: [reference("x.y/z:1")] })]);
+    const { outcomes, error, events } = await run([wanted(A, { furtherNames: [reference("x.y/z:1")] })]);
     expect([outcomes, error]).toEqual([{ [A]: "pulled" }, undefined]);
     expect(new Set(node.records.keys())).toEqual(
       new Set([A, at("r.one/a", image), image.id, "x.y/z:1", at("x.y/z", image), pinName(image.target)]),
@@ -60,13 +60,13 @@ describe("a run", () => {
   test("that has nothing to do changes nothing and calls no tool", async () => {
     const { node, run, serve } = bench();
     serve(served("a"), A);
-    await run([wanted(A, { targets: [reference("x.y/z:1")] }), wanted(B)]);
+    await run([wanted(A, { furtherNames: [reference("x.y/z:1")] }), wanted(B)]);
     const before = node.calls.length;
     serve(served("b"), B);
-    await run([wanted(A, { targets: [reference("x.y/z:1")] }), wanted(B)]);
+    await run([wanted(A, { furtherNames: [reference("x.y/z:1")] }), wanted(B)]);
     const [changes, calls] = [node.changes().length, node.calls.length];
     expect(calls).toBeGreaterThan(before);
-    const { outcomes } = await run([wanted(A, { targets: [reference("x.y/z:1")] }), wanted(B)]);
+    const { outcomes } = await run([wanted(A, { furtherNames: [reference("x.y/z:1")] }), wanted(B)]);
     expect(outcomes).toEqual({ [A]: "present", [B]: "present" });
     expect(node.changes().length).toBe(changes);
     // One look serves the plan and the proof.
@@ -114,7 +114,7 @@ describe("a run", () => {
   ])("fails an image that is %s, and gives it neither name nor pin", async (_what, image, failureClass) => {
     const { node, run, serve } = bench();
     serve(image, A);
-    const { outcomes } = await run([wanted(A, { targets: [reference("x.y/z:1")] })]);
+    const { outcomes } = await run([wanted(A, { furtherNames: [reference("x.y/z:1")] })]);
     expect(outcomes).toEqual({ [A]: `failed in pull: ${failureClass}` });
     expect(node.changes().filter((call) => /^(?:tag|saveRecord)/u.test(call))).toEqual([]);
   });
@@ -172,7 +172,7 @@ describe("a run", () => {
 
 describe("a further name by digest", () => {
   const withTarget = (image: ReturnType<typeof served>): WantedImage =>
-    wanted(A, { targets: [reference(at("x.y/z", image))] });
+    wanted(A, { furtherNames: [reference(at("x.y/z", image))] });
 
   test("is given where the image has that digest", async () => {
     const { node, run, serve } = bench();
@@ -195,7 +195,7 @@ describe("names", () => {
     const [image, other] = [serve(served("a"), A), served("other")];
     node.bring(A, image);
     node.bring("x.y/z:1", other);
-    const { events } = await run([wanted(A, { targets: [reference("x.y/z:1"), reference("x.y/z:2")] })]);
+    const { events } = await run([wanted(A, { furtherNames: [reference("x.y/z:1"), reference("x.y/z:2")] })]);
     expect(node.changes().filter((call) => call.startsWith("tag"))).toEqual([
       `tag ${A} x.y/z:1,x.y/z:2,${at("x.y/z", image)}`,
     ]);
@@ -211,7 +211,7 @@ describe("names", () => {
     const { node, run, serve } = bench();
     serve(served("a"), A);
     node.before(`tag ${A}`, fails("ctr: something nobody knows"));
-    const { outcomes } = await run([wanted(A, { targets: [reference("x.y/z:1")] })]);
+    const { outcomes } = await run([wanted(A, { furtherNames: [reference("x.y/z:1")] })]);
     expect(outcomes).toEqual({ [A]: "pulled" });
     expect(node.records.has("x.y/z:1")).toBe(true);
   });
@@ -225,7 +225,7 @@ describe("names", () => {
     serve(served("a"), A);
     node.bring(B, served("b"));
     node.before(`tag ${A}`, ...times(count, fails(text)));
-    const { outcomes } = await run([wanted(A, { targets: [reference("x.y/z:1")] }), wanted(B)]);
+    const { outcomes } = await run([wanted(A, { furtherNames: [reference("x.y/z:1")] }), wanted(B)]);
     expect(outcomes).toEqual({ [A]: outcome, [B]: "present" });
     expect(node.changes().filter((call) => call.startsWith("pull"))).toEqual([`pull ${A}`]);
   });
@@ -412,7 +412,7 @@ describe("the proof", () => {
     const [image, other] = [serve(served("a"), A), served("other")];
     const steal = (): void => node.record("x.y/z:1", other);
     await run(
-      [wanted(A, { targets: [reference("x.y/z:1")] })],
+      [wanted(A, { furtherNames: [reference("x.y/z:1")] })],
       {},
       { onEvent: ({ type }) => void (type === "verifying" && steal()) },
     );
@@ -584,7 +584,7 @@ describe("a containerd that goes away", () => {
           throw gone();
         },
       );
-      const { outcomes, error } = await run([wanted(A, { targets: [reference("x.y/z:1")] })]);
+      const { outcomes, error } = await run([wanted(A, { furtherNames: [reference("x.y/z:1")] })]);
       expect([call, outcomes, error]).toEqual([call, { [A]: "pulled" }, undefined]);
     }
   });
