@@ -68,10 +68,7 @@ export function failureLines(failed: readonly FailedImage[]): string[] {
   const most = failed.length <= MOST_FAILURES ? MOST_FAILURES : Math.ceil(MOST_FAILURES / groups.length);
   return groups.flatMap(([next, images]) => [
     ...images.slice(0, most).flatMap(failureOf),
-    ...moreLine(
-      images.length - most,
-      images[0]?.phase === "failed" ? `failed likewise: ${images[0].failure?.class}` : "not finished",
-    ),
+    ...moreFailed(images.slice(most)),
     `  next${images.length === 1 ? "" : `, for these ${images.length}`}: ${next}`,
     "",
   ]);
@@ -105,6 +102,14 @@ function whyOf({ name, phase, failure }: FailedImage): string {
   const left = LEFT[phase] ?? "not finished";
   return failure === undefined ? left : `${left}; last failure: ${failure.class}: ${why}`;
 }
+
+/** What they have in common is their kind and next step, not their reason. */
+const moreFailed = (images: readonly FailedImage[]): string[] => {
+  const byKind = Map.groupBy(images, ({ phase, failure }) =>
+    phase === "failed" && failure !== undefined ? `failed: ${failure.class}` : "not finished",
+  );
+  return [...byKind].flatMap(([kind, alike]) => moreLine(alike.length, kind));
+};
 
 const moreLine = (count: number, what: string): string[] =>
   count <= 0 ? [] : [`… and ${count} more ${what} (import-images status --json lists all)`];
@@ -171,27 +176,26 @@ const unexplained = ({ exitCode = 0 }: RunState): string | undefined =>
 
 function failuresInOneLine({ images }: RunState): string | undefined {
   const failed = lacking(images);
-  const kinds = byNextStep(failed).map(
-    ([next, alike], index) => `${kindOf(alike, index === 0)} — next: ${next}`,
-  );
-  if (kinds.length === 0) return undefined;
+  const groups = byNextStep(failed);
+  const first = groups[0]?.[1][0];
+  if (first === undefined) return undefined;
+  const kinds = groups.map(([next, alike]) => `${kindsOf(alike, first)} — next: ${next}`);
   const count = failed.length === 1 ? "" : `${failed.length} of ${counted(images.length, "image")} failed: `;
   return `${count}${kinds.join("; ")}`;
 }
 
-/** Only the first failure of all has its reason here; the others have theirs in the summary. */
-function kindOf(images: readonly FailedImage[], withReason: boolean): string {
-  const [first, ...others] = images;
-  if (first === undefined) return "";
-  const { phase, failure } = first;
-  const where =
-    phase === "failed" && failure !== undefined
-      ? `failed in ${failure.step} (${failure.class})`
-      : "was not finished";
-  if (!withReason) return `${namesIn(images)} ${where}`;
-  const likewise = others.length === 0 ? "" : `, likewise ${namesIn(others)}`;
-  return `${first.name} ${where}: ${whyOf(first)}${likewise}`;
+/** Only the first failure of all has its reason here, with all that failed for it; the others have theirs in the summary. */
+function kindsOf(images: readonly FailedImage[], first: FailedImage): string {
+  const inFull = (image: FailedImage): string => `${kindOf(image)}: ${whyOf(image)}`;
+  const told = inFull(first);
+  const byKind = Map.groupBy(images, (image) => (inFull(image) === told ? told : kindOf(image)));
+  return [...byKind].map(([kind, alike]) => `${namesIn(alike)} ${kind}`).join(", and ");
 }
+
+const kindOf = ({ phase, failure }: FailedImage): string =>
+  phase === "failed" && failure !== undefined
+    ? `failed in ${failure.step} (${failure.class})`
+    : "was not finished";
 
 const namesIn = (images: readonly FailedImage[]): string => shortList(images.map(({ name }) => name));
 

@@ -101,7 +101,7 @@ describe("the summary", () => {
     const many = Array.from({ length: 40 }, (_, n) => failed(`a.b/bad-${n}:1`));
     const text = summary(ended([...many, failed("a.b/locked:1", { failure: login })]));
     expect(text.match(/^FAILED a\.b\/bad/gmu)).toHaveLength(15);
-    expect(text).toContain("… and 25 more failed likewise: network (import-images status --json lists all)");
+    expect(text).toContain("… and 25 more failed: network (import-images status --json lists all)");
     expect(text).toContain("FAILED a.b/locked:1 in pull: auth");
   });
 
@@ -142,10 +142,24 @@ describe("the reason", () => {
     );
   });
 
-  test("is of a required image first, and names the others of its kind", () => {
+  test("is of a required image first, and names all that failed for the same reason", () => {
     const images = [failed("a.b/loose:1", { required: false }), failed("a.b/bad:1"), failed("a.b/worse:1")];
     expect(reason(ended(images))).toBe(
-      "3 of 3 images failed: a.b/bad:1 failed in pull (network): connection refused, likewise a.b/worse:1, a.b/loose:1 — next: check the route",
+      "3 of 3 images failed: a.b/bad:1, a.b/worse:1, a.b/loose:1 failed in pull (network): connection refused — next: check the route",
+    );
+  });
+
+  test("claims no reason for an image that failed for another, though its next step is the same", () => {
+    const images = [
+      failed("a.b/bad:1"),
+      failed("a.b/worse:1", { failure: { ...why, message: "no route to host" } }),
+      failed("a.b/worst:1", { failure: { ...why, class: "server", message: "503" } }),
+      image("a.b/left:1", { phase: "retrying", failure: why }),
+    ];
+    expect(reason(ended(images))).toBe(
+      "4 of 4 images failed: a.b/bad:1 failed in pull (network): connection refused, " +
+        "and a.b/worse:1 failed in pull (network), and a.b/worst:1 failed in pull (server), " +
+        "and a.b/left:1 was not finished — next: check the route",
     );
   });
 
@@ -161,7 +175,7 @@ describe("the reason", () => {
     const images = Array.from({ length: 1_000 }, (_, n) => failed(`a.b/bad-${n}:1`));
     const line = reason(ended(images)) ?? "";
     expect(line).not.toContain("\n");
-    expect(line).toContain("and 994 more");
+    expect(line).toContain("and 995 more");
     expect(line.length).toBeLessThan(500);
   });
 
