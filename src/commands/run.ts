@@ -20,8 +20,7 @@ import { run as importImages } from "../run/run.ts";
 import { stopper, type Stopper } from "../run/stopper.ts";
 import { readArchiveRecord, writeArchiveRecord } from "../state/archive-record.ts";
 import { takeLock } from "../state/lock.ts";
-import { statusFile, toJson } from "../state/status-file.ts";
-import { holderIn, readStatus, sizesIn, type Status } from "../state/status.ts";
+import { holderIn, readStatus, sizesIn, statusFile, statusText, type Status } from "../state/status.ts";
 import { build } from "../version.ts";
 import { endingBy, endingOf, type Ending } from "./ending.ts";
 import { narrowed } from "./narrowed.ts";
@@ -116,7 +115,7 @@ async function perform(run: Run, earlier: Status | undefined): Promise<Ending> {
   await importImages(
     { config, containerd, machine, clock: realClock, emit: log.emit, stop },
     {
-      runId: log.state().runId,
+      runId: log.state().run,
       only,
       earlier: {
         sizes: earlier === undefined ? new Map() : sizesIn(earlier),
@@ -150,7 +149,7 @@ function listed({ config, only }: Run) {
 
 function conclude(args: RunArguments, edge: Edge, log: RunLog): void {
   const state = log.state();
-  edge.stdout.write(args.json ? `${JSON.stringify(toJson(state), null, 2)}\n` : `${summary(state)}\n`);
+  edge.stdout.write(args.json ? statusText(state) : `${summary(state)}\n`);
   const why = reason(state);
   if (why !== undefined) edge.stderr.write(`import-images: ${why}\n`);
 }

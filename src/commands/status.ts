@@ -6,6 +6,7 @@ import { judge } from "../core/judge.ts";
 import { type Node } from "../core/node.ts";
 import { printable } from "../core/plain-text.ts";
 import { namesOf, type PlannedImage } from "../core/plan.ts";
+import { totals } from "../core/run-state.ts";
 import { counted } from "../core/units.ts";
 import { problemOf } from "../core/verdict.ts";
 import type { Edge } from "../edge.ts";
@@ -16,7 +17,7 @@ import { failureLines, lacking, printableLine } from "../report/summary.ts";
 import { noRates } from "../report/transfer-rate.ts";
 import { kubeletWarning } from "../run/kubelet-records.ts";
 import { lockIsHeld } from "../state/lock.ts";
-import { readStatus, type ReadStatus, type Status } from "../state/status.ts";
+import { readStatus, type Status } from "../state/status.ts";
 import { look } from "./look.ts";
 
 interface Row extends NameRow {
@@ -79,7 +80,7 @@ const text = (earlier: LastRun | undefined, rows: readonly Row[], columns: numbe
   [headline(earlier), ...detailsOf(earlier, columns), ...namesTable(rows)].map(printableLine).join("\n");
 
 interface LastRun {
-  readonly status: ReadStatus;
+  readonly status: Status;
   readonly inProgress: boolean;
 }
 
@@ -112,12 +113,12 @@ const iso = (ms: number): string => new Date(ms).toISOString();
 
 function headline(earlier: LastRun | undefined): string {
   if (earlier === undefined) return "no run has been recorded here yet";
-  const { images, totals, phase, pid, startedAt, endedAt = startedAt, exitCode, stopped } = earlier.status;
+  const { images, phase, pid, startedAt, endedAt = startedAt, exitCode, stopped } = earlier.status;
   if (phase === "ended") {
     const how = exitCode === 0 ? "succeeded" : `ended with exit code ${exitCode}`;
     return `last run: ${how} at ${iso(endedAt)}${stopped === undefined ? "" : ` (${stopped})`}`;
   }
-  const done = images.length - totals.unfinished;
+  const done = images.length - totals(images).unfinished;
   return earlier.inProgress
     ? `run in progress since ${iso(startedAt)} (pid ${pid}, ${phase}): ${done} of ${counted(images.length, "image")} done`
     : `last run: started at ${iso(startedAt)} and was killed in "${phase}"; run again to finish it`;

@@ -1,13 +1,13 @@
 // A run as data: what happens is an event, and every view of it (status.json, table, bars, exit code) is made from
 // the state that the events add up to.
-import { nextStep, type Failure } from "./failure.ts";
+import * as v from "valibot";
+import { FAILURE_CLASSES, nextStep, type Failure } from "./failure.ts";
 import type { PlannedImage } from "./plan.ts";
-import type { Progress } from "./transfer.ts";
 
-export const STEPS = ["import", "pull", "tag", "pin", "verify"] as const;
+const STEPS = ["import", "pull", "tag", "pin", "verify"] as const;
 export type Step = (typeof STEPS)[number];
 
-export const PHASES = [
+const PHASES = [
   /** Not begun. */
   "waiting",
   "pulling",
@@ -27,130 +27,138 @@ export const PHASES = [
 ] as const;
 export type Phase = (typeof PHASES)[number];
 
-export interface StepFailure extends Failure {
-  readonly step: Step;
-  readonly next: string;
-}
+// The state as status.json has it, which is read by what it says here.
 
-export interface ImageState {
-  readonly name: string;
+const count = v.pipe(v.number(), v.minValue(0));
+/** Epoch milliseconds. */
+const time = v.pipe(
+  v.string(),
+  v.toDate(),
+  v.transform((date) => date.getTime()),
+);
+const list = <Item extends v.GenericSchema>(item: Item) => v.pipe(v.array(item), v.readonly());
+
+/** Bytes and layers of one image's download, as far as its manifest is known. */
+const progress = v.object({
+  received: count,
+  total: v.exactOptional(count),
+  layersDone: count,
+  layers: v.exactOptional(count),
+  /** Each layer by itself, so that one that several images share is counted once. They are many, and in no file. */
+  parts: v.exactOptional(list(v.object({ digest: v.string(), size: count, received: count }))),
+});
+export type Progress = Readonly<v.InferOutput<typeof progress>>;
+
+const stepFailure = v.object({
+  // Another version may know more of them.
+  class: v.fallback(v.picklist(FAILURE_CLASSES), "unknown"),
+  message: v.string(),
+  step: v.picklist(STEPS),
+  next: v.string(),
+});
+export type StepFailure = Readonly<v.InferOutput<typeof stepFailure>>;
+
+const imageState = v.object({
+  name: v.string(),
   /** It stands for what an archive holds, until that is open; its name is the path. */
-  readonly isArchive?: boolean;
+  isArchive: v.exactOptional(v.boolean()),
   /** Source and further names. */
-  readonly names: readonly string[];
-  readonly required: boolean;
-  readonly phase: Phase;
-  readonly attempts: number;
-  /** Epoch milliseconds of the first attempt, and of the last tag or pin or the failure. */
-  readonly startedAt?: number;
-  readonly endedAt?: number;
-  readonly progress?: Progress;
-  /** Epoch milliseconds of the next attempt. */
-  readonly retryAt?: number;
-  /** Id (digest of the configuration) and manifest digest, as CRI tells them after the run. */
-  readonly id?: string;
-  readonly digest?: string;
-  readonly size?: number;
-  readonly pinned?: boolean;
+  names: list(v.string()),
+  required: v.boolean(),
+  phase: v.picklist(PHASES),
+  attempts: count,
+  /** Of the first attempt, and of the last tag or pin or the failure. */
+  startedAt: v.exactOptional(time),
+  endedAt: v.exactOptional(time),
+  progress: v.exactOptional(progress),
+  /** Of the next attempt. */
+  retryAt: v.exactOptional(time),
+  /** Digests of the configuration and of the target, as CRI tells them after the run. */
+  id: v.exactOptional(v.string()),
+  digest: v.exactOptional(v.string()),
+  size: v.exactOptional(count),
+  pinned: v.exactOptional(v.boolean()),
   /** The last failure; it stays when a later attempt succeeds, so that a flaky registry is seen. */
-  readonly failure?: StepFailure;
-}
+  failure: v.exactOptional(stepFailure),
+});
+export type ImageState = Readonly<v.InferOutput<typeof imageState>>;
+export type Verified = Pick<ImageState, "digest"> & Required<Pick<ImageState, "id" | "size" | "pinned">>;
 
-export type RunPhase = "waiting-for-lock" | "waiting-for-runtime" | "importing" | "verifying" | "ended";
-
-export interface RunState {
-  readonly runId: string;
-  readonly version: string;
-  readonly pid: number;
-  readonly startedAt: number;
-  readonly endedAt?: number;
-  readonly phase: RunPhase;
-  /** The phase that a wait interrupted, and that goes on after it. */
-  readonly interrupted?: RunPhase;
-  readonly exitCode?: number;
+export const runState = v.object({
+  run: v.string(),
+  version: v.string(),
+  pid: v.number(),
+  startedAt: time,
+  endedAt: v.exactOptional(time),
+  phase: v.picklist(["waiting-for-lock", "waiting-for-runtime", "importing", "verifying", "ended"]),
+  exitCode: v.exactOptional(v.number()),
   /** Why the run ended before its work was done. */
-  readonly stopped?: string;
-  readonly containerd?: string;
-  readonly concurrency?: number;
+  stopped: v.exactOptional(v.string()),
+  containerd: v.exactOptional(v.string()),
+  concurrency: v.exactOptional(count),
   /** In the order of the list; an archive is known by its path until it is open. */
-  readonly images: readonly ImageState[];
-  readonly unpinned: readonly string[];
-  readonly warnings: readonly string[];
-}
+  images: list(imageState),
+  unpinned: list(v.string()),
+  warnings: list(v.string()),
+});
+export type RunState = Readonly<v.InferOutput<typeof runState>> & {
+  /** The phase that a wait interrupted, and that goes on after it. */
+  readonly interrupted?: "importing" | "verifying";
+};
 
-export interface Verified {
-  readonly id: string;
-  readonly digest?: string;
-  readonly size: number;
-  readonly pinned: boolean;
-}
+type Listed = Pick<ImageState, "name" | "isArchive" | "names" | "required">;
 
-export type RunEvent =
-  | {
-      readonly type: "run-started";
-      readonly images: readonly Pick<ImageState, "name" | "isArchive" | "names" | "required">[];
-    }
-  | {
-      readonly type: "waiting";
-      readonly phase: "waiting-for-lock" | "waiting-for-runtime";
-      readonly why: string;
-    }
-  | { readonly type: "runtime-ready"; readonly containerd: string; readonly concurrency: number }
+interface Events {
+  "run-started": { images: readonly Listed[] };
+  waiting: { phase: "waiting-for-lock" | "waiting-for-runtime"; why: string };
+  "runtime-ready": { containerd: string; concurrency: number };
   /** It answers again, after a wait in the middle of the run. */
-  | { readonly type: "runtime-back" }
-  | { readonly type: "planned"; readonly images: readonly PlannedImage[] }
-  | { readonly type: "attempt-started"; readonly image: string; readonly attempt: number }
-  | {
-      readonly type: "attempt-failed";
-      readonly image: string;
-      readonly attempt: number;
-      readonly failure: Failure;
-      /** Milliseconds until the next attempt; unset when there is none. */
-      readonly retryIn?: number;
-    }
-  | { readonly type: "progress"; readonly image: string; readonly progress: Progress }
-  | { readonly type: "pulled"; readonly image: string; readonly attempt: number }
-  | {
-      /** An archive is on the node, under these names; it was there already unless `imported`. */
-      readonly type: "archive-done";
-      readonly image: string;
-      readonly names: readonly string[];
-      readonly imported: boolean;
-    }
-  | { readonly type: "tagged"; readonly image: string; readonly target: string; readonly moved: boolean }
-  | { readonly type: "pinned"; readonly image: string; readonly digest: string }
-  | { readonly type: "placed"; readonly image: string }
-  | { readonly type: "unpinned"; readonly name: string }
-  | {
-      readonly type: "image-done";
-      readonly image: string;
-      readonly phase: "present" | "pulled" | "imported" | "kept";
-      readonly verified: Verified;
-    }
-  | { readonly type: "image-failed"; readonly image: string; readonly step: Step; readonly failure: Failure }
-  | { readonly type: "warning"; readonly message: string }
+  "runtime-back": object;
+  planned: { images: readonly PlannedImage[] };
+  "attempt-started": { image: string; attempt: number };
+  /** `retryIn`: milliseconds until the next attempt; unset when there is none. */
+  "attempt-failed": { image: string; attempt: number; failure: Failure; retryIn?: number };
+  progress: { image: string; progress: Progress };
+  pulled: { image: string; attempt: number };
+  /** An archive is on the node, under these names; it was there already unless `imported`. */
+  "archive-done": { image: string; names: readonly string[]; imported: boolean };
+  tagged: { image: string; target: string; moved: boolean };
+  pinned: { image: string; digest: string };
+  placed: { image: string };
+  unpinned: { name: string };
+  "image-done": {
+    image: string;
+    phase: "present" | "pulled" | "imported" | "kept";
+    verified: Verified;
+  };
+  "image-failed": { image: string; step: Step; failure: Failure };
+  warning: { message: string };
   /** Worth knowing, and nothing wrong. */
-  | { readonly type: "note"; readonly message: string }
-  | { readonly type: "verifying" }
+  note: { message: string };
+  verifying: object;
   /** A bug of ours; its stack, redacted, is for the log and for nobody's screen. */
-  | { readonly type: "internal-error"; readonly stack: string }
-  | { readonly type: "run-ended"; readonly exitCode: number; readonly stopped?: string };
+  "internal-error": { stack: string };
+  "run-ended": { exitCode: number; stopped?: string };
+}
+export type EventType = keyof Events;
+/** What happened: its type, and what is to be told of it. */
+export type RunEvent<Type extends EventType = EventType> = {
+  readonly [Each in EventType]: { readonly type: Each } & Readonly<Events[Each]>;
+}[Type];
 
 /** Hands an event to whoever watches the run. */
 export type Emit = (event: RunEvent) => void;
 
-export function startState(runId: string, version: string, pid: number, at: number): RunState {
-  return {
-    runId,
-    version,
-    pid,
-    startedAt: at,
-    phase: "waiting-for-lock",
-    images: [],
-    unpinned: [],
-    warnings: [],
-  };
-}
+export const startState = (run: string, version: string, pid: number, at: number): RunState => ({
+  run,
+  version,
+  pid,
+  startedAt: at,
+  phase: "waiting-for-lock",
+  images: [],
+  unpinned: [],
+  warnings: [],
+});
 
 export const imageOf = ({ images }: RunState, name: string): ImageState | undefined =>
   images.find((image) => image.name === name);
@@ -160,12 +168,11 @@ export function applyEvent(state: RunState, event: RunEvent, at: number): RunSta
   switch (event.type) {
     case "run-started":
       return { ...state, images: event.images.map(waiting) };
-    case "waiting":
-      return {
-        ...state,
-        phase: event.phase,
-        ...(WORKING.has(state.phase) ? { interrupted: state.phase } : {}),
-      };
+    case "waiting": {
+      const { phase } = state;
+      const interrupted = phase === "importing" || phase === "verifying" ? { interrupted: phase } : {};
+      return { ...state, ...interrupted, phase: event.phase };
+    }
     case "runtime-back":
       return { ...state, phase: state.interrupted ?? state.phase };
     case "runtime-ready":
@@ -178,8 +185,10 @@ export function applyEvent(state: RunState, event: RunEvent, at: number): RunSta
       return { ...state, unpinned: [...state.unpinned, event.name] };
     case "warning":
       return { ...state, warnings: [...state.warnings, event.message] };
-    case "run-ended":
-      return { ...state, ...ended(event), endedAt: at };
+    case "run-ended": {
+      const { type: _, ...ending } = event;
+      return { ...state, ...ending, phase: "ended", endedAt: at };
+    }
     case "planned":
     case "tagged":
     case "pinned":
@@ -195,8 +204,6 @@ export function applyEvent(state: RunState, event: RunEvent, at: number): RunSta
   }
 }
 
-const WORKING = new Set<RunPhase>(["importing", "verifying"]);
-
 /** In place of an archive stand the images that it holds, unless the list names them too. */
 function openArchive(
   images: RunState["images"],
@@ -210,30 +217,10 @@ function openArchive(
   return [...others, ...held.map((name) => waiting({ name, names: [name], required }))];
 }
 
-const waiting = (image: Pick<ImageState, "name" | "isArchive" | "names" | "required">): ImageState => ({
-  ...image,
-  phase: "waiting",
-  attempts: 0,
-});
+const waiting = (image: Listed): ImageState => ({ ...image, phase: "waiting", attempts: 0 });
 
-const ended = ({ exitCode, stopped }: Extract<RunEvent, { type: "run-ended" }>) => ({
-  phase: "ended" as const,
-  exitCode,
-  ...(stopped === undefined ? {} : { stopped }),
-});
-
-type ImageEvent = Extract<
-  RunEvent,
-  {
-    type:
-      | "attempt-started"
-      | "attempt-failed"
-      | "progress"
-      | "pulled"
-      | "placed"
-      | "image-done"
-      | "image-failed";
-  }
+type ImageEvent = RunEvent<
+  "attempt-started" | "attempt-failed" | "progress" | "pulled" | "placed" | "image-done" | "image-failed"
 >;
 
 function applyToImage(image: ImageState, event: ImageEvent, at: number): ImageState {
@@ -243,7 +230,7 @@ function applyToImage(image: ImageState, event: ImageEvent, at: number): ImageSt
       return { ...rest, phase: "pulling", attempts: event.attempt, startedAt: image.startedAt ?? at };
     }
     case "attempt-failed": {
-      const failure = stepFailure("pull", event.failure);
+      const failure = failed("pull", event.failure);
       if (event.retryIn === undefined) return { ...image, failure };
       return { ...image, failure, phase: "retrying", retryAt: at + event.retryIn };
     }
@@ -257,39 +244,24 @@ function applyToImage(image: ImageState, event: ImageEvent, at: number): ImageSt
       // All are read back together, which says nothing of the time that this one took.
       return { ...image, ...event.verified, phase: event.phase, endedAt: image.endedAt ?? at };
     case "image-failed":
-      return { ...image, phase: "failed", failure: stepFailure(event.step, event.failure), endedAt: at };
+      return { ...image, phase: "failed", failure: failed(event.step, event.failure), endedAt: at };
   }
 }
 
 /** Without the evidence, which is for the log: the state is written at each step. */
-function stepFailure(step: Step, failure: Failure): StepFailure {
+function failed(step: Step, failure: Failure): StepFailure {
   const { evidence: _, ...told } = failure;
   return { ...told, step, next: failure.next ?? nextStep(failure.class) };
 }
 
-export interface Totals {
-  readonly present: number;
-  readonly pulled: number;
-  readonly imported: number;
-  readonly kept: number;
-  readonly failed: number;
-  /** Named and pinned, and still to be read back. */
-  readonly placed: number;
-  readonly unfinished: number;
-}
+const COUNTED = ["present", "pulled", "imported", "kept", "failed", "placed"] as const;
+/** Images by their phase; `placed` are still to be read back, `unfinished` are all others. */
+export type Totals = Readonly<Record<(typeof COUNTED)[number] | "unfinished", number>>;
 
 export function totals(images: Iterable<Pick<ImageState, "phase">>): Totals {
-  const all = [...images];
-  const count = (test: (image: Pick<ImageState, "phase">) => boolean): number => all.filter(test).length;
-  return {
-    present: count((image) => image.phase === "present"),
-    pulled: count((image) => image.phase === "pulled"),
-    imported: count((image) => image.phase === "imported"),
-    kept: count((image) => image.phase === "kept"),
-    failed: count((image) => image.phase === "failed"),
-    placed: count(({ phase }) => phase === "placed"),
-    unfinished: count(({ phase }) => phase !== "failed" && phase !== "placed" && !IN_PLACE.has(phase)),
-  };
+  const sums = { present: 0, pulled: 0, imported: 0, kept: 0, failed: 0, placed: 0, unfinished: 0 };
+  for (const { phase } of images) sums[COUNTED.find((name) => name === phase) ?? "unfinished"] += 1;
+  return sums;
 }
 
 export const IN_PLACE: ReadonlySet<Phase> = new Set<Phase>(["present", "pulled", "imported", "kept"]);

@@ -1,19 +1,5 @@
 // One image's download as seen from containerd's content store: how far it is, and whether it still moves.
-/** Bytes and layers of one image's download, as far as its manifest is known. */
-export interface Progress {
-  readonly received: number;
-  readonly total?: number;
-  readonly layersDone: number;
-  readonly layers?: number;
-  /** Each layer by itself, so that one that several images share is counted once. */
-  readonly parts?: readonly Part[];
-}
-
-export interface Part {
-  readonly digest: string;
-  readonly size: number;
-  readonly received: number;
-}
+import type { Progress } from "./run-state.ts";
 
 /** A blob of an image, from its manifest. */
 export interface Layer {

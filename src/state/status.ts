@@ -1,90 +1,107 @@
-// Reads status.json: the state of the last run, or of the one in progress.
+// status.json: the state of the run in progress, or of the last one.
 import { existsSync } from "node:fs";
 import path from "node:path";
 import * as v from "valibot";
-import { FAILURE_CLASSES } from "../core/failure.ts";
-import { PHASES, STEPS } from "../core/run-state.ts";
-import { readRegular } from "./regular-file.ts";
+import { downloads } from "../core/downloads.ts";
+import { runState, totals, type RunState } from "../core/run-state.ts";
+import { readRegular, replaceRegular } from "./regular-file.ts";
 
-/** Epoch milliseconds. */
-const time = v.pipe(
-  v.string(),
-  v.transform((text) => Date.parse(text)),
-  v.number(),
-);
-const count = v.pipe(v.number(), v.minValue(0));
+const fileIn = (directory: string): string => path.join(directory, "status.json");
 
-const failure = v.object({
-  // Another version may know more of them.
-  class: v.fallback(v.picklist(FAILURE_CLASSES), "unknown"),
-  message: v.string(),
-  step: v.picklist(STEPS),
-  next: v.string(),
-});
+/** At most one write in this many milliseconds: a thousand images change state several thousand times. */
+const PACE = 200;
+/** And so many times what it took to make the last text, which is long with a thousand images: 5 % of the time at most. */
+const REST = 20;
 
-const progress = v.object({
-  received: count,
-  total: v.exactOptional(count),
-  layersDone: count,
-  layers: v.exactOptional(count),
-});
+export interface StatusFile extends Disposable {
+  update(state: RunState): void;
+}
 
-const image = v.object({
-  name: v.string(),
-  isArchive: v.exactOptional(v.boolean()),
-  required: v.boolean(),
-  phase: v.picklist(PHASES),
-  attempts: count,
-  startedAt: v.exactOptional(time),
-  retryAt: v.exactOptional(time),
-  size: v.exactOptional(count),
-  failure: v.exactOptional(failure),
-  progress: v.exactOptional(progress),
-});
+/**
+ * Disposing it writes what has not been written yet.
+ * @param sizes known compressed bytes, to be kept for images that the run leaves alone
+ * @param onProblem told once when the file cannot be written, which never fails a run
+ */
+export function statusFile(directory: string, sizes: Sizes, onProblem: (why: string) => void): StatusFile {
+  let pending: RunState | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let tell = onProblem;
+  let pace = PACE;
+  const write = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (pending === undefined) return;
+    const began = performance.now();
+    const text = statusText(pending, sizes);
+    // Without the writing: a disk that is slow for once is no reason to fall silent.
+    pace = Math.max(PACE, REST * (performance.now() - began));
+    pending = undefined;
+    try {
+      replaceRegular(fileIn(directory), text, 0o640);
+    } catch (error) {
+      // Tried again with the next state: a full disk may have room by then.
+      tell(`status.json cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+      tell = () => {};
+    }
+  };
+  return {
+    update: (state) => {
+      pending = state;
+      timer ??= setTimeout(write, pace);
+    },
+    [Symbol.dispose]: write,
+  };
+}
 
+/** The state as JSON, with what follows from it. `schema` rises when a field changes meaning. */
+export function statusText(state: RunState, sizes: Sizes = new Map()): string {
+  const { images, unpinned, warnings, interrupted: _, ...run } = state;
+  const sums = { totals: totals(images), downloads: downloads(images) };
+  const status = { schema: 1, ...run, ...sums, images, sizes: Object.fromEntries(sizes), unpinned, warnings };
+  return `${JSON.stringify(status, asRead, 1)}\n`;
+}
+
+const TIMES = new Set(["startedAt", "endedAt", "retryAt"]);
+
+/** Times as people read them. Without single layers: they are many, and `downloads` has what they are for. */
+function asRead(key: string, value: unknown): unknown {
+  if (TIMES.has(key) && typeof value === "number") return new Date(value).toISOString();
+  return key === "parts" ? undefined : value;
+}
+
+const bytes = v.pipe(v.number(), v.minValue(0));
 const statusSchema = v.object({
-  run: v.string(),
-  pid: v.number(),
-  phase: v.picklist(["waiting-for-lock", "waiting-for-runtime", "importing", "verifying", "ended"]),
-  startedAt: time,
-  endedAt: v.exactOptional(time),
-  exitCode: v.exactOptional(v.number()),
-  stopped: v.exactOptional(v.string()),
-  totals: v.object({ unfinished: count }),
-  downloads: v.object({ received: count, total: count, unknown: count }),
-  warnings: v.array(v.string()),
-  images: v.array(image),
+  ...runState.entries,
+  downloads: v.object({ received: bytes, total: bytes, unknown: bytes }),
   /** Of images that a narrowed run left alone. */
-  sizes: v.exactOptional(v.record(v.string(), count), {}),
+  sizes: v.exactOptional(v.record(v.string(), bytes), {}),
 });
 
 /** What every reader of status.json sees: sizes in bytes, times in epoch milliseconds. */
-export type Status = v.InferOutput<typeof statusSchema>;
-
-export interface ReadStatus extends Status {
+export type Status = Readonly<v.InferOutput<typeof statusSchema>> & {
   /** The file as it is, for machines. */
   readonly json: unknown;
-}
+};
 
 /**
  * Undefined when there is none, or none that can be read.
  * @param onProblem told why it cannot
  */
-export function readStatus(directory: string, onProblem: (why: string) => void): ReadStatus | undefined {
-  const file = path.join(directory, "status.json");
+export function readStatus(directory: string, onProblem: (why: string) => void): Status | undefined {
+  const file = fileIn(directory);
   try {
     const text = readRegular(file);
-    if (text === undefined) return undefined;
-    const status = parseStatus(text);
-    if (status !== undefined) return status;
-    onProblem(`${file} is damaged, or written by another version; the next run replaces it`);
+    const status = text === undefined ? undefined : parseStatus(text);
+    if (text !== undefined && status === undefined)
+      onProblem(`${file} is damaged, or written by another version; the next run replaces it`);
+    return status;
   } catch (error) {
     onProblem(error instanceof Error ? error.message : String(error));
+    return undefined;
   }
-  return undefined;
 }
 
-export function parseStatus(text: string): ReadStatus | undefined {
+export function parseStatus(text: string): Status | undefined {
   try {
     const json: unknown = JSON.parse(text);
     return { ...v.parse(statusSchema, json), json };
@@ -93,8 +110,10 @@ export function parseStatus(text: string): ReadStatus | undefined {
   }
 }
 
+type Sizes = ReadonlyMap<string, number>;
+
 /** Compressed bytes by source name, of every image that it tells of. */
-export const sizesIn = ({ images, sizes }: Status): ReadonlyMap<string, number> =>
+export const sizesIn = ({ images, sizes }: Status): Sizes =>
   new Map([
     ...Object.entries(sizes),
     ...images.flatMap(({ name, size }) => (size === undefined ? [] : [[name, size] as const])),

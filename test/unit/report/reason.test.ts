@@ -4,7 +4,7 @@ import { endingBy, endingOf } from "../../../src/commands/ending.ts";
 import { decodeConfig } from "../../../src/config/decode.ts";
 import type { Config } from "../../../src/config/config.ts";
 import { FAILURE_CLASSES } from "../../../src/core/failure.ts";
-import { isComplete, STEPS, type RunEvent } from "../../../src/core/run-state.ts";
+import { isComplete, type RunEvent } from "../../../src/core/run-state.ts";
 import { ExitError } from "../../../src/exit.ts";
 import { reason, summary } from "../../../src/report/summary.ts";
 import { Interruption } from "../../../src/run/interruption.ts";
@@ -36,7 +36,18 @@ const event: fc.Arbitrary<RunEvent> = fc.oneof(
     phase: fc.constantFrom("present" as const, "pulled" as const, "imported" as const, "kept" as const),
     verified,
   }),
-  fc.record({ type: fc.constant("image-failed" as const), image, step: fc.constantFrom(...STEPS), failure }),
+  fc.record({
+    type: fc.constant("image-failed" as const),
+    image,
+    step: fc.constantFrom(
+      "import" as const,
+      "pull" as const,
+      "tag" as const,
+      "pin" as const,
+      "verify" as const,
+    ),
+    failure,
+  }),
   fc.record({ type: fc.constant("warning" as const), message: said }),
   fc.constant({ type: "verifying" as const }),
 );

@@ -3,8 +3,14 @@ import path from "node:path";
 import process from "node:process";
 import { describe, expect, test } from "vitest";
 import type { RunEvent, RunState } from "../../../src/core/run-state.ts";
-import { statusFile as openStatusFile, toJson } from "../../../src/state/status-file.ts";
-import { holderIn, parseStatus, readStatus, sizesIn } from "../../../src/state/status.ts";
+import {
+  holderIn,
+  parseStatus,
+  readStatus,
+  sizesIn,
+  statusFile as openStatusFile,
+  statusText,
+} from "../../../src/state/status.ts";
 import { temporaryFolder } from "../folder.ts";
 import { failure } from "../samples.ts";
 import { after, ended, image } from "../report/states.ts";
@@ -86,7 +92,7 @@ describe("what an earlier run left", () => {
     const earlier = readStatus(where, neverFails);
     if (earlier === undefined) throw new Error("nothing was read back");
     expect(sizesIn(earlier)).toEqual(new Map([["a.b/c:1", 5]]));
-    expect(earlier).toMatchObject({ phase: "ended", exitCode: 0, totals: { unfinished: 0 } });
+    expect(earlier).toMatchObject({ phase: "ended", exitCode: 0 });
   });
 
   test.each([
@@ -94,7 +100,7 @@ describe("what an earlier run left", () => {
     ["an empty file", ""],
     ["half a file", '{"schema": 1, "run"'],
     ["another program's JSON", "[1]"],
-    ["a field of another type", JSON.stringify({ ...toJson(ended([])), pid: "77" })],
+    ["a field of another type", statusText(ended([])).replace(`"pid": 77`, `"pid": "77"`)],
   ])("is ignored when it is %s", async (_what, text) => {
     const where = directory();
     if (text !== undefined) folder.write(path.join(path.basename(where), "status.json"), text);
@@ -105,7 +111,7 @@ describe("what an earlier run left", () => {
 
   test("is read when a later version wrote more into it", async () => {
     const where = directory();
-    const text = JSON.stringify({ ...toJson(ended([])), schema: 2, news: true });
+    const text = statusText(ended([])).replace('"schema": 1', '"schema": 2, "news": true');
     folder.write(path.join(path.basename(where), "status.json"), text);
     expect(readStatus(where, neverFails)).toBeDefined();
   });
@@ -132,7 +138,7 @@ test("the sizes of images that a narrowed run leaves alone stay known, those of 
 
 describe("who holds the lock", () => {
   const status = (overrides: Partial<RunState>) => {
-    const parsed = parseStatus(JSON.stringify(toJson(ended([], overrides))));
+    const parsed = parseStatus(statusText(ended([], overrides)));
     if (parsed === undefined) throw new Error("it was not understood");
     return parsed;
   };
@@ -169,7 +175,7 @@ test("the state is told with times that people read, images as a list, and total
       retryIn: 2_000,
     },
   );
-  expect(JSON.parse(JSON.stringify(toJson(state)))).toMatchObject({
+  expect(JSON.parse(statusText(state))).toMatchObject({
     run: "id-1",
     version: "1.2.3",
     pid: 77,
