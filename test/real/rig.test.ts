@@ -210,6 +210,20 @@ describeEachLine("the rig", (line) => {
     expect(proxy.bytesServed()).toBe(0);
   });
 
+  test("answers 429 in the registry's place while too many requests are open", async () => {
+    const image = await push("crowded");
+    const url = `http://${proxy.host}/v2/rig/crowded/blobs/${layerOf(image).digest}`;
+    proxy.set({ mostAtOnce: 2, sharedBytesPerSecond: 3_000_000 });
+    const [first, second] = await Promise.all([fetch(url), fetch(url)]);
+    const third = await fetch(url);
+
+    expect([first.status, second.status, third.status]).toEqual([200, 200, 429]);
+    expect(await third.json()).toMatchObject({ errors: [{ code: "TOOMANYREQUESTS" }] });
+    await Promise.all([first.arrayBuffer(), second.arrayBuffer()]);
+    await poll("they end", () => proxy.requests().every(({ outcome }) => outcome !== "open") || undefined);
+    expect((await fetch(url, { method: "HEAD" })).status).toBe(200);
+  });
+
   test("applies a rule to the requests it is meant for only", async () => {
     const image = await push("counted");
     const url = `http://${proxy.host}/v2/rig/counted/blobs/${layerOf(image).digest}`;

@@ -66,6 +66,7 @@ export async function startFaultProxy(
   const server: LoopbackServer = await startLoopbackServer((request, response) => {
     const record = log.begin(request, response);
     const applied = rules.apply(record);
+    response.once("close", applied.end);
     handle({ upstream, server, record, applied, log }, request, response).catch(() => response.destroy());
   }, certificate);
   const owned = cleanup.move();

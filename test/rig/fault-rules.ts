@@ -1,4 +1,4 @@
-import { type TokenBucket, tokenBucket } from "./token-bucket.ts";
+import { bucketsFor, type TokenBucket } from "./token-bucket.ts";
 
 /** What goes wrong. Offsets are bytes of this answer's body, so after a Range request they count from its start. */
 export interface Fault {
@@ -10,6 +10,8 @@ export interface Fault {
   retryAfter?: string;
   /** With a status; by default an error as the distribution API words them. */
   body?: string;
+  /** Of the requests that this rule matches, open at the same time: one more gets status 429, and is not counted as open. */
+  mostAtOnce?: number;
   /** Takes the request and never answers. */
   hang?: boolean;
   /** For each answer by itself. */
@@ -48,6 +50,8 @@ interface Asked {
 export interface AppliedFault {
   fault: Fault;
   buckets: TokenBucket[];
+  /** To be called once, when the request is no longer open. */
+  end(): void;
 }
 
 export interface RuleBook {
@@ -57,28 +61,42 @@ export interface RuleBook {
   apply(asked: Asked): AppliedFault;
 }
 
+interface Entry {
+  rule: Rule;
+  seen: number;
+  open: number;
+  shared: TokenBucket[];
+}
+
 export function ruleBook(): RuleBook {
-  let entries: { rule: Rule; seen: number; shared: TokenBucket[] }[] = [];
+  let entries: Entry[] = [];
   return {
     add: (...rules) => {
-      entries.push(...rules.map((rule) => ({ rule, seen: 0, shared: bucketFor(rule.sharedBytesPerSecond) })));
+      entries.push(
+        ...rules.map((rule) => ({ rule, seen: 0, open: 0, shared: bucketsFor(rule.sharedBytesPerSecond) })),
+      );
     },
     clear: () => {
       entries = [];
     },
     apply: (asked) => {
       const due = entries.filter((entry) => matches(entry.rule, asked) && isDue(entry.rule, entry.seen++));
-      const fault: Fault = Object.assign({}, ...due.map((entry) => entry.rule));
+      const refused = due.some(({ rule, open }) => open >= (rule.mostAtOnce ?? Infinity));
+      const fault: Fault = Object.assign({}, ...due.map((entry) => entry.rule), refused && { status: 429 });
       return {
         fault,
-        buckets: [...bucketFor(fault.bytesPerSecond), ...due.flatMap((entry) => entry.shared)],
+        buckets: [...bucketsFor(fault.bytesPerSecond), ...due.flatMap((entry) => entry.shared)],
+        end: refused ? () => undefined : opened(due),
       };
     },
   };
 }
 
-function bucketFor(bytesPerSecond: number | undefined): TokenBucket[] {
-  return bytesPerSecond === undefined ? [] : [tokenBucket(bytesPerSecond)];
+function opened(entries: readonly Entry[]): () => void {
+  for (const entry of entries) entry.open += 1;
+  return () => {
+    for (const entry of entries) entry.open -= 1;
+  };
 }
 
 function matches(rule: Rule, asked: Asked): boolean {

@@ -22,3 +22,8 @@ export function tokenBucket(bytesPerSecond: number): TokenBucket {
     },
   };
 }
+
+/** None where there is no limit. */
+export function bucketsFor(bytesPerSecond: number | undefined): TokenBucket[] {
+  return bytesPerSecond === undefined ? [] : [tokenBucket(bytesPerSecond)];
+}
