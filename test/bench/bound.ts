@@ -29,9 +29,9 @@ export async function boundOf(
 ): Promise<Bound> {
   const wanted = stage.images.filter((image) => !image.lost);
   const network =
-    bench.perConnection === undefined
+    bench.perConnection === undefined && bench.shared === undefined
       ? await fetchAll(registry, wanted)
-      : throttledSeconds(wanted, bench.perConnection, limitsOf(line, bench));
+      : throttledSeconds(wanted, bench, limitsOf(line, bench));
   const unpacking = await slowestUnpack(line, stage, registry, wanted);
   const chain = unpacking + (requestsInARow * (bench.latencyMs ?? 0)) / 1000;
   return bench.rerun === true
@@ -46,19 +46,20 @@ interface Limits {
 }
 
 // containerd's limit of 3 downloads is one for each image up to 2.0, and one for the node from 2.1.
-function limitsOf(line: ContainerdLine, { images, nodeDownloads = connections }: BenchCase): Limits {
-  if (line === "2") return { image: nodeDownloads, all: nodeDownloads };
-  return { image: connections, all: connections * images.length };
+function limitsOf(line: ContainerdLine, bench: BenchCase): Limits {
+  const { images, nodeDownloads = connections, mostAtOnce = Infinity } = bench;
+  const image = Math.min(line === "2" ? nodeDownloads : connections, mostAtOnce);
+  return { image, all: line === "2" ? image : Math.min(image * images.length, mostAtOnce) };
 }
 
 function throttledSeconds(
   images: readonly Pick<StagedImage, "pushed">[],
-  rate: number,
+  { perConnection: rate = Infinity, shared = Infinity }: Pick<BenchCase, "perConnection" | "shared">,
   limits: Limits,
 ): number {
   const layers = images.map(({ pushed }) => pushed.layers);
   const unique = uniqueLayers(layers);
-  const whole = sizeOf(unique) / (limits.all * rate);
+  const whole = sizeOf(unique) / Math.min(limits.all * rate, shared);
   const largestLayer = Math.max(...unique.map((layer) => layer.size)) / rate;
   // Layers that others bring as well are left out: they may come over the others' connections.
   const seen = Map.groupBy(

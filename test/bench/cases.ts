@@ -1,13 +1,7 @@
-import type { ImageSpec } from "../rig/push.ts";
 import { type LayerSpec, makeLayer } from "../rig/layers.ts";
 import type { Rule } from "../rig/fault-rules.ts";
-
-export interface BenchImage {
-  name: string;
-  spec: ImageSpec;
-  /** Which of the case's registries holds it; the first by default. */
-  registry?: number;
-}
+import { type BenchImage, bigLayers, images, MB, tiny } from "./images.ts";
+import { links } from "./links.ts";
 
 export interface BenchCase {
   name: string;
@@ -15,7 +9,11 @@ export interface BenchCase {
   images: BenchImage[];
   /** Bytes per second of each connection to the registry. */
   perConnection?: number;
+  /** Bytes per second of all connections together. */
+  shared?: number;
   latencyMs?: number;
+  /** Requests open at once: the registry answers one more with status 429. */
+  mostAtOnce?: number;
   /** Besides the throttle: applied anew in each run. */
   faults?: () => Rule[];
   registries?: number;
@@ -29,23 +27,6 @@ export interface BenchCase {
   rerun?: boolean;
   /** Give each image a second name. Not where the bash release would only fail: its `ctr image tag` cannot be repeated. */
   retag?: boolean;
-}
-
-const MB = 1_000_000;
-
-function images(count: number, name: string, layers: (index: number) => LayerSpec[]): BenchImage[] {
-  return Array.from({ length: count }, (_, index) => ({
-    name: `${name}-${index}:v1`,
-    spec: { layers: layers(index) },
-  }));
-}
-
-function bigLayers(count: number, bytes: number, seed: string): LayerSpec[] {
-  return Array.from({ length: count }, (_, index) => ({ bytes, seed: `${seed}.${index}` }));
-}
-
-function tiny(count: number, name: string): BenchImage[] {
-  return images(count, name, (index) => bigLayers(1, 8_000, `${name}.${index}`));
 }
 
 /** With containerd's defaults, and with its limit lifted where that is one of the node. */
@@ -73,7 +54,7 @@ function brokenOnce(layer: LayerSpec, after: number): Rule[] {
   ];
 }
 
-export const cases: readonly BenchCase[] = [
+const usual: readonly BenchCase[] = [
   ...cold("cold-4", "", 10),
   ...cold("cold-4-large", "an application's usual size: ", 40),
   {
@@ -139,6 +120,8 @@ export const cases: readonly BenchCase[] = [
     dead: 1,
   },
 ];
+
+export const cases: readonly BenchCase[] = [...usual, ...links];
 
 export function casesNamed(names: readonly string[]): readonly BenchCase[] {
   return names.map((name) => {

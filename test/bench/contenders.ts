@@ -98,6 +98,7 @@ export async function agentRun(
   };
 }
 
-export function contenders(executable: string, parallel: number): readonly Contender[] {
-  return [bash, xargs(parallel), agent(executable, false), agent(executable, true)];
+/** @param parallel pulls at once, for an xargs each */
+export function contenders(executable: string, parallel: readonly number[]): readonly Contender[] {
+  return [bash, ...parallel.map(xargs), agent(executable, false), agent(executable, true)];
 }

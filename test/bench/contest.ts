@@ -10,11 +10,12 @@ import type { BenchCase } from "./cases.ts";
 import { type Contender, runtimeOf } from "./contenders.ts";
 import { cpuSecondsOf, measure, type Measured } from "./measure.ts";
 import { countingRuntime } from "./spawns.ts";
+import { failureOf } from "./failure.ts";
 import { setStage, type Stage, type Traffic } from "./stage.ts";
 import { rotated } from "./statistics.ts";
 
 export interface Sample extends Measured, Traffic {
-  /** Names that can be pulled and are there in the end, of how many. */
+  /** Images that are there in the end under all their names, of how many that can be pulled. */
   present: number;
   wanted: number;
   /** User and system time of containerd meanwhile. */
@@ -62,8 +63,9 @@ export async function contest(
     for (const { entry, once } of rotated(entrants, run)) {
       const { sample, starts, version } = await once(run === 0);
       const round = run === 0 ? "count" : `run ${run}`;
+      const failed = failureOf([sample], stage.images.length);
       process.stderr.write(
-        `${bench.name} ${line}: ${round} ${entry.contender} ${sample.seconds.toFixed(2)} s\n`,
+        `${bench.name} ${line}: ${round} ${entry.contender} ${sample.seconds.toFixed(2)} s${failed && `, ${failed}`}\n`,
       );
       containerd = version;
       if (run === 0) entry.starts = starts;
@@ -157,8 +159,9 @@ async function timed(
 
 async function presence(containerd: Containerd, stage: Stage): Promise<Pick<Sample, "present" | "wanted">> {
   const names = new Set((await containerd.images()).flatMap((image) => image.repoTags));
-  const wanted = stage.images
-    .filter((image) => !image.lost)
-    .flatMap(({ reference, retagAs }) => [reference, ...(retagAs === undefined ? [] : [retagAs])]);
-  return { present: wanted.filter((name) => names.has(name)).length, wanted: wanted.length };
+  const wanted = stage.images.filter((image) => !image.lost);
+  const present = wanted.filter(
+    ({ reference, retagAs = reference }) => names.has(reference) && names.has(retagAs),
+  );
+  return { present: present.length, wanted: wanted.length };
 }

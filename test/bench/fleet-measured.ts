@@ -45,7 +45,7 @@ export async function startOrigin(bytesPerSecond: number): Promise<Origin> {
 /** One rate for all connections, as a machine's network card has it. */
 function startShared({ host }: Endpoint, bytesPerSecond: number): Promise<Link> {
   const rate = tokenBucket(bytesPerSecond);
-  return startLink(host, () => rate);
+  return startLink(host, () => [rate]);
 }
 
 export type Way = Pick<

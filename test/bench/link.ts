@@ -12,9 +12,9 @@ export interface Link extends AsyncDisposable {
 
 /**
  * At the level of TCP: the fault proxy, which looks at each request, would itself be the bottleneck of twelve downloads.
- * @param rateOf a new connection: one of its own, or one that it shares with the others
+ * @param ratesOf a new connection: one of its own, one that it shares with the others, or both
  */
-export async function startLink(target: string, rateOf: () => TokenBucket): Promise<Link> {
+export async function startLink(target: string, ratesOf: () => readonly TokenBucket[]): Promise<Link> {
   const [host = "", port] = target.split(":");
   const sockets = new Set<Socket>();
   const track = (socket: Socket): void => {
@@ -22,7 +22,7 @@ export async function startLink(target: string, rateOf: () => TokenBucket): Prom
     socket.on("error", () => socket.destroy()).once("close", () => sockets.delete(socket));
   };
   const server = net.createServer({ noDelay: true }, (client) => {
-    const upstream = connect({ host, port: Number(port) }, client, rateOf());
+    const upstream = connect({ host, port: Number(port) }, client, ratesOf());
     for (const socket of [client, upstream]) track(socket);
     client.pipe(upstream);
     client.once("close", () => upstream.destroy());
@@ -41,11 +41,15 @@ export async function startLink(target: string, rateOf: () => TokenBucket): Prom
 }
 
 // One buffer, filled again only when its content has gone out and its time has come: few large reads, and no copies.
-function connect(target: { host: string; port: number }, client: Socket, bucket: TokenBucket): Socket {
+function connect(
+  target: { host: string; port: number },
+  client: Socket,
+  rates: readonly TokenBucket[],
+): Socket {
   const forward = async (part: Uint8Array): Promise<void> => {
     const { promise, resolve } = Promise.withResolvers<void>();
     client.write(part, () => resolve());
-    await Promise.all([promise, bucket.take(part.length)]);
+    await Promise.all([promise, ...rates.map((rate) => rate.take(part.length))]);
     upstream.resume();
   };
   const upstream = net.connect({

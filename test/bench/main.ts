@@ -14,14 +14,14 @@ import { startup } from "./startup.ts";
 import { table } from "./table.ts";
 
 const usage =
-  "npm run bench -- [--case NAME]... [--line LINE]... [--runs N] [--parallel N] [--only CONTENDER]... [--json FILE]";
+  "npm run bench -- [--case NAME]... [--line LINE]... [--runs N] [--parallel N]... [--only CONTENDER]... [--json FILE]";
 const { values } = parseArgs({
   options: {
     help: { type: "boolean", short: "h" },
     case: { type: "string", multiple: true },
     line: { type: "string", multiple: true, default: ["1.7", "2"] },
     runs: { type: "string", default: "5" },
-    parallel: { type: "string", default: "4" },
+    parallel: { type: "string", multiple: true, default: ["4"] },
     only: { type: "string", multiple: true },
     executable: { type: "string" },
     json: { type: "string" },
@@ -37,7 +37,7 @@ const executable = path.resolve(values.executable ?? path.join(dist, "import-ima
 const chosen = casesNamed(values.case ?? cases.map((known) => known.name));
 const lines = values.line.map(lineNamed);
 const runs = Number(values.runs);
-const field = fieldOf(contenders(executable, Number(values.parallel)), values.only);
+const field = fieldOf(contenders(executable, values.parallel.map(Number)), values.only);
 
 accessSync(executable, constants.X_OK);
 await using registry = await startRegistry();
@@ -66,6 +66,7 @@ function lineNamed(name: string): ContainerdLine {
   return line;
 }
 
+/** By the beginnings of their names: `xargs` is all of them. */
 function fieldOf(all: readonly Contender[], only: readonly string[] | undefined): readonly Contender[] {
   return only === undefined ? all : all.filter(({ name }) => only.some((part) => name.startsWith(part)));
 }

@@ -3,7 +3,7 @@ import { type FaultProxy, startFaultProxy } from "../rig/fault-proxy.ts";
 import { type PushedImage, pushImage } from "../rig/push.ts";
 import type { Registry } from "../rig/registry.ts";
 import type { BenchCase } from "./cases.ts";
-import { tokenBucket } from "../rig/token-bucket.ts";
+import { bucketsFor } from "../rig/token-bucket.ts";
 import { startLink } from "./link.ts";
 
 export interface StagedImage {
@@ -53,14 +53,15 @@ interface Way extends Pick<Stage, "reset" | "calm" | "traffic"> {
 }
 
 async function openWay(registry: Registry, bench: BenchCase, cleanup: AsyncDisposableStack): Promise<Way> {
-  const { perConnection, latencyMs, faults, registries } = bench;
-  if (latencyMs !== undefined || faults !== undefined || registries !== undefined) {
+  const { perConnection, shared, latencyMs, mostAtOnce, faults, registries } = bench;
+  if ([latencyMs, mostAtOnce, faults, registries].some((wanted) => wanted !== undefined)) {
     return wayOverProxies(registry, bench, cleanup);
   }
+  const ofAll = bucketsFor(shared);
   const link =
-    perConnection === undefined
+    perConnection === undefined && shared === undefined
       ? registry
-      : cleanup.use(await startLink(registry.host, () => tokenBucket(perConnection)));
+      : cleanup.use(await startLink(registry.host, () => [...bucketsFor(perConnection), ...ofAll]));
   return {
     hosts: [link.host],
     calm: () => undefined,
@@ -92,10 +93,12 @@ async function wayOverProxies(
   };
 }
 
-function rulesOf({ perConnection, latencyMs, faults }: BenchCase): Rule[] {
+function rulesOf({ perConnection, shared, latencyMs, mostAtOnce, faults }: BenchCase): Rule[] {
   return [
     ...(perConnection === undefined ? [] : [{ bytesPerSecond: perConnection }]),
+    ...(shared === undefined ? [] : [{ sharedBytesPerSecond: shared }]),
     ...(latencyMs === undefined ? [] : [{ latencyMs }]),
+    ...(mostAtOnce === undefined ? [] : [{ mostAtOnce }]),
     ...(faults?.() ?? []),
   ];
 }

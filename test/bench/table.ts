@@ -1,4 +1,5 @@
 import type { Contest, Entry } from "./contest.ts";
+import { failureOf } from "./failure.ts";
 import { spread } from "./statistics.ts";
 
 const columns = [
@@ -8,7 +9,7 @@ const columns = [
   "of bash's",
   "of the bound",
   "exit",
-  "names there",
+  "images there",
   "requests",
   "starts/image",
   "CPU own + tools + containerd",
@@ -36,27 +37,35 @@ function boundText({ seconds, network, chain }: Contest["bound"]): string {
   return `Bound ${seconds.toFixed(2)} s (bytes ${network.toFixed(2)} s, slowest image alone ${chain.toFixed(2)} s).`;
 }
 
-function row({ bound, images, entries }: Contest, { contender, samples, starts }: Entry): string[] {
+function row(contest: Contest, { contender, samples, starts }: Entry): string[] {
   const of = (value: (sample: Entry["samples"][number]) => number): ReturnType<typeof spread> =>
     spread(samples.map(value));
-  const seconds = of((sample) => sample.seconds);
-  const bash = entries.find((entry) => entry.contender === "bash")?.samples ?? [];
-  const share = (100 * seconds.median) / spread(bash.map((sample) => sample.seconds)).median;
   const own = of((sample) => sample.ownCpuSeconds).median;
   const tools = of((sample) => sample.cpuSeconds).median - own;
   const present = of((sample) => sample.present);
   return [
     contender,
-    `${seconds.median.toFixed(2)} s`,
-    `${seconds.min.toFixed(2)} to ${seconds.max.toFixed(2)}`,
-    Number.isNaN(share) ? "" : `${share.toFixed(0)} %`,
-    bound.seconds === 0 ? "" : (seconds.median / bound.seconds).toFixed(2),
+    ...timeCells(contest, samples),
     [...new Set(samples.map((sample) => sample.exitCode))].join(", "),
     `${present.min}/${samples[0]?.wanted ?? 0}`,
     of((sample) => sample.requests).median.toFixed(0),
-    (starts / images).toFixed(2),
+    (starts / contest.images).toFixed(2),
     `${own.toFixed(2)} + ${tools.toFixed(2)} + ${of((sample) => sample.containerdCpuSeconds).median.toFixed(2)} s`,
     `${of((sample) => sample.ownPeakMB).max.toFixed(0)} MB`,
+  ];
+}
+
+function timeCells({ bound, images, entries }: Contest, samples: Entry["samples"]): string[] {
+  const failure = failureOf(samples, images);
+  if (failure !== "") return [failure, "", "", ""];
+  const seconds = spread(samples.map((sample) => sample.seconds));
+  const bash = entries.find((entry) => entry.contender === "bash")?.samples ?? [];
+  const share = (100 * seconds.median) / spread(bash.map((sample) => sample.seconds)).median;
+  return [
+    `${seconds.median.toFixed(2)} s`,
+    `${seconds.min.toFixed(2)} to ${seconds.max.toFixed(2)}`,
+    Number.isNaN(share) || failureOf(bash, images) !== "" ? "" : `${share.toFixed(0)} %`,
+    bound.seconds === 0 ? "" : (seconds.median / bound.seconds).toFixed(2),
   ];
 }
 
