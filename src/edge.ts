@@ -19,6 +19,8 @@ export interface Edge {
   readonly paths: Paths;
   readonly pid: number;
   readonly cpus: number;
+  /** Milliseconds for which a CPU has had work since it started, on average over all of them. */
+  readonly busy: () => number;
   /** As containerd names it. */
   readonly platform: Platform;
   /** Aborted with an Interruption by SIGTERM, SIGINT and SIGHUP. */

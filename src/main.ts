@@ -1,6 +1,6 @@
 // The edge: argv, environment, signals, streams and the exit code. Nothing else touches `process`.
 import { writeFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { availableParallelism, cpus } from "node:os";
 import process from "node:process";
 import { Writable } from "node:stream";
 import { parseCommand, type Command } from "./cli.ts";
@@ -68,6 +68,14 @@ function keepSecrets(): void {
 const hasNohup = (): boolean =>
   process.env["IMPORT_IMAGES_NOHUP"] === "1" || (process.env["_"] ?? "").endsWith("/nohup");
 
+function busy(): number {
+  const all = cpus();
+  // Waiting for a disk is neither of them.
+  return (
+    all.reduce((sum, { times: { user, nice, sys, irq } }) => sum + user + nice + sys + irq, 0) / all.length
+  );
+}
+
 /** @param onSignal called once, with the first that comes */
 function makeEdge(onSignal: (signal: NodeJS.Signals) => void): Edge {
   const stop = new AbortController();
@@ -86,6 +94,7 @@ function makeEdge(onSignal: (signal: NodeJS.Signals) => void): Edge {
     paths: paths(process.env),
     pid: process.pid,
     cpus: availableParallelism(),
+    busy,
     platform: { os: process.platform, architecture: process.arch === "x64" ? "amd64" : process.arch },
     signal: stop.signal,
     stoppedBy: () => stoppedBy,

@@ -111,9 +111,9 @@ async function perform(run: Run, earlier: Status | undefined): Promise<Ending> {
   log.emit({ type: "run-started", images: listed(run) });
   requireTools(config.containerd);
   using containerd = realContainerd(config, stop.ended);
-  const machine = { platform: edge.platform, cpus: edge.cpus };
+  const { platform, cpus, busy } = edge;
   await importImages(
-    { config, containerd, machine, clock: realClock, emit: log.emit, stop },
+    { config, containerd, machine: { platform, cpus, busy }, clock: realClock, emit: log.emit, stop },
     {
       runId: log.state().run,
       only,

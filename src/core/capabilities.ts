@@ -29,20 +29,3 @@ export const parseVersion = (text: string): SemVer | undefined => coerce(text) ?
 /** `CRICTL_AUTH`. A crictl that does not tell its version is a private build, and taken to be recent. */
 export const takesCredentialsFromEnvironment = (crictl: SemVer | undefined): boolean =>
   crictl === undefined || gte(crictl, "1.24.0");
-
-/**
- * Bounds of automatic concurrency. Behind a node-wide limit the fewest do: one more than its three downloads, for
- * resolving and unpacking beside them, and enough to use a limit that the operator has lifted.
- */
-const FEWEST = 4;
-const MOST = 8;
-
-/** Images at once. @param wanted by the operator, who may leave it to us */
-export function concurrencyOf(
-  wanted: number | "auto",
-  { nodeWideDownloads }: Capabilities,
-  cpus: number,
-): number {
-  if (wanted !== "auto") return wanted;
-  return nodeWideDownloads ? FEWEST : Math.min(MOST, Math.max(FEWEST, 2 * cpus));
-}

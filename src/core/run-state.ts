@@ -112,6 +112,8 @@ interface Events {
   "run-started": { images: readonly Listed[] };
   waiting: { phase: "waiting-for-lock" | "waiting-for-runtime"; why: string };
   "runtime-ready": { containerd: string; concurrency: number };
+  /** From now on, so many are pulled at once. */
+  concurrency: { images: number; why: string };
   /** It answers again, after a wait in the middle of the run. */
   "runtime-back": object;
   planned: { images: readonly PlannedImage[] };
@@ -177,6 +179,8 @@ export function applyEvent(state: RunState, event: RunEvent, at: number): RunSta
       return { ...state, phase: state.interrupted ?? state.phase };
     case "runtime-ready":
       return { ...state, phase: "importing", containerd: event.containerd, concurrency: event.concurrency };
+    case "concurrency":
+      return { ...state, concurrency: event.images };
     case "archive-done":
       return { ...state, images: openArchive(state.images, event.image, event.names) };
     case "verifying":

@@ -89,6 +89,7 @@ export function eventLine(event: RunEvent, state: RunState): string | undefined 
     case "warning":
       return `warning: ${oneLine(event.message)}`;
     case "run-started":
+    case "concurrency":
     case "progress":
     case "pinned":
     case "placed":

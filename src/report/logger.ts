@@ -82,6 +82,7 @@ const LINES: Readonly<Record<RunEvent["type"], { readonly level: Level; readonly
   "run-started": { level: "info", message: "run started" },
   waiting: { level: "info", message: "waiting" },
   "runtime-ready": { level: "info", message: "container runtime ready" },
+  concurrency: { level: "debug", message: "concurrency changed" },
   "runtime-back": { level: "info", message: "container runtime back" },
   planned: { level: "info", message: "planned" },
   "attempt-started": { level: "info", message: "pull started" },

@@ -110,7 +110,10 @@ function lastSuccess({ name, phase, endedAt }: ImageState, before: Earlier): num
   return before.get(LAST_SUCCESS)?.find(({ labels }) => labels["image"] === name)?.value;
 }
 
-function runFamilies({ exitCode, startedAt, endedAt, version }: RunState, before: Earlier): Family[] {
+function runFamilies(
+  { exitCode, startedAt, endedAt, version, concurrency }: RunState,
+  before: Earlier,
+): Family[] {
   const ended = endedAt === undefined ? undefined : seconds(endedAt);
   const success = exitCode === 0 ? ended : before.get(RUN_SUCCESS)?.[0]?.value;
   return [
@@ -122,6 +125,11 @@ function runFamilies({ exitCode, startedAt, endedAt, version }: RunState, before
     ),
     runFamily("import_images_run_timestamp_seconds", "Time at which the last run ended.", ended),
     runFamily(RUN_SUCCESS, "Time at which a run last ended with exit code 0.", success),
+    runFamily(
+      "import_images_run_concurrency",
+      "Images that the last run pulled at once, at its end.",
+      concurrency,
+    ),
     {
       name: "import_images_build_info",
       help: "Version of import-images that did the last run; the value is always 1.",

@@ -157,7 +157,8 @@ function resultLine(state: RunState, count: Totals): string {
     ...(state.unpinned.length === 0 ? [] : [`${state.unpinned.length} unpinned`]),
   ];
   const time = formatDuration((state.endedAt ?? state.startedAt) - state.startedAt);
-  return `${counted(state.images.length, "image")}: ${parts.join(", ")} in ${time}`;
+  const pulls = count.pulled > 1 ? `, ${state.concurrency} at once` : "";
+  return `${counted(state.images.length, "image")}: ${parts.join(", ")} in ${time}${pulls}`;
 }
 
 /**

@@ -19,6 +19,8 @@ export interface Clock {
 export interface Machine {
   readonly platform: Platform;
   readonly cpus: number;
+  /** Milliseconds for which a CPU has had work since it started, on average over all of them. */
+  readonly busy: () => number;
 }
 
 export interface Context {

@@ -11,12 +11,12 @@ import type { Context } from "./context.ts";
 import { Interruption } from "./interruption.ts";
 import type { Comeback } from "./ready.ts";
 import type { Asking, RegistryHealth, Visit } from "./registry-health.ts";
-import type { Slots } from "./slots.ts";
+import type { PullSlots } from "./slots.ts";
 import { toFailure } from "./tool-failure.ts";
 
 export interface Puller extends Pick<Context, "config" | "clock" | "emit" | "stop"> {
   readonly containerd: Pick<Containerd, "pull" | "abort">;
-  readonly slots: Slots;
+  readonly slots: PullSlots;
   readonly health: RegistryHealth;
   /** What goes with an attempt: what must hold before it, what watches it, what mends the node after it. */
   readonly around: Around;
@@ -93,7 +93,7 @@ async function inSlot(puller: Puller, job: Job): Promise<void> {
   const asking: Asking = { host: source.domain, image: source.name, ...(credential && { credential }) };
   for (;;) {
     await health.untilOpen(asking, stop.signal);
-    const asked = await slots(async () => {
+    const asked = await slots.take(async () => {
       using visit = health.enter(asking);
       if (visit === undefined) return false;
       await attempt(puller, job, visit);
@@ -120,6 +120,7 @@ async function attempt(puller: Puller, job: Job, visit: Visit): Promise<void> {
   try {
     await containerd.pull(name, { signal, timeout: Math.max(1, job.endsAt - clock.now()), ...login(image) });
     visit.succeeded();
+    puller.slots.pulled();
     emit({ type: "pulled", image: name, attempt: job.attempts });
   } catch (error) {
     throw await failed(puller, job, visit, { error, signal });
@@ -143,7 +144,7 @@ async function failed(
   visit: Visit,
   { error, signal }: Thrown,
 ): Promise<AttemptFailed> {
-  const { containerd, emit, around, config, clock, health } = puller;
+  const { containerd, emit, around, config, clock, health, slots } = puller;
   const { image, attempts } = job;
   const seen = timedOut(error, image) ?? toFailure(error, signal);
   const failure = seen.class === "disk" && !signal.aborted ? await around.diskFull(image, seen) : seen;
@@ -152,7 +153,8 @@ async function failed(
   const broken = brokenDownload(raw);
   // Kept by the lease, it would fail every further attempt in the same way.
   if (broken !== undefined) await containerd.abort(broken).catch(() => {});
-  const exhausted = visit.failed(failure, isWrongPassword(raw));
+  const eased = failure.class === "rate-limit" && slots.refused();
+  const exhausted = !eased && visit.failed(failure, isWrongPassword(raw));
   const next = nextAttempt(failure.class, config.retry, {
     attempt: attempts,
     last: exhausted || attempts >= job.mostAttempts,

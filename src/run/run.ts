@@ -1,6 +1,7 @@
 // The run, from top to bottom: look, plan, pull, pin, name, prove. Everything that happens goes out as an event.
 import { planArchive, withArchived, type RecordedArchive } from "../core/archives.ts";
-import { concurrencyOf, type Capabilities } from "../core/capabilities.ts";
+import type { Capabilities } from "../core/capabilities.ts";
+import { startLevel } from "../core/concurrency.ts";
 import type { Node } from "../core/node.ts";
 import {
   countDecisions,
@@ -89,8 +90,8 @@ async function ready({ config, containerd, clock, emit, stop, machine }: Context
   const onWait = (why: string): void => emit({ type: "waiting", phase: "waiting-for-runtime", why });
   const settings = config.containerd;
   const can = await untilReady({ containerd, clock, settings, signal: stop.signal, onWait });
-  const concurrency = concurrencyOf(config.concurrency, can, machine.cpus);
-  emit({ type: "runtime-ready", containerd: can.containerd, concurrency });
+  const { images } = startLevel(config.concurrency, can.nodeWideDownloads, machine.cpus);
+  emit({ type: "runtime-ready", containerd: can.containerd, concurrency: images });
   return can;
 }
 

@@ -1,5 +1,6 @@
 // Looks at containerd's downloads while images are pulled. One look feeds the progress that is shown, the detection of
 // stalls, and the lease that lets a later attempt go on from what was fetched.
+import { NODE_WIDE_DOWNLOADS, traffic } from "../core/concurrency.ts";
 import { configOf, isDocument, isFrom, manifestsOf, parseLayers } from "../core/content.ts";
 import type { Blob } from "../core/node.ts";
 import type { WantedImage } from "../core/plan.ts";
@@ -19,12 +20,15 @@ import { formatDuration } from "../core/units.ts";
 import type { Context } from "./context.ts";
 import { Interruption } from "./interruption.ts";
 import type { Lease } from "./lease.ts";
+import type { PullSlots } from "./slots.ts";
 
 export interface WatchOptions extends Pick<Context, "config" | "containerd" | "clock" | "emit"> {
   readonly lease: Lease;
   readonly nodeWideDownloads: boolean;
   /** Ids of images that are whole, whose manifests are therefore not what is being pulled. */
   readonly whole: Iterable<string>;
+  /** Told of each look. */
+  readonly looked: PullSlots["looked"];
 }
 
 export interface Watch {
@@ -42,11 +46,9 @@ export interface Watch {
   readonly stop: () => Promise<void>;
 }
 
-/** containerd's default for the whole node, from 2.1. With fewer of them, those that are queued included, none waits for another. */
-const DOWNLOADS = 3;
 /** Milliseconds: what breaks before the first look is fetched anew, and what is over before costs none. */
 const FIRST_LOOK = 250;
-const LOOK_EVERY = 1_000;
+const LOOK_EVERY = 500;
 /** For layers that are neither open nor known to be here: they may wait for their turn, or be over already. */
 const LIST_EVERY = 2_000;
 /** A look that comes so much later than it should says nothing of what happened meanwhile. */
@@ -120,6 +122,8 @@ export function watchPulls(options: WatchOptions): Watch {
 function looker(options: WatchOptions, whole: ReadonlySet<string>) {
   const { config, containerd, clock } = options;
   let last: Sample | undefined;
+  let seen: readonly Download[] = [];
+  let received = 0;
   let answeredAt = clock.now();
   let lookedAt = clock.now();
   /** Nobody looked while there was nothing to see. */
@@ -132,14 +136,21 @@ function looker(options: WatchOptions, whole: ReadonlySet<string>) {
       for (const attempt of attempts) attempt.movement = forgive(attempt.movement, late);
     }
     try {
-      const open = byDigest(await containerd.downloads());
+      const downloads = await containerd.downloads();
+      const open = byDigest(downloads);
+      const { bytes, grew } = traffic(seen, downloads);
+      const queued =
+        options.nodeWideDownloads && open.size >= NODE_WIDE_DOWNLOADS && grew <= NODE_WIDE_DOWNLOADS;
+      options.looked({ bytes: (received += bytes), queued });
+      seen = downloads;
       await refresh(
         options,
         [...attempts].filter((attempt) => isStale(attempt, open, clock.now())),
         whole,
       );
       const at = clock.now();
-      const moved = open.size >= DOWNLOADS && (last === undefined || hasMoved(last.downloads, open));
+      const moved =
+        open.size >= NODE_WIDE_DOWNLOADS && (last === undefined || hasMoved(last.downloads, open));
       last = { downloads: open, finished: new Set(), at };
       for (const attempt of attempts)
         observe(options, attempt, moved, { ...last, finished: attempt.finished });

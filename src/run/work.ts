@@ -1,6 +1,7 @@
 // The work on the images: each is pulled if it has to be, pinned, named. One failure never stops another, except that a
 // full disk or a lost runtime leaves nothing to try.
-import { concurrencyOf, type Capabilities } from "../core/capabilities.ts";
+import type { Capabilities } from "../core/capabilities.ts";
+import { startLevel } from "../core/concurrency.ts";
 import { configsOf } from "../core/judge.ts";
 import { type Node } from "../core/node.ts";
 import type { Failure, FailureClass } from "../core/failure.ts";
@@ -15,7 +16,7 @@ import { PlaceFailed, placeImage } from "./place.ts";
 import { pullImage, type Puller } from "./pull.ts";
 import type { Comeback } from "./ready.ts";
 import { registryHealth } from "./registry-health.ts";
-import { slots, type Slots } from "./slots.ts";
+import { pullSlots, slots, type Slots } from "./slots.ts";
 import { toFailure } from "./tool-failure.ts";
 import { watchPulls, type Watch } from "./watch.ts";
 
@@ -92,11 +93,14 @@ function gather({ context, can, lease, comeback, node }: Work, planned: readonly
     .map(({ image }) => image.source.name);
   const ids = new Set([...node.cri.values()].flat().map(({ id }) => id));
   const whole = ids.difference(new Set(configsOf(node, damaged)));
-  const watch = watchPulls({ ...context, lease, nodeWideDownloads: can.nodeWideDownloads, whole });
+  const { nodeWideDownloads } = can;
+  const level = startLevel(config.concurrency, nodeWideDownloads, machine.cpus);
+  const pulls = pullSlots(context, level);
+  const watch = watchPulls({ ...context, lease, nodeWideDownloads, whole, looked: pulls.looked });
   const disk = diskGuard(node.imageDirectory, config.minFreePercent, emit);
   const puller: Puller = {
     ...context,
-    slots: slots(concurrencyOf(config.concurrency, can, machine.cpus)),
+    slots: pulls,
     health: registryHealth(config.retry, clock),
     around: {
       admit: disk.admit,

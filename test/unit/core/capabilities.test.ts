@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
 import {
-  concurrencyOf,
   capabilitiesOf,
   parseVersion,
   takesCredentialsFromEnvironment,
@@ -58,15 +57,4 @@ test.each([
 
 test("a crictl that does not know its version is taken to be recent", () => {
   expect(takesCredentialsFromEnvironment(undefined)).toBe(true);
-});
-
-test.each([
-  ["1.7.35", 1, 4],
-  ["1.7.35", 2, 4],
-  ["1.7.35", 3, 6],
-  ["1.7.35", 64, 8],
-  ["2.4.2", 1, 4],
-  ["2.4.2", 64, 4],
-])("containerd %s on %d CPUs pulls %d images at once", (text, cpus, expected) => {
-  expect(concurrencyOf("auto", capabilitiesOf(version(text)), cpus)).toBe(expected);
 });

@@ -24,6 +24,7 @@ function edge(log = path.join(folder.path, `log-${(count += 1)}`)) {
     paths: { config: "", log, state: "" },
     pid: 77,
     cpus: 2,
+    busy: () => 0,
     platform: { os: "linux", architecture: "amd64" },
     signal: new AbortController().signal,
     stoppedBy: () => undefined,

@@ -79,7 +79,7 @@ export function bench(version?: string) {
       const context: Context = {
         config: made,
         containerd: node.containerd,
-        machine: { platform: LINUX, cpus: 2 },
+        machine: { platform: LINUX, cpus: 2, busy: () => 0 },
         clock,
         emit,
         stop,

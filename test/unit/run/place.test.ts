@@ -25,7 +25,7 @@ async function placed(node: InMemory, wish: WantedImage = image, pins = true) {
   const context = {
     config: config(),
     containerd: node.containerd,
-    machine: { platform: LINUX, cpus: 2 },
+    machine: { platform: LINUX, cpus: 2, busy: () => 0 },
     clock: fakeClock(),
     emit: (event: RunEvent) => void events.push(event),
     stop,

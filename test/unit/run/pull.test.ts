@@ -1,15 +1,16 @@
 import { describe, expect, test } from "vitest";
+import { startLevel } from "../../../src/core/concurrency.ts";
 import type { Failure } from "../../../src/core/failure.ts";
 import type { WantedImage } from "../../../src/core/plan.ts";
 import type { RunEvent } from "../../../src/core/run-state.ts";
 import { Interruption } from "../../../src/run/interruption.ts";
 import { pullImage, type Around, type Puller } from "../../../src/run/pull.ts";
 import { registryHealth } from "../../../src/run/registry-health.ts";
-import { slots } from "../../../src/run/slots.ts";
+import { pullSlots } from "../../../src/run/slots.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 import { CommandError } from "../../../src/containerd/command.ts";
 import { inMemoryContainerd, toolError } from "../containerd/in-memory.ts";
-import { served } from "../containerd/served-image.ts";
+import { LINUX, served } from "../containerd/served-image.ts";
 import { credential, wanted } from "../samples.ts";
 import { config, TEXTS } from "./bench.ts";
 import { fakeClock } from "./fake-clock.ts";
@@ -51,7 +52,15 @@ function pulling(script: Readonly<Record<string, readonly Going[]>>, overrides: 
     },
     stop: stopper(signal, 3_600_000),
     containerd: node.containerd,
-    slots: slots(concurrency),
+    slots: pullSlots(
+      {
+        config: config({ concurrency }),
+        clock,
+        machine: { platform: LINUX, cpus: 2, busy: () => 0 },
+        emit: () => {},
+      },
+      startLevel(concurrency, false, 2),
+    ),
     health: registryHealth(retry, clock),
     around: {
       admit: async () => {},

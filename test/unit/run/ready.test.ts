@@ -135,7 +135,7 @@ describe("a step that finds containerd gone", () => {
     const context = {
       config: config(),
       containerd: node.containerd,
-      machine: { platform: LINUX, cpus: 2 },
+      machine: { platform: LINUX, cpus: 2, busy: () => 0 },
       clock: fakeClock(),
       emit: (event: RunEvent) => void events.push(event),
       stop,

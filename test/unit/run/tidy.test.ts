@@ -22,7 +22,7 @@ async function untidy(version = "1.7.35") {
   const events: RunEvent[] = [];
   const stop = stopper(new AbortController().signal, 3_600_000);
   const emit = (event: RunEvent): void => void events.push(event);
-  const machine = { platform: LINUX, cpus: 2 };
+  const machine = { platform: LINUX, cpus: 2, busy: () => 0 };
   const context = { config: config(), containerd: node.containerd, machine, clock: fakeClock(), emit, stop };
   const parsed = parseVersion(version);
   if (parsed === undefined) throw new Error("no version");
