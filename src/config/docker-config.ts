@@ -1,53 +1,11 @@
 // The content of a docker config.json, as text or already parsed. Of all its ways to log in only `auths` is ours; what
 // else it has is told, so that nobody takes a pull without credentials for one with them.
-import * as v from "valibot";
 import { credentialFromPair, parseAuth, registryScope, type Credential } from "../core/credentials.ts";
-import { issueAt, type Issue, type Login, type PathKey } from "./issue.ts";
-import { propertySet } from "./property-set.ts";
-
-const UNUSABLE =
-  "has an entry without usable credentials (auth as base64 of user:password, or username and password)";
-
-interface DockerConfig {
-  readonly logins: readonly Login[];
-  /** About what is there and not used. */
-  readonly warnings: readonly Issue[];
-}
-
-interface Entry {
-  readonly credential: Credential | undefined;
-  /** Forms of a login that it has, and that crictl cannot take. */
-  readonly tokens: readonly string[];
-}
-
-const TOKENS = ["identitytoken", "registrytoken"] as const;
-
-/** @param elsewhere an entry may be empty because its login is in a token or with a helper */
-const entry = (elsewhere: boolean) =>
-  v.pipe(
-    propertySet(UNUSABLE),
-    v.looseObject({
-      auth: v.optional(v.string(UNUSABLE)),
-      username: v.optional(v.string(UNUSABLE)),
-      password: v.optional(v.string(UNUSABLE)),
-    }),
-    v.rawTransform(({ dataset: { value }, addIssue, NEVER }): Entry => {
-      const { auth, username, password } = value;
-      const tokens = TOKENS.filter((token) => Boolean(value[token]));
-      const parsed = auth === undefined || auth === "" ? undefined : parseAuth(auth);
-      if (parsed?.ok === true) return { credential: parsed.credential, tokens };
-      if (parsed === undefined && username !== undefined && password !== undefined)
-        return { credential: credentialFromPair(username, password), tokens };
-      if (parsed === undefined && (elsewhere || tokens.length > 0)) return { credential: undefined, tokens };
-      addIssue({ message: parsed === undefined ? UNUSABLE : `auth ${parsed.problem}` });
-      return NEVER;
-    }),
-  );
-
-const byHost = (elsewhere: boolean) => v.pipe(propertySet(UNUSABLE), v.record(v.string(), entry(elsewhere)));
+import { isMapping, issueAt, type Issue, type Login, type Mapping, type PathKey } from "./issue.ts";
 
 const ROOT = ["docker_config"] as const;
-const HELPERS = ["credsStore", "credHelpers"] as const;
+const UNUSABLE =
+  "has an entry without usable credentials (auth as base64 of user:password, or username and password)";
 const HELPER =
   "names a program on the machine that the file comes from; it is not used here, so give these logins in registries";
 const TOKEN =
@@ -55,61 +13,74 @@ const TOKEN =
 const NOTHING = "has no `auths`, so it gives no credentials";
 const OLD = "has no `auths`, like an old .dockercfg: its entries are used, but belong under `auths`";
 
-const content = v.pipe(
-  propertySet("must be a JSON object"),
-  v.lazy((input) => {
-    const helpers = HELPERS.filter((helper) => Boolean(Reflect.get(Object(input), helper)));
-    const told = helpers.map((helper) => issueAt([...ROOT, helper], HELPER));
-    const entries = byHost(helpers.length > 0);
-    if (isOldForm(input))
-      return v.pipe(
-        entries,
-        v.transform((auths) => collected(auths, ROOT, [issueAt(ROOT, OLD)])),
-      );
-    const isEmpty = helpers.length === 0 && !hasAuths(input) && Object.keys(Object(input)).length > 0;
-    const warnings = isEmpty ? [issueAt(ROOT, NOTHING)] : told;
-    return v.pipe(
-      v.looseObject({ auths: v.optional(entries, {}) }),
-      v.transform(({ auths }) => collected(auths, [...ROOT, "auths"], warnings)),
-    );
-  }),
-);
-
-const hasAuths = (input: unknown): boolean => Object.hasOwn(Object(input), "auths");
-
-/** Entries of registries at the top, as before Docker 1.7 and in secrets of the type kubernetes.io/dockercfg. */
-const isOldForm = (input: unknown): boolean =>
-  !hasAuths(input) && Object.values(Object(input)).some((value) => Object.hasOwn(Object(value), "auth"));
-
-function collected(
-  auths: Readonly<Record<string, Entry>>,
-  at: readonly PathKey[],
-  warnings: readonly Issue[],
-): DockerConfig {
-  const entries = Object.entries(auths).map(([host, of]) => ({ ...of, host, keys: [...at, host] }));
-  return {
-    logins: entries.flatMap(({ host, credential, keys }) =>
-      credential === undefined ? [] : [{ ...registryScope(host), credential, keys }],
-    ),
-    warnings: [
-      ...warnings,
-      ...entries.flatMap(({ keys, tokens }) => tokens.map((token) => issueAt([...keys, token], TOKEN))),
-    ],
-  };
+interface DockerConfig {
+  /** In the order of the file. */
+  readonly logins: readonly Login[];
+  readonly issues: readonly Issue[];
+  /** About what is there and not used. */
+  readonly warnings: readonly Issue[];
 }
 
-/** JSON.parse's own message repeats the text, so it is dropped. */
-const json = v.pipe(
-  v.string(),
-  v.rawTransform(({ dataset, addIssue, NEVER }): unknown => {
-    try {
-      return JSON.parse(dataset.value);
-    } catch {
-      addIssue({ message: "is not the JSON of a docker config.json" });
-      return NEVER;
-    }
-  }),
-);
+/** @param given the property; undefined if it is not there */
+export function readDockerConfig(given: unknown): DockerConfig {
+  const content = typeof given === "string" ? parsedJson(given) : (given ?? {});
+  if (content === undefined) return refused(issueAt(ROOT, "is not the JSON of a docker config.json"));
+  if (!isMapping(content)) return refused(issueAt(ROOT, "must be a JSON object"));
+  const { auths } = content;
+  const isOld = auths === undefined && isOldForm(content);
+  const helpers = ["credsStore", "credHelpers"].filter((helper) => Boolean(content[helper]));
+  const read = isOld
+    ? entriesOf(content, ROOT, false)
+    : entriesOf(auths ?? {}, [...ROOT, "auths"], helpers.length > 0);
+  return { ...read, warnings: [...warningsOf(content, isOld, helpers), ...read.warnings] };
+}
 
-/** Logins in the order of the file. */
-export const dockerConfig = v.lazy((input) => (typeof input === "string" ? v.pipe(json, content) : content));
+function warningsOf(content: Mapping, isOld: boolean, helpers: readonly string[]): Issue[] {
+  if (isOld) return [issueAt(ROOT, OLD)];
+  if (helpers.length > 0) return helpers.map((helper) => issueAt([...ROOT, helper], HELPER));
+  return "auths" in content || Object.keys(content).length === 0 ? [] : [issueAt(ROOT, NOTHING)];
+}
+
+const refused = (issue: Issue): DockerConfig => ({ logins: [], issues: [issue], warnings: [] });
+
+/** JSON.parse's own message repeats the text, so it is dropped. */
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Entries of registries at the top, as before Docker 1.7 and in secrets of the type kubernetes.io/dockercfg. */
+const isOldForm = (content: object): boolean =>
+  Object.values(content).some((value) => Object.hasOwn(Object(value), "auth"));
+
+/** @param elsewhere whether a program has logins, so that an entry may be empty */
+function entriesOf(auths: unknown, at: readonly PathKey[], elsewhere: boolean): DockerConfig {
+  if (!isMapping(auths)) return refused(issueAt(at, UNUSABLE));
+  const [logins, issues, warnings]: [Login[], Issue[], Issue[]] = [[], [], []];
+  for (const [host, entry] of Object.entries(auths)) {
+    const keys = [...at, host];
+    const tokens = ["identitytoken", "registrytoken"].filter((token) => Boolean(Object(entry)[token]));
+    warnings.push(...tokens.map((token) => issueAt([...keys, token], TOKEN)));
+    const read = credentialIn(entry);
+    if (typeof read === "object") logins.push({ ...registryScope(host), credential: read, keys });
+    else if (read !== undefined || !(elsewhere || tokens.length > 0))
+      issues.push(issueAt(keys, read ?? UNUSABLE));
+  }
+  return { logins, issues, warnings };
+}
+
+/** @returns a problem as text; undefined where there is no credential */
+function credentialIn(entry: unknown): Credential | string | undefined {
+  if (!isMapping(entry)) return UNUSABLE;
+  const { auth = "", username = "", password = "" } = entry;
+  if (typeof auth !== "string" || typeof username !== "string" || typeof password !== "string")
+    return UNUSABLE;
+  if (auth !== "") {
+    const parsed = parseAuth(auth);
+    return parsed.ok ? parsed.credential : `auth ${parsed.problem}`;
+  }
+  return "username" in entry && "password" in entry ? credentialFromPair(username, password) : undefined;
+}

@@ -3,6 +3,12 @@ import type { Credential, RegistryScope } from "../core/credentials.ts";
 
 export type PathKey = string | number;
 
+export type Mapping = Readonly<Record<string, unknown>>;
+
+/** Neither a list nor what YAML makes of a date. */
+export const isMapping = (value: unknown): value is Mapping =>
+  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
+
 /** One thing that is wrong, at `path` such as `images[3].retagAs`. Neither part ever repeats a value. */
 export interface Issue {
   readonly path: string;
@@ -25,8 +31,11 @@ export function formatPath(keys: readonly PathKey[]): string {
     const name = PROPERTY.test(key) || REGISTRY.test(key) || key === "<<" ? key : "(unprintable key)";
     return text === "" ? name : `${text}.${name}`;
   }, "");
-  return path === "" ? "configuration" : path;
+  return path === "" ? WHOLE : path;
 }
+
+/** The path of a problem that has no place of its own. */
+export const WHOLE = "configuration";
 
 /** Credentials with what they are for, and where they are written. */
 export interface Login extends RegistryScope {

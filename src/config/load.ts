@@ -1,5 +1,6 @@
 // Reads a configuration file, JSON or YAML.
 import { readFile } from "node:fs/promises";
+import { counted } from "../core/units.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import type { Config } from "./config.ts";
 import { decodeConfig } from "./decode.ts";
@@ -13,9 +14,11 @@ export async function loadConfig(path: string): Promise<Config> {
 }
 
 function configMessage(path: string, issues: readonly Issue[]): string {
-  const count = issues.length === 1 ? "1 problem" : `${issues.length} problems`;
   const lines = firstOf(issues.map((issue) => `${issue.path}: ${issue.problem}`)).map((line) => `  ${line}`);
-  return [`${path}: ${count} in the configuration, nothing was done`, ...lines].join("\n");
+  return [
+    `${path}: ${counted(issues.length, "problem")} in the configuration, nothing was done`,
+    ...lines,
+  ].join("\n");
 }
 
 const READ_PROBLEMS: Readonly<Record<string, string>> = {
@@ -39,7 +42,7 @@ async function parseText(path: string, text: string): Promise<unknown> {
   try {
     return JSON.parse(text);
   } catch {
-    const { parseYaml } = await import("./yaml-text.ts");
+    const { parseYaml } = await import("./source.ts");
     return parseYaml(path, text);
   }
 }

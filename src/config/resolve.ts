@@ -2,59 +2,49 @@
 import type { WantedArchive } from "../core/archives.ts";
 import { loginFor } from "../core/credentials.ts";
 import type { WantedImage } from "../core/plan.ts";
-import type { Reference } from "../core/reference.ts";
-import { formatPath, issueAt, type Issue, type Login } from "./issue.ts";
+import { formatPath, issueAt, type Issue, type Login, type PathKey } from "./issue.ts";
 import type { WrittenConfig, WrittenImage } from "./schema.ts";
 
-/** An entry of `images[]` with its index there, for messages. */
-export interface Entry {
-  readonly index: number;
-  readonly image: WrittenImage;
+/** An entry of `images[]`, and its place for messages. */
+interface Entry extends WrittenImage {
+  readonly keys: readonly PathKey[];
 }
 
-/** Job-wide values that an entry may override, and credentials that it may lack. */
-export interface Defaults {
-  readonly pin: boolean;
-  readonly timeout: number;
-  readonly logins: Logins;
-}
-
-/** Logins by their source. Whatever `registries` has for an image wins over `dockerConfig`, also with a shorter path. */
-export interface Logins {
+/** What has to be seen together. Whatever `registries` has for an image wins over `dockerConfig`, also with a shorter path. */
+export interface Parts {
+  readonly images: readonly Entry[];
   readonly registries: readonly Login[];
   readonly dockerConfig: readonly Login[];
 }
 
-const login = (source: Reference, { registries, dockerConfig }: Logins): Login | undefined =>
-  loginFor(source, registries) ?? loginFor(source, dockerConfig);
+/** The login that an image without credentials of its own gets. */
+const loginOf = ({ name }: Entry, { registries, dockerConfig }: Parts): Login | undefined =>
+  loginFor(name, registries) ?? loginFor(name, dockerConfig);
 
 /** Entries of one source, in the list's order. */
-const bySource = (entries: readonly Entry[]): Entry[][] => [
-  ...Map.groupBy(entries, (entry) => entry.image.name.name).values(),
-];
+const bySource = (images: readonly Entry[]): [Entry, ...Entry[]][] =>
+  [...Map.groupBy(images, ({ name }) => name.name).values()].flatMap(([first, ...others]) =>
+    first === undefined ? [] : [[first, ...others]],
+  );
 
 /** Every problem between entries. Only names that parsed are repeated: they are references, so no secrets. */
-export function conflicts(entries: readonly Entry[], { registries, dockerConfig }: Logins): Issue[] {
-  return [
-    ...targetConflicts(entries),
-    ...bySource(entries).flatMap(credentialConflicts),
-    ...loginConflicts(registries),
-    ...loginConflicts(dockerConfig),
-  ];
-}
+export const conflicts = ({ images, registries, dockerConfig }: Parts): Issue[] => [
+  ...nameConflicts(images),
+  ...credentialConflicts(images, ({ name }) => name.name, "image"),
+  ...[registries, dockerConfig].flatMap((logins) =>
+    credentialConflicts(logins, ({ host, path }) => `${host}/${path}`, "registry"),
+  ),
+];
 
 /** Two sources cannot have one name: the last to be tagged would win, by chance. */
-function targetConflicts(entries: readonly Entry[]): Issue[] {
-  const owner = new Map(
-    entries.map(({ index, image }) => [image.name.name, { index, source: image.name.name }]),
-  );
-  return entries.flatMap(({ index, image }) =>
-    image.retagAs.flatMap((target, nth) => {
-      const first = owner.get(target.name) ?? { index, source: image.name.name };
-      owner.set(target.name, first);
-      if (first.source === image.name.name) return [];
-      const problem = `${target.name} is already the name of images[${first.index}] (${first.source})`;
-      const list = ["images", index, "retagAs"];
+function nameConflicts(images: readonly Entry[]): Issue[] {
+  const owners = new Map(images.map((image) => [image.name.name, image]));
+  return images.flatMap((image) =>
+    image.retagAs.flatMap((further, nth) => {
+      const owner = owners.getOrInsert(further.name, image);
+      if (owner.name.name === image.name.name) return [];
+      const problem = `${further.name} is already the name of ${formatPath(owner.keys)} (${owner.name.name})`;
+      const list = [...image.keys, "retagAs"];
       return [{ ...issueAt(list, problem), keys: [...list, nth] }];
     }),
   );
@@ -62,74 +52,58 @@ function targetConflicts(entries: readonly Entry[]): Issue[] {
 
 export const OTHER_CREDENTIALS = "has other credentials than";
 
-function credentialConflicts(group: readonly Entry[]): Issue[] {
-  const [first, ...others] = group.filter(({ image }) => image.credential !== undefined);
-  if (first === undefined) return [];
-  return others
-    .filter(({ image }) => image.credential?.auth !== first.image.credential?.auth)
-    .map(({ index }) =>
-      issueAt(["images", index], `${OTHER_CREDENTIALS} images[${first.index}] for the same image`),
-    );
-}
-
-function loginConflicts(logins: readonly Login[]): Issue[] {
-  const first = new Map<string, Login>();
-  return logins.flatMap((one) => {
-    const owner = first.getOrInsert(`${one.host}/${one.path}`, one);
-    if (owner.credential.auth === one.credential.auth) return [];
-    return [issueAt(one.keys, `${OTHER_CREDENTIALS} ${formatPath(owner.keys)} for the same registry`)];
+/** @param about what the credentials are for: the first ones for it count */
+function credentialConflicts<Of extends Pick<Entry, "credential" | "keys">>(
+  all: readonly Of[],
+  about: (one: Of) => string,
+  what: string,
+): Issue[] {
+  const owners = new Map<string, Of>();
+  return all.flatMap((one) => {
+    if (one.credential === undefined) return [];
+    const owner = owners.getOrInsert(about(one), one);
+    if (owner.credential?.auth === one.credential.auth) return [];
+    return [issueAt(one.keys, `${OTHER_CREDENTIALS} ${formatPath(owner.keys)} for the same ${what}`)];
   });
 }
 
 export const UNUSED_LOGIN = "is a login that no image uses";
 
 /** Where there are images at all: a login that is meant for one, and misses it, leaves the image without credentials. */
-export function unusedLogins(entries: readonly Entry[], logins: Logins): Issue[] {
-  const groups = bySource(entries).filter((group) => group.every(({ image }) => !image.credential));
-  const used = new Set(groups.map(([first]) => first && login(first.image.name, logins)));
-  const all = entries.length === 0 ? [] : [...logins.registries, ...logins.dockerConfig];
-  return all.filter((one) => !used.has(one)).map(({ keys }) => issueAt(keys, UNUSED_LOGIN));
+export function unusedLogins(parts: Parts): Issue[] {
+  const groups = bySource(parts.images).filter((group) => group.every(({ credential }) => !credential));
+  const used = new Set(groups.map(([first]) => loginOf(first, parts)));
+  const all = parts.images.length === 0 ? [] : [...parts.registries, ...parts.dockerConfig];
+  return all.filter((login) => !used.has(login)).map(({ keys }) => issueAt(keys, UNUSED_LOGIN));
 }
 
-/** Merges entries of one source: every target, and the stricter of each setting. */
-export function wantedImages(entries: readonly Entry[], defaults: Defaults): WantedImage[] {
-  return bySource(entries).flatMap((group) => {
-    const images = group.map((entry) => entry.image);
-    const [first] = images;
-    return first === undefined ? [] : [merge(first.name, images, defaults)];
+/** Merges entries of one source: every further name, and the stricter of each setting. */
+export const wantedImages = (parts: Parts, defaults: WrittenConfig): WantedImage[] =>
+  bySource(parts.images).map((group) => {
+    const [first] = group;
+    const source = first.name;
+    const others = group.flatMap(({ retagAs }) => retagAs).filter(({ name }) => name !== source.name);
+    // Kubernetes' rule for an unset policy.
+    const implicit: WantedImage["pullPolicy"] = source.tag === "latest" ? "implicit-Always" : "IfNotPresent";
+    const policies = group.map(({ pullPolicy = implicit }) => pullPolicy);
+    const own = group.find(({ credential }) => credential !== undefined);
+    const { credential } = own ?? loginOf(first, parts) ?? {};
+    return {
+      source,
+      furtherNames: [...new Map(others.map((other) => [other.name, other])).values()],
+      pullPolicy: policies.find((policy) => policy === "Always") ?? policies[0] ?? implicit,
+      required: group.some(({ required }) => required),
+      pin: group.some(({ pin = defaults.pin }) => pin),
+      timeout: Math.max(...group.map(({ timeout = defaults.image_timeout }) => timeout)),
+      ...(credential === undefined ? {} : { credential }),
+    };
   });
-}
-
-function merge(source: Reference, images: readonly WrittenImage[], defaults: Defaults): WantedImage {
-  const others = images.flatMap((image) => image.retagAs).filter(({ name }) => name !== source.name);
-  const policies = images.map((image) => image.pullPolicy ?? implicitPolicy(source));
-  const credential =
-    images.find((image) => image.credential !== undefined)?.credential ??
-    login(source, defaults.logins)?.credential;
-  return {
-    source,
-    furtherNames: [...new Map(others.map((other) => [other.name, other])).values()],
-    pullPolicy: policies.find((policy) => policy === "Always") ?? policies[0] ?? "IfNotPresent",
-    required: images.some((image) => image.required),
-    pin: images.some((image) => image.pin ?? defaults.pin),
-    timeout: Math.max(...images.map((image) => image.timeout ?? defaults.timeout)),
-    ...(credential === undefined ? {} : { credential }),
-  };
-}
 
 /** Merges entries of one path in the same way. */
-export function wantedArchives(
-  entries: WrittenConfig["archives"],
-  { pin, timeout }: Pick<Defaults, "pin" | "timeout">,
-): WantedArchive[] {
-  return [...Map.groupBy(entries, ({ path }) => path)].map(([path, group]) => ({
+export const wantedArchives = ({ archives, ...defaults }: WrittenConfig): WantedArchive[] =>
+  [...Map.groupBy(archives, ({ path }) => path)].map(([path, group]) => ({
     path,
-    required: group.some((archive) => archive.required),
-    pin: group.some((archive) => archive.pin ?? pin),
-    timeout,
+    required: group.some(({ required }) => required),
+    pin: group.some(({ pin = defaults.pin }) => pin),
+    timeout: defaults.image_timeout,
   }));
-}
-
-/** Kubernetes' rule for an unset policy. */
-const implicitPolicy = (source: Reference): WantedImage["pullPolicy"] =>
-  source.tag === "latest" ? "implicit-Always" : "IfNotPresent";

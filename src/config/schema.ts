@@ -8,43 +8,40 @@ import {
   registryScope,
   withoutLineEnd,
   type Credential,
-  type RegistryScope,
 } from "../core/credentials.ts";
 import { parseReference } from "../core/reference.ts";
 import { parseDuration } from "../core/units.ts";
 import { LOG_LEVELS } from "./config.ts";
-import { dockerConfig } from "./docker-config.ts";
-import type { Login } from "./issue.ts";
-import { propertySet } from "./property-set.ts";
+import { isMapping, type Login, type Mapping } from "./issue.ts";
 
 /** For properties_schema.json, where a value is more than its type; BOSH checks it before it renders the templates. */
 const inJson = <Input>(json: JsonSchema): v.MetadataAction<Input, { readonly json: JsonSchema }> =>
   v.metadata({ json });
 type JsonSchema = Readonly<Record<string, unknown>>;
 
-const text = v.string("must be text (quote it)");
+const TEXT = "must be text (quote it)";
 const flag = v.boolean("must be true or false");
 
-/** A schema that turns a text into a value by `parse`, with the problem that `parse` tells where it cannot. */
-const parsed = <Value>(message: string, parse: (text: string) => Value | undefined) =>
+/** A text that `parse` turns into a value, or tells the problem of. @param message for what is no text */
+const parsed = <Value extends object | number>(message: string, parse: (text: string) => Value | string) =>
   v.pipe(
     v.string(message),
     v.rawTransform(({ dataset, addIssue, NEVER }) => {
       const value = parse(dataset.value);
-      if (value !== undefined) return value;
-      addIssue({ message });
+      if (typeof value !== "string") return value;
+      addIssue({ message: value });
       return NEVER;
     }),
   );
 
+/** A text of this form. */
+const shaped = (form: RegExp, message: string) => v.pipe(v.string(message), v.regex(form, message));
+
 const REFERENCE = "[A-Za-z0-9\\[][A-Za-z0-9._:/@\\[\\]-]*";
 const reference = v.pipe(
-  text,
-  v.rawTransform(({ dataset, addIssue, NEVER }) => {
-    const result = parseReference(dataset.value);
-    if (result.ok) return result.reference;
-    addIssue({ message: result.problem });
-    return NEVER;
+  parsed(TEXT, (written) => {
+    const result = parseReference(written);
+    return result.ok ? result.reference : result.problem;
   }),
   inJson({ type: "string", pattern: `^${REFERENCE}$` }),
 );
@@ -66,35 +63,30 @@ const furtherNames = v.pipe(
   }),
 );
 
+const DURATION = 'must be a duration such as "500ms", "60s" or "1h30m", at most 24 days';
 const duration = v.pipe(
-  parsed('must be a duration such as "500ms", "60s" or "1h30m", at most 24 days', parseDuration),
+  parsed(DURATION, (written) => parseDuration(written) ?? DURATION),
   inJson({ type: "string", pattern: "^([0-9]+([.][0-9]+)?(ms|s|m|h))+$" }),
 );
 const positiveDuration = v.pipe(duration, v.minValue(1, "must be longer than zero"));
-const scope = parsed(
-  "must be a registry such as harbor.example.com, 10.0.0.5:5000 or harbor.example.com/team-a",
-  (written): RegistryScope | undefined => {
-    const read = registryScope(written);
-    return isScope(read) ? read : undefined;
-  },
-);
+const SCOPE = "must be a registry such as harbor.example.com, 10.0.0.5:5000 or harbor.example.com/team-a";
+const scope = parsed(SCOPE, (written) => {
+  const read = registryScope(written);
+  return isScope(read) ? read : SCOPE;
+});
 const absolutePath = v.pipe(
-  parsed("must be an absolute path without control characters", (path) =>
-    /^\/\P{Cc}*$/u.test(path) ? path : undefined,
-  ),
+  shaped(/^\/\P{Cc}*$/u, "must be an absolute path without control characters"),
   inJson({ type: "string", pattern: "^/" }),
 );
 /** node_exporter reads no other files of its directory. */
 const metricsFile = v.pipe(
-  parsed("must be an absolute path that ends in .prom", (path) =>
-    /^\/(?:\P{Cc}*\/)?[^/\p{Cc}]+\.prom$/u.test(path) ? path : undefined,
-  ),
+  shaped(/^\/(?:\P{Cc}*\/)?[^/\p{Cc}]+\.prom$/u, "must be an absolute path that ends in .prom"),
   inJson({ type: "string", pattern: "^/.*[.]prom$" }),
 );
 /** Not beginning with `-`, which a tool would read as an option. */
-const namespace = parsed(
+const namespace = shaped(
+  /^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$/u,
   "must be a containerd namespace: letters and digits, with single . _ - between",
-  (name) => (/^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$/u.test(name) ? name : undefined),
 );
 
 function wholeNumber(least: number, most: number) {
@@ -110,7 +102,7 @@ const MERGE_KEY = `${UNKNOWN_PROPERTY}: a merge key, which only the YAML that BO
 const strict = <Entries extends v.ObjectEntries>(entries: Entries) => {
   const known = v.object(entries, "is missing");
   return v.pipe(
-    propertySet("must be a set of properties"),
+    v.custom<Mapping>(isMapping, "must be a set of properties"),
     v.lazy((given) => {
       const unknown = Object.keys(Object(given)).filter((key) => !Object.hasOwn(entries, key));
       if (unknown.length === 0) return known;
@@ -120,48 +112,45 @@ const strict = <Entries extends v.ObjectEntries>(entries: Entries) => {
   );
 };
 
-const encodedPair = v.pipe(
-  v.string("must be base64 of user:password"),
-  v.rawTransform(({ dataset, addIssue, NEVER }): Credential => {
-    const result = parseAuth(dataset.value);
-    if (result.ok) return result.credential;
-    addIssue({ message: result.problem });
-    return NEVER;
-  }),
-);
-
 const credentialEntries = {
-  auth: v.optional(encodedPair),
+  auth: v.optional(
+    parsed("must be base64 of user:password", (written) => {
+      const result = parseAuth(written);
+      return result.ok ? result.credential : result.problem;
+    }),
+  ),
   username: v.optional(
     v.pipe(
-      text,
+      v.string(TEXT),
       v.transform(withoutLineEnd),
       v.nonEmpty("must not be empty"),
       v.check((user) => !user.includes(":"), "must not contain a colon"),
     ),
   ),
-  password: v.optional(text),
+  password: v.optional(v.string(TEXT)),
 };
+
 interface WrittenCredential {
   auth?: Credential | undefined;
   username?: string | undefined;
   password?: string | undefined;
 }
-const onePair = (entry: WrittenCredential): boolean =>
-  (entry.username === undefined) === (entry.password === undefined);
-const oneForm = (entry: WrittenCredential): boolean =>
-  entry.auth === undefined || entry.username === undefined;
-const PAIR = "needs username and password together";
-const FORM = "has both auth and username: give one of them";
 
-/** `auth` or `username` and `password` become one `credential`. */
-function withCredential<Entry extends WrittenCredential>({ auth, username, password, ...rest }: Entry) {
-  const pair =
-    username === undefined || password === undefined ? undefined : credentialFromPair(username, password);
-  return { ...rest, credential: auth ?? pair };
+/** `auth`, or `username` and `password`, become one `credential`. */
+function withCredential<Entry extends WrittenCredential>({
+  dataset,
+  addIssue,
+}: v.RawTransformContext<Entry>) {
+  const { auth, username, password, ...rest } = dataset.value;
+  const isPair = username !== undefined && password !== undefined;
+  if (!isPair && (username ?? password) !== undefined)
+    addIssue({ message: "needs username and password together" });
+  if (auth !== undefined && username !== undefined)
+    addIssue({ message: "has both auth and username: give one of them" });
+  return { ...rest, credential: isPair ? credentialFromPair(username, password) : auth };
 }
 
-export const imageSchema = v.pipe(
+const image = v.pipe(
   strict({
     name: reference,
     ...credentialEntries,
@@ -171,17 +160,13 @@ export const imageSchema = v.pipe(
     pin: v.optional(flag),
     timeout: v.optional(positiveDuration),
   }),
-  v.check((entry) => onePair(entry), PAIR),
-  v.check((entry) => oneForm(entry), FORM),
-  v.transform((entry) => withCredential(entry)),
+  v.rawTransform((context) => withCredential(context)),
 );
-export type WrittenImage = v.InferOutput<typeof imageSchema>;
+export type WrittenImage = v.InferOutput<typeof image>;
 
-export const registrySchema = v.pipe(
+const registry = v.pipe(
   strict({ host: scope, ...credentialEntries }),
-  v.check((entry) => onePair(entry), PAIR),
-  v.check((entry) => oneForm(entry), FORM),
-  v.transform((entry) => withCredential(entry)),
+  v.rawTransform((context) => withCredential(context)),
   v.rawTransform(({ dataset: { value }, addIssue, NEVER }): Omit<Login, "keys"> => {
     if (value.credential !== undefined) return { ...value.host, credential: value.credential };
     addIssue({ message: "has no credentials: give auth, or username and password" });
@@ -207,9 +192,10 @@ const containerd = strict({
 
 /** Every property with its type and default; what it is for stands in properties.yml. Durations come out in milliseconds. */
 export const configSchema = strict({
-  images: v.array(imageSchema, "must be a list"),
-  registries: v.optional(v.array(registrySchema, "must be a list"), []),
-  docker_config: v.optional(v.pipe(dockerConfig, inJson({ type: ["object", "string"] }))),
+  images: v.array(image, "must be a list"),
+  registries: v.optional(v.array(registry, "must be a list"), []),
+  /** Read by itself, in docker-config.ts. */
+  docker_config: v.optional(v.pipe(v.unknown(), inJson({ type: ["object", "string"] }))),
   pin: v.optional(flag, true),
   on_failure: v.optional(v.picklist(["fail", "warn"], "must be fail or warn"), "fail"),
   concurrency: v.optional(

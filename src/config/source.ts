@@ -1,4 +1,5 @@
-// A configuration as it was written: YAML with the place of everything in it.
+// A configuration as it was written: YAML with the place of everything in it. The parser's messages may quote the text,
+// so only words of our own go out.
 import {
   isAlias,
   isMap,
@@ -11,140 +12,168 @@ import {
   type Alias,
   type Document,
   type Node,
-  type YAMLMap,
+  type YAMLError,
 } from "yaml";
-import { MOST_ALIASES, syntaxProblem } from "./yaml-text.ts";
-import type { PathKey } from "./issue.ts";
-
-/** BOSH reads YAML 1.1, where `no` is false, 1.20 is 1.2 and 1:30 is 90; the agent reads 1.2, of which JSON is a part. */
-export type Dialect = "1.1" | "1.2";
+import { EXIT, ExitError } from "../exit.ts";
+import { WHOLE, type PathKey } from "./issue.ts";
 
 /** Something at an offset of the text. */
 export interface Spot {
   readonly offset: number;
+  readonly path: string;
   readonly problem: string;
+}
+
+/** One document of a text. */
+export interface Written {
+  readonly parsed: Document.Parsed;
+  /** What each alias stands for, found in one walk: yaml's own `resolve` walks the document each time. */
+  readonly targets: ReadonlyMap<Alias, Node>;
+  /** What is wrong with it as YAML. */
+  readonly problems: readonly Spot[];
+  readonly isBroken: boolean;
+  /** Undefined if it cannot be read, or is empty. */
+  readonly value: unknown;
 }
 
 export interface Source {
   readonly text: string;
-  readonly documents: readonly Document.Parsed[];
+  readonly documents: readonly Written[];
   readonly lines: LineCounter;
 }
 
-export function parseSource(text: string, version: Dialect): Source {
-  const lines = new LineCounter();
-  const options = { version, lineCounter: lines, prettyErrors: false, logLevel: "silent" } as const;
-  return { text, documents: [...parseAllDocuments(text, options)], lines };
-}
-
 /**
- * What keeps a document from being read. Of broken syntax only the first place is told, as the further ones follow
- * from it; keys that are given twice are all told, and leave the rest readable.
+ * @param version BOSH reads YAML 1.1, where `no` is false, 1.20 is 1.2 and 1:30 is 90; the agent reads 1.2
  * @param isJson the text is known to be JSON, in which a key given twice is all that can be wrong
  */
-export function syntaxSpots(document: Document.Parsed, text: string, isJson: boolean) {
+export function parseSource(text: string, version: "1.1" | "1.2", isJson: boolean): Source {
+  const lines = new LineCounter();
+  const options = { version, lineCounter: lines, prettyErrors: false, logLevel: "silent" } as const;
+  const documents = [...parseAllDocuments(text, options)];
+  return { text, documents: documents.map((parsed) => written(parsed, text, isJson)), lines };
+}
+
+/** Line and column of an offset, both from 1. */
+export function placeOf({ lines }: Source, offset: number) {
+  const { line, col } = lines.linePos(offset);
+  return { line: Math.max(line, 1), column: Math.max(col, 1) };
+}
+
+export const SECOND_DOCUMENT = "is a second document: a configuration has only one";
+
+/** The value of a text in YAML. @throws ExitError (usage) */
+export function parseYaml(path: string, text: string): unknown {
+  const source = parseSource(text, "1.2", false);
+  const [first, second] = source.documents;
+  const later = second === undefined ? [] : [ofWhole(second.parsed.range[0], SECOND_DOCUMENT)];
+  const [problem] = [...source.documents.flatMap(({ problems }) => problems), ...later];
+  if (problem === undefined) return first?.value;
+  const { line, column } = placeOf(source, problem.offset);
+  throw new ExitError(EXIT.usage, `${path}:${line}:${column}: ${problem.problem}`);
+}
+
+export const ofWhole = (offset: number, problem: string): Spot => ({ offset, path: WHOLE, problem });
+
+/** Beyond any real list, and far below what an alias bomb needs. */
+const MOST_ALIASES = 10_000;
+
+/**
+ * Of broken syntax only the first place is told, as the further ones follow from it; keys that are given twice are all
+ * told, and leave the rest readable.
+ */
+function written(parsed: Document.Parsed, text: string, isJson: boolean): Written {
+  const [duplicates, others] = [true, false].map((isDuplicate) =>
+    parsed.errors
+      .filter(({ code }) => (code === "DUPLICATE_KEY") === isDuplicate)
+      .map((error) => syntaxSpot(error, text)),
+  );
+  const broken = isJson ? [] : (others ?? []).slice(0, 1);
+  const { targets, spots } = broken.length > 0 ? { targets: new Map(), spots: broken } : aliasesOf(parsed);
+  const document = { parsed, targets, isBroken: broken.length > 0 };
+  const problems = [...spots, ...(duplicates ?? [])];
+  if (spots.length > 0) return { ...document, problems, value: undefined };
+  try {
+    return { ...document, problems, value: parsed.toJS({ maxAliasCount: MOST_ALIASES }) ?? undefined };
+  } catch {
+    return { ...document, problems: [ofWhole(0, "has an alias that is used too often")], value: undefined };
+  }
+}
+
+const SYNTAX: Readonly<Record<string, string>> = {
+  BAD_INDENT: "the indentation is wrong",
+  BAD_SCALAR_START: "a value that begins with @ or ` must be quoted",
+  BLOCK_AS_IMPLICIT_KEY: "a nested block stands where a simple value should (check the indentation above)",
+  DUPLICATE_KEY: "a property is given twice",
+  MISSING_CHAR: "a closing bracket, quote or comma is missing",
+  TAB_AS_INDENT: "tabs cannot be used for indentation",
+  UNEXPECTED_TOKEN: "there is something that does not belong here",
+};
+
+function syntaxSpot({ code, pos }: YAMLError, text: string): Spot {
   const end = text.trimEnd().length;
-  const spots = (duplicate: boolean): Spot[] =>
-    document.errors
-      .filter(({ code }) => (code === "DUPLICATE_KEY") === duplicate)
-      .map((error) => ({ offset: Math.min(error.pos[0], end), problem: syntaxProblem(error, text) }));
-  return { broken: isJson ? [] : spots(false).slice(0, 1), duplicates: spots(true) };
+  const what = pos[0] >= end ? "the text ends too early" : (SYNTAX[code] ?? `the syntax is wrong (${code})`);
+  return ofWhole(Math.min(pos[0], end), `is not valid JSON or YAML: ${what}`);
 }
 
-/** Aliases that stand for nothing, or for something that contains them: the latter would never end. */
-export function aliasSpots(document: Document.Parsed): Spot[] {
-  const spots: Spot[] = [];
-  const targets = targetsOf(document);
-  visit(document, {
-    Alias: (_key, alias, path) => {
-      const target = targets.get(alias);
-      const offset = alias.range?.[0] ?? 0;
-      if (target === undefined) spots.push({ offset, problem: "is an alias without an anchor before it" });
-      else if (path.includes(target)) spots.push({ offset, problem: "is an alias that contains itself" });
-    },
-  });
-  return spots;
-}
-
-const known = new WeakMap<Document.Parsed, ReadonlyMap<Alias, Node>>();
-
-/** What each alias of a document stands for, found in one walk: yaml's own `resolve` walks the document each time. */
-function targetsOf(document: Document.Parsed): ReadonlyMap<Alias, Node> {
-  const found = known.get(document);
-  if (found !== undefined) return found;
+/** Aliases, and those that stand for nothing, or for something that contains them: the latter would never end. */
+function aliasesOf(parsed: Document.Parsed) {
   const anchors = new Map<string, Node>();
   const targets = new Map<Alias, Node>();
-  visit(document, {
-    Node: (_key, node) => {
-      const target = isAlias(node) ? anchors.get(node.source) : undefined;
-      if (isAlias(node)) {
-        if (target !== undefined) targets.set(node, target);
-      } else if (node.anchor !== undefined) anchors.set(node.anchor, node);
+  const spots: Spot[] = [];
+  visit(parsed, {
+    Node: (_key, node, path) => {
+      if (!isAlias(node)) {
+        if (node.anchor !== undefined) anchors.set(node.anchor, node);
+        return;
+      }
+      const target = anchors.get(node.source);
+      const offset = startOf(node) ?? 0;
+      if (target === undefined) spots.push(ofWhole(offset, "is an alias without an anchor before it"));
+      else if (path.includes(target)) spots.push(ofWhole(offset, "is an alias that contains itself"));
+      else targets.set(node, target);
     },
   });
-  known.set(document, targets);
-  return targets;
-}
-
-/** Undefined for an alias bomb. Documents with syntax or alias spots must not come here. */
-export function toValue(document: Document.Parsed): { readonly value: unknown } | undefined {
-  try {
-    return { value: document.toJS({ maxAliasCount: MOST_ALIASES }) };
-  } catch {
-    return undefined;
-  }
+  return { targets, spots };
 }
 
 /**
  * The offset of what `keys` lead to: a value, or its key where there is no value or the key is what is wrong. What
  * is not written is placed at what should contain it.
  */
-export function offsetOf(document: Document.Parsed, keys: readonly PathKey[], atKey: boolean): number {
-  let node: unknown = document.contents;
+export function offsetOf(document: Written, keys: readonly PathKey[], atKey: boolean): number {
+  let node: unknown = document.parsed.contents;
   let offset = startOf(node) ?? 0;
   for (const [index, key] of keys.entries()) {
-    const step = child(resolved(node, document), key, document);
+    const step = stepTo(key, node, document.targets);
     if (step === undefined) return offset;
-    const wantsKey = atKey && index === keys.length - 1;
-    offset = (wantsKey ? step.keyOffset : valueStart(step.node)) ?? step.keyOffset ?? offset;
-    node = step.node;
+    const value = atKey && index === keys.length - 1 ? undefined : valueStart(step.value);
+    offset = value ?? startOf(step.key) ?? offset;
+    node = step.value;
   }
   return offset;
 }
 
 interface Step {
-  readonly node: unknown;
-  readonly keyOffset: number | undefined;
+  readonly key: unknown;
+  readonly value: unknown;
 }
 
-function child(node: unknown, key: PathKey, document: Document.Parsed): Step | undefined {
+function stepTo(key: PathKey, from: unknown, targets: Written["targets"]): Step | undefined {
+  const node = isAlias(from) ? targets.get(from) : from;
   if (isSeq(node)) {
-    const item: unknown = typeof key === "number" ? node.items[key] : undefined;
-    return item === undefined ? undefined : { node: item, keyOffset: startOf(item) };
+    const item: unknown = node.items[Number(key)];
+    return item === undefined ? undefined : { key: item, value: item };
   }
-  return isMap(node) ? childOfMap(node, String(key), document) : undefined;
-}
-
-function childOfMap(map: YAMLMap, key: string, document: Document.Parsed): Step | undefined {
+  if (!isMap(node)) return undefined;
   // The last one counts, as in the value that the document is turned into.
-  const own = map.items.findLast((pair) => keyText(pair.key) === key);
-  if (own !== undefined) return { node: own.value, keyOffset: startOf(own.key) };
-  return map.items
-    .filter((pair) => keyText(pair.key) === MERGE)
+  const own = node.items.findLast((pair) => String(isScalar(pair.key) ? pair.key.value : pair.key) === key);
+  if (own !== undefined) return own;
+  return node.items
+    .filter((pair) => isScalar(pair.key) && pair.key.source === "<<")
     .flatMap((pair) => (isSeq(pair.value) ? pair.value.items : [pair.value]))
-    .map((merged) => child(resolved(merged, document), key, document))
+    .map((merged) => stepTo(key, merged, targets))
     .find((step) => step !== undefined);
 }
-
-const MERGE = "<<";
-
-function keyText(key: unknown): string {
-  const value: unknown = isScalar(key) ? key.value : key;
-  return typeof value === "symbol" ? MERGE : String(value);
-}
-
-const resolved = (node: unknown, document: Document.Parsed): unknown =>
-  isAlias(node) ? targetsOf(document).get(node) : node;
 
 const startOf = (node: unknown): number | undefined => (isNode(node) ? node.range?.[0] : undefined);
 

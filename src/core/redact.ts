@@ -127,13 +127,13 @@ function secretForms({ auth, password }: Credential): string[] {
 }
 
 /** Shorter texts stand in others by chance. */
-export const SHORTEST_FORM = 4;
+const SHORTEST_FORM = 4;
 
 /** Where any of the forms stands in a text, from left to right. Shorter forms than SHORTEST_FORM are left out. */
-export type FindForms = (text: string) => Range[];
+type FindForms = (text: string) => Range[];
 
 /** Forms are found by their first characters and the lengths that occur there, so that a place costs a few look-ups. */
-export function formFinder(all: Iterable<string>): FindForms {
+function formFinder(all: Iterable<string>): FindForms {
   const long = [...new Set(all)].filter(({ length }) => length >= SHORTEST_FORM);
   const index = new Map(
     [...Map.groupBy(long, (form) => form.slice(0, SHORTEST_FORM))].map(([start, forms]) => {

@@ -490,11 +490,7 @@ describe("credentials", () => {
       "docker_config.auths.a.b: auth must be base64 of user:password",
     ],
     ["an entry of text", { auths: { "a.b": "hunter2" } }, `docker_config.auths.a.b: ${UNUSABLE}`],
-    [
-      "an auth that is a number",
-      { auths: { "a.b": { auth: 7 } } },
-      `docker_config.auths.a.b.auth: ${UNUSABLE}`,
-    ],
+    ["an auth that is a number", { auths: { "a.b": { auth: 7 } } }, `docker_config.auths.a.b: ${UNUSABLE}`],
   ])("of a docker_config with %s are told", (_what, docker_config, problem) => {
     expect(problemsOf({ images: [], docker_config })).toEqual([problem]);
   });

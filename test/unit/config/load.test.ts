@@ -100,7 +100,6 @@ describe("a broken file is refused with line and column, and nothing of its text
     ["a property given twice", "pin: true\npin: hunter2\n", `FILE:2:1: ${NOT} a property is given twice`],
     ["a value that begins with @", "images: @hunter2\n", "FILE:1:9:"],
     ["an open quote", 'images: "hunter2', "FILE:1:17:"],
-    ["a second document", "images: []\n---\nhunter2: 1\n", `FILE:2:1: ${NOT} a second document begins here`],
   ])("%s", async (_what, text, start) => {
     const message = await refusal(text);
     expect(message.slice(0, start.length)).toBe(start);
@@ -110,19 +109,27 @@ describe("a broken file is refused with line and column, and nothing of its text
   });
 });
 
-describe("a file that is made to do harm", () => {
-  const unusable = "FILE: is not usable YAML (an alias is unknown or used too often)";
+test("a second document is refused at its beginning", async () => {
+  expect(await refusal("images: []\n---\nhunter2: 1\n")).toBe(
+    "FILE:2:1: is a second document: a configuration has only one",
+  );
+});
 
+describe("a file that is made to do harm", () => {
   test("is refused when its aliases multiply", async () => {
     const levels = Array.from(
       { length: 12 },
       (_, n) => `l${n}: &l${n} [${`*l${n - 1}, `.repeat(n === 0 ? 0 : 9)}x]`,
     );
-    expect(await refusal(levels.join("\n"))).toBe(unusable);
+    expect(await refusal(levels.join("\n"))).toBe("FILE:1:1: has an alias that is used too often");
   });
 
   test("is refused when an alias has no anchor", async () => {
-    expect(await refusal("images: *hunter2\n")).toMatch(/^FILE: is not usable YAML|^FILE:1:9: is not valid/u);
+    expect(await refusal("images: *hunter2\n")).toBe("FILE:1:9: is an alias without an anchor before it");
+  });
+
+  test("is refused when an alias contains itself", async () => {
+    expect(await refusal("images: &x [*x]\n")).toBe("FILE:1:13: is an alias that contains itself");
   });
 
   test.each([

@@ -1,5 +1,6 @@
-// Where this job's properties stand in what a BOSH operator writes: runtime config, manifest, ops file, or alone.
-import type { PathKey } from "./issue.ts";
+// Where this job's properties stand in what a BOSH operator writes (runtime config, manifest, ops file, or alone), and
+// what BOSH would refuse there or do otherwise than meant.
+import { isMapping, issueAt, type Issue, type Mapping, type PathKey } from "./issue.ts";
 
 const JOB = "import-images";
 
@@ -12,11 +13,6 @@ export interface Found {
   /** From the properties to what is written there: not empty when an operation sets only a part of them. */
   readonly part: readonly PathKey[];
 }
-
-type Mapping = Readonly<Record<string, unknown>>;
-
-export const isMapping = (value: unknown): value is Mapping =>
-  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
 
 /** Lists of a manifest that hold jobs, or hold what holds jobs. `templates` is from before BOSH 2. */
 const HOLDERS = ["addons", "instance_groups", "jobs", "templates"] as const;
@@ -81,4 +77,34 @@ function within([first, ...rest]: readonly PathKey[], value: unknown): unknown {
   if (first === undefined) return value;
   const inner = rest.reduceRight((part, key) => (typeof key === "number" ? [part] : { [key]: part }), value);
   return { images: [], [first]: inner };
+}
+
+/** What is odd although the properties are right. @param value a whole document */
+export function warningsFor(value: unknown): Issue[] {
+  if (!isMapping(value) || !("addons" in value)) return [];
+  const isRuntimeConfig = !("instance_groups" in value);
+  return [
+    ...(isRuntimeConfig ? listed(value["releases"]).flatMap(latestRelease) : []),
+    ...listed(value["addons"]).flatMap(onlyWorker),
+  ];
+}
+
+const listed = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+
+function latestRelease(release: unknown, index: number): Issue[] {
+  if (!isMapping(release) || release["name"] !== JOB || release["version"] !== "latest") return [];
+  const problem = "the director refuses `latest` in a runtime config: write the version";
+  return [issueAt(["releases", index, "version"], problem)];
+}
+
+/** Node pools of TKGI are instance groups named worker-POOL. */
+function onlyWorker(addon: unknown, index: number): Issue[] {
+  const { jobs, include }: Mapping = Object(addon);
+  if (!listed(jobs).some((job) => isMapping(job) && job["name"] === JOB)) return [];
+  const groups = listed(Object(include)["instance_groups"]);
+  const worker = groups.indexOf("worker");
+  if (worker === -1 || groups.some((group) => String(group).startsWith("worker-"))) return [];
+  const problem =
+    "leaves out node pools, which are instance groups named worker-POOL: include.jobs with name containerd and release kubo finds every worker";
+  return [issueAt(["addons", index, "include", "instance_groups", worker], problem)];
 }
