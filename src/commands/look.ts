@@ -1,6 +1,6 @@
 // A look at the node, and the plan that it leads to, for commands that change nothing.
 import type { Config } from "../config/config.ts";
-import { realContainerd } from "../containerd/real.ts";
+import { realContainerd } from "../containerd/containerd.ts";
 import { archivedImage, planArchive, usableOf, withArchived, type PlannedArchive } from "../core/archives.ts";
 import type { Node } from "../core/node.ts";
 import { namesOf, planRun, type Plan } from "../core/plan.ts";

@@ -13,7 +13,7 @@ import { writeMetrics } from "../report/metrics.ts";
 import { runLog, type RunLog } from "../report/run-log.ts";
 import { stamp } from "../report/stamp.ts";
 import { reason, summary } from "../report/summary.ts";
-import { realContainerd } from "../containerd/real.ts";
+import { realContainerd } from "../containerd/containerd.ts";
 import { realClock } from "../run/context.ts";
 import { requireTools } from "../run/ready.ts";
 import { run as importImages } from "../run/run.ts";

@@ -1,7 +1,7 @@
 // The one door to other programs: no shell, a minimal environment, bounded in time, redacted, ended with us.
 import { accessSync, constants } from "node:fs";
 import type { Readable } from "node:stream";
-import { execa } from "execa";
+import { execa, type Result } from "execa";
 import type { Redact } from "../core/redact.ts";
 
 export interface CommandOptions {
@@ -12,20 +12,6 @@ export interface CommandOptions {
   readonly signal?: AbortSignal;
   /** Fed to the tool's stdin, which is closed otherwise. */
   readonly input?: Readable;
-}
-
-interface Subprocess {
-  readonly nodeChildProcess: { readonly once: (event: "exit", listener: () => void) => unknown };
-  readonly stdout: Readable;
-  readonly stderr: Readable;
-}
-
-/** The fields of execa's result that are read. */
-interface Ending {
-  readonly exitCode?: number | undefined;
-  readonly signal?: string | undefined;
-  readonly code?: string | undefined;
-  readonly timedOut: boolean;
 }
 
 /** Runs a tool and gives its stdout, without the line break at its end. @throws CommandError */
@@ -56,7 +42,7 @@ export class CommandError extends Error {
 const PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 /** From SIGTERM to SIGKILL: a stopped run must be over within 10 s. */
 const GRACE = 3_000;
-/** From a tool's exit to the closing of its pipes, which a grandchild may keep open for ever. */
+/** From a tool's exit to the closing of its pipes, which a child of its own may keep open for ever. */
 const PIPE_GRACE = 1_000;
 /** Characters that are kept of each stream: the names of a large archive, and more of an error than anybody reads. */
 const MOST_OUTPUT = 4 * 2 ** 20;
@@ -89,9 +75,11 @@ export function commandRunner(redact: Redact, lifetime: AbortSignal): RunCommand
       cancelSignal: signal === undefined ? lifetime : AbortSignal.any([signal, lifetime]),
     });
     const [stdout, stderr] = [collect(subprocess.stdout), collect(subprocess.stderr)];
-    const released = releasePipes(subprocess);
+    subprocess.nodeChildProcess.once("exit", () => {
+      const pipes = [subprocess.stdout, subprocess.stderr];
+      setTimeout(() => pipes.forEach((pipe) => pipe.destroy()), PIPE_GRACE).unref();
+    });
     const result = await subprocess;
-    clearTimeout(released());
     if (!result.failed) return stdout().trimEnd();
     const said = stderr().trim();
     // Masked before it is cut, or half a secret would remain.
@@ -107,15 +95,6 @@ function collect(stream: Readable): () => string {
     if (text.length < MOST_OUTPUT) text += part;
   });
   return () => text;
-}
-
-/** Closes what a tool's own children keep open after its end. @returns what gives the timer, once there is one */
-function releasePipes({ nodeChildProcess, stdout, stderr }: Subprocess): () => NodeJS.Timeout | undefined {
-  let timer: NodeJS.Timeout | undefined;
-  nodeChildProcess.once("exit", () => {
-    timer = setTimeout(() => [stdout, stderr].forEach((pipe) => pipe.destroy()), PIPE_GRACE);
-  });
-  return () => timer;
 }
 
 export function isExecutable(path: string): boolean {
@@ -135,7 +114,11 @@ function bothEnds(text: string): string {
 }
 
 /** The tool's last words, or how it ended when it said nothing. */
-function describe(tool: string, result: Ending, stderr: string): string {
+function describe(
+  tool: string,
+  result: Pick<Result, "code" | "exitCode" | "signal" | "timedOut">,
+  stderr: string,
+): string {
   const name = tool.slice(tool.lastIndexOf("/") + 1);
   if (result.timedOut) return `${name} did not answer in time${stderr === "" ? "" : `: ${stderr}`}`;
   if (stderr !== "") return stderr;

@@ -2,15 +2,9 @@
 // after a restart of containerd, and nothing left open at the end.
 //
 // On node:http2 itself, because the library for it took 0.4 s more CPU of a rerun of 100 present images.
-import {
-  connect as connectHttp2,
-  constants,
-  type ClientHttp2Session,
-  type ClientHttp2Stream,
-  type IncomingHttpHeaders,
-  type OutgoingHttpHeaders,
-} from "node:http2";
+import { connect as connectHttp2, type ClientHttp2Session, type IncomingHttpHeaders } from "node:http2";
 import { connect } from "node:net";
+import { buffer } from "node:stream/consumers";
 import {
   create,
   fromBinary,
@@ -33,7 +27,6 @@ export interface Connection extends Disposable {
   readonly collect: <I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
     request: MessageInitShape<I>,
-    signal?: AbortSignal,
   ) => Promise<MessageShape<O>[]>;
 }
 
@@ -80,116 +73,67 @@ const CALL_TIMEOUT = 30_000;
 /** Bytes that may be under way: lists of a large node come in one piece. */
 const WINDOW = 8 * 2 ** 20;
 
-export function openConnection(settings: ConnectionSettings): Connection {
-  const session = sessions(settings.socket);
-  const frames = async (
+export function openConnection({ socket, namespace, signal: lifetime }: ConnectionSettings): Connection {
+  let session: ClientHttp2Session | undefined;
+  /** Sends one message. @returns those of the answer */
+  const exchange = async (
     { name, parent, input }: DescMethodUnary | DescMethodServerStreaming,
     request: MessageInitShape<DescMessage>,
-    signal = settings.signal,
+    signal = lifetime,
   ): Promise<Uint8Array[]> => {
-    const bounds = AbortSignal.any([signal, settings.signal]);
-    const body = toBinary(input, create(input, request));
-    return unframed(
-      await exchange(session, settings, { path: `/${parent.typeName}/${name}`, body, signal: bounds }),
-    );
+    const timeout = AbortSignal.timeout(CALL_TIMEOUT);
+    const bounds = AbortSignal.any([signal, lifetime, timeout]);
+    const headers = {
+      ":method": "POST",
+      ":path": `/${parent.typeName}/${name}`,
+      "content-type": "application/grpc",
+      te: "trailers",
+      "grpc-timeout": `${CALL_TIMEOUT}m`,
+      "containerd-namespace": namespace,
+    };
+    let status: IncomingHttpHeaders = {};
+    const note = (received: IncomingHttpHeaders): void => void (status = received);
+    try {
+      bounds.throwIfAborted();
+      if (session === undefined || session.closed || session.destroyed) session = openSession(socket);
+      const stream = session.request(headers, { signal: bounds });
+      stream.on("response", note).on("trailers", note);
+      stream.end(framed(toBinary(input, create(input, request))));
+      const answer = await buffer(stream);
+      if (status["grpc-status"] === "0") return unframed(answer);
+      throw new Error("the answer has no end");
+    } catch (cause) {
+      if (timeout.aborted)
+        throw new ApiError(CODE.deadlineExceeded, `containerd at ${socket} did not answer in time`);
+      if (bounds.aborted) throw new ApiError(CODE.cancelled, `containerd at ${socket} was not waited for`);
+      throw errorOf(status) ?? broken(socket, cause);
+    }
   };
   return {
     ask: async (method, request, signal) => {
-      const [answer = new Uint8Array()] = await frames(method, request, signal);
+      const [answer = new Uint8Array()] = await exchange(method, request, signal);
       return fromBinary(method.output, answer);
     },
-    collect: async (method, request, signal) =>
-      (await frames(method, request, signal)).map((frame) => fromBinary(method.output, frame)),
-    [Symbol.dispose]: session.end,
+    collect: async (method, request) =>
+      (await exchange(method, request)).map((message) => fromBinary(method.output, message)),
+    [Symbol.dispose]: () => session?.destroy(),
   };
 }
 
-interface Sessions {
-  /** The one that is open, or a new one. */
-  readonly get: () => ClientHttp2Session;
-  readonly end: () => void;
-}
-
-function sessions(socket: string): Sessions {
-  let open: ClientHttp2Session | undefined;
-  const get = (): ClientHttp2Session => {
-    if (open !== undefined && !open.closed && !open.destroyed) return open;
-    const session = connectHttp2("http://localhost", {
-      createConnection: () => connect(socket),
-      settings: { initialWindowSize: WINDOW, enablePush: false },
-    });
-    // Each call that it breaks is told of it.
-    session.on("error", () => {});
-    session.on("connect", () => session.setLocalWindowSize(WINDOW));
-    return (open = session);
-  };
-  return { get, end: () => open?.destroy() };
-}
-
-interface Call {
-  /** `/service/method` */
-  readonly path: string;
-  readonly body: Uint8Array;
-  readonly signal: AbortSignal;
-}
-
-/** Sends one message. @returns the body of the answer: framed messages, none or several */
-function exchange(
-  session: Sessions,
-  { socket, namespace }: ConnectionSettings,
-  { path, body, signal }: Call,
-): Promise<Buffer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-  const stream = begin(session, socket, {
-    ":method": "POST",
-    ":path": path,
-    "content-type": "application/grpc",
-    te: "trailers",
-    "grpc-timeout": `${CALL_TIMEOUT}m`,
-    "containerd-namespace": namespace,
+function openSession(socket: string): ClientHttp2Session {
+  const session = connectHttp2("http://localhost", {
+    createConnection: () => connect(socket),
+    settings: { initialWindowSize: WINDOW, enablePush: false },
   });
-  const chunks: Buffer[] = [];
-  let status: IncomingHttpHeaders = {};
-  // At once: a stream to a frozen containerd may take its time to close.
-  const end = (code: number, why: string): void => {
-    reject(new ApiError(code, `containerd at ${socket} ${why}`));
-    stream.close(constants.NGHTTP2_CANCEL);
-  };
-  const timer = setTimeout(() => end(CODE.deadlineExceeded, "did not answer in time"), CALL_TIMEOUT);
-  const onAbort = (): void => end(CODE.cancelled, "was not waited for");
-  signal.addEventListener("abort", onAbort, { once: true });
-  if (signal.aborted) onAbort();
-  stream.on("response", (headers) => (status = headers));
-  stream.on("data", (chunk: Buffer) => void chunks.push(chunk));
-  stream.on("trailers", (trailers) => (status = trailers));
-  // What it means is told by what broke the session, or by the lack of a status.
-  let cause: unknown;
-  stream.on("error", (error) => (cause = error.cause ?? error));
-  stream.on("close", () => {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", onAbort);
-    const error = status["grpc-status"] === undefined ? broken(socket, cause) : errorOf(status);
-    if (error === undefined) resolve(Buffer.concat(chunks));
-    else reject(error);
-  });
-  stream.end(framed(body));
-  return promise;
+  // Each call that it breaks is told of it.
+  session.on("error", () => {});
+  session.on("connect", () => session.setLocalWindowSize(WINDOW));
+  return session;
 }
 
-/** @throws ApiError for a session that broke since it was looked at */
-function begin(session: Sessions, socket: string, headers: OutgoingHttpHeaders): ClientHttp2Stream {
-  try {
-    return session.get().request(headers);
-  } catch (cause) {
-    throw broken(socket, cause);
-  }
-}
-
-function errorOf({
-  "grpc-status": status = "0",
-  "grpc-message": message = "",
-}: IncomingHttpHeaders): ApiError | undefined {
-  if (status === "0") return undefined;
+/** What containerd answered; undefined where the answer does not tell. */
+function errorOf({ "grpc-status": status, "grpc-message": message = "" }: IncomingHttpHeaders) {
+  if (status === undefined || status === "0") return undefined;
   return new ApiError(Number(status), `containerd: ${decoded(String(message))}`);
 }
 
@@ -210,7 +154,9 @@ const SOCKET_ERRORS: Readonly<Record<string, string>> = {
   ECONNREFUSED: "nobody listens to it",
 };
 
-function broken(socket: string, cause: unknown): ApiError {
+/** What it means is told by what broke the session, or by the lack of a status. */
+function broken(socket: string, error: unknown): ApiError {
+  const cause = error instanceof Error ? (error.cause ?? error) : error;
   const errno = cause instanceof Error && "code" in cause ? String(cause.code) : "";
   const code = errno === "EACCES" ? CODE.permissionDenied : CODE.unavailable;
   const why = SOCKET_ERRORS[errno] ?? "the connection was closed";

@@ -3,12 +3,19 @@ import type { SemVer } from "semver";
 import { parseVersion, takesCredentialsFromEnvironment } from "../core/capabilities.ts";
 import type { Credential } from "../core/credentials.ts";
 import { BRIEF, type RunCommand } from "./command.ts";
-import type { Containerd, PullOptions } from "./containerd.ts";
 
 export interface CrictlSettings {
   readonly crictl: string;
   readonly socket: string;
   readonly allowCredentialsInArgv: boolean;
+}
+
+export interface PullOptions {
+  readonly credential?: Credential;
+  /** Ends the pull, also inside containerd, which stops at once when its client goes. */
+  readonly signal: AbortSignal;
+  /** Milliseconds. */
+  readonly timeout: number;
 }
 
 /** Milliseconds for anything but a pull. */
@@ -25,53 +32,43 @@ const globalArgs = (socket: string): string[] => [
   "--timeout=30s",
 ];
 
-export function crictl(run: RunCommand, settings: CrictlSettings) {
-  const ownVersion = once(async () =>
-    parseVersion(await run(settings.crictl, ["--version"], { timeout: CALL_TIMEOUT, env: BRIEF })),
-  );
+export function crictl(run: RunCommand, { crictl: tool, socket, allowCredentialsInArgv }: CrictlSettings) {
+  let known: Promise<SemVer | undefined> | undefined;
+  /** Asks until there is an answer, and then no more. */
+  const version = (): Promise<SemVer | undefined> =>
+    (known ??= run(tool, ["--version"], { timeout: CALL_TIMEOUT, env: BRIEF })
+      .then(parseVersion)
+      .catch((error: unknown) => {
+        known = undefined;
+        throw error;
+      }));
+  const loginFor = async ({ auth }: Credential): Promise<Login> => {
+    const found = await version();
+    if (takesCredentialsFromEnvironment(found)) return { env: { CRICTL_AUTH: auth } };
+    if (allowCredentialsInArgv) return { args: ["--auth", auth] };
+    throw new CredentialRefused(
+      `crictl ${found?.version} cannot take credentials from its environment (1.24 and later can): ` +
+        "upgrade it, or set allow_credentials_in_argv to show them in the process list",
+    );
+  };
   return {
-    prepareLogin: () => void ownVersion().catch(() => {}),
-    pull: async (name: string, { credential, signal, timeout }: PullOptions) => {
-      const login = await loginFor(credential, settings, ownVersion);
-      const args = [...globalArgs(settings.socket), "pull", ...login.args, name];
-      await run(settings.crictl, args, { env: { ...BRIEF, ...login.env }, signal, timeout });
+    /** Begins to find out how crictl takes credentials: the first pull with some would wait for it. */
+    prepareLogin: (): void => void version().catch(() => {}),
+    /** Through CRI, so that mirrors and certificates of the node apply. */
+    pull: async (name: string, { credential, ...bounds }: PullOptions): Promise<void> => {
+      const login: Login = credential === undefined ? {} : await loginFor(credential);
+      const args = [...globalArgs(socket), "pull", ...(login.args ?? []), name];
+      await run(tool, args, { ...bounds, env: { ...BRIEF, ...login.env } });
     },
-  } satisfies Partial<Containerd>;
+  };
 }
 
 interface Login {
-  readonly args: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** crictl cannot take this credential without showing it to every process of the node. */
 export class CredentialRefused extends Error {
   override readonly name = "CredentialRefused";
-}
-
-async function loginFor(
-  credential: Credential | undefined,
-  settings: CrictlSettings,
-  version: () => Promise<SemVer | undefined>,
-): Promise<Login> {
-  if (credential === undefined) return { args: [], env: {} };
-  const found = await version();
-  if (takesCredentialsFromEnvironment(found)) return { args: [], env: { CRICTL_AUTH: credential.auth } };
-  if (settings.allowCredentialsInArgv) return { args: ["--auth", credential.auth], env: {} };
-  throw new CredentialRefused(
-    `crictl ${found?.version} cannot take credentials from its environment (1.24 and later can): ` +
-      "upgrade it, or set allow_credentials_in_argv to show them in the process list",
-  );
-}
-
-/** Asks until there is an answer, and then no more. */
-function once<Value>(produce: () => Promise<Value>): () => Promise<Value> {
-  let value: Promise<Value> | undefined;
-  return () => {
-    value ??= produce().catch((error: unknown) => {
-      value = undefined;
-      throw error;
-    });
-    return value;
-  };
 }

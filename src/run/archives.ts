@@ -1,7 +1,7 @@
 // Imports archives, one after the other because they share the disk, before anything is pulled. One that fails stops no other.
 import { stat } from "node:fs/promises";
 import { CommandError } from "../containerd/command.ts";
-import { UnknownCompression } from "../containerd/archive-stream.ts";
+import { UnknownCompression } from "../containerd/ctr.ts";
 import {
   archivedImage,
   isNameless,

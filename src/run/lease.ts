@@ -1,6 +1,6 @@
 // The lease of a run: what was fetched, finished or not, stays for the next attempt and the next run.
 import type { Containerd } from "../containerd/containerd.ts";
-import type { Resource } from "../containerd/containerd.ts";
+import type { Resource } from "../containerd/api.ts";
 
 export interface Lease {
   /** Keeps these from garbage collection; those that are kept already cost nothing. */

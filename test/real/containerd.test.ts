@@ -1,4 +1,4 @@
-// The contract that src/containerd/real.ts keeps with every containerd: what each call of the port tells and does, held against ctr and crictl.
+// The contract that src/containerd/containerd.ts keeps with every containerd: what each call of the port tells and does, held against ctr and crictl.
 import { chmodSync, existsSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
@@ -7,8 +7,9 @@ import { decodeConfig } from "../../src/config/decode.ts";
 import type { Config } from "../../src/config/config.ts";
 import { CommandError } from "../../src/containerd/command.ts";
 import { ApiError } from "../../src/containerd/connection.ts";
-import type { Containerd as Port, ImportOptions, PullOptions } from "../../src/containerd/containerd.ts";
-import { realContainerd } from "../../src/containerd/real.ts";
+import { type Containerd as Port, realContainerd } from "../../src/containerd/containerd.ts";
+import type { PullOptions } from "../../src/containerd/crictl.ts";
+import type { ImportOptions } from "../../src/containerd/ctr.ts";
 import { chainIdOf, configOf, layersOf, manifestsOf } from "../../src/core/content.ts";
 import { credentialFromPair } from "../../src/core/credentials.ts";
 import { classify } from "../../src/core/evidence.ts";

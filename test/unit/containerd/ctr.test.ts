@@ -3,9 +3,8 @@ import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { text } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
-import { UnknownCompression } from "../../../src/containerd/archive-stream.ts";
 import { BRIEF, type CommandOptions } from "../../../src/containerd/command.ts";
-import { ctr as tagsAndImports } from "../../../src/containerd/ctr.ts";
+import { ctr as tagsAndImports, UnknownCompression } from "../../../src/containerd/ctr.ts";
 import { temporaryFolder } from "../folder.ts";
 
 const GLOBAL = ["--address=/c.sock", "--namespace=k8s.io"];

@@ -1,16 +1,13 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
+import { api } from "../../../src/containerd/api.ts";
 import { CODE } from "../../../src/containerd/connection.ts";
-import { contentStore } from "../../../src/containerd/content.ts";
-import { cri } from "../../../src/containerd/cri.ts";
 import { Content } from "../../../src/containerd/generated/content_pb.ts";
 import { ImageService, RuntimeService } from "../../../src/containerd/generated/cri_pb.ts";
 import { Images } from "../../../src/containerd/generated/images_pb.ts";
 import { Leases } from "../../../src/containerd/generated/leases_pb.ts";
 import { Kind, Snapshots } from "../../../src/containerd/generated/snapshots_pb.ts";
-import { imageRecords } from "../../../src/containerd/images.ts";
-import { leases } from "../../../src/containerd/leases.ts";
-import { snapshotStore } from "../../../src/containerd/snapshots.ts";
+
 import { temporaryFolder } from "../folder.ts";
 import { digestOf, reference } from "../samples.ts";
 import { connecting, route, serving } from "./api.ts";
@@ -42,7 +39,7 @@ describe("image records", () => {
       route(update, done),
       route(remove, over.delete ?? done),
     ]);
-    return { requests: connection.requests, client: imageRecords(connection) };
+    return { requests: connection.requests, client: api(connection) };
   }
 
   test("are read with labels and target, also one that leads nowhere", async () => {
@@ -136,7 +133,7 @@ describe("content", () => {
       route(abort, over.abort ?? done),
       route(update, done),
     ]);
-    return { requests: connection.requests, client: contentStore(connection) };
+    return { requests: connection.requests, client: api(connection) };
   }
 
   test("is listed from all parts of the answer", async () => {
@@ -197,7 +194,7 @@ describe("leases", () => {
       route(addResource, done),
       route(remove, over.delete ?? done),
     ]);
-    return { requests: connection.requests, client: leases(connection) };
+    return { requests: connection.requests, client: api(connection) };
   }
 
   test("are ours by their label", async () => {
@@ -247,7 +244,7 @@ describe("snapshots", () => {
     const connection = await serving(folder.path, [
       route(Snapshots.method.list, () => [{ info: [one, active] }, { info: [two] }]),
     ]);
-    const client = snapshotStore(connection);
+    const client = api(connection);
     expect(await client.snapshots("zfs")).toEqual(["one", "two"]);
     await client.snapshots("zfs", [DIGEST]);
     expect(connection.requests).toEqual([
@@ -272,7 +269,7 @@ describe("the CRI", () => {
       route(ImageService.method.listImages, () => [{ images: [image, {}] }]),
       route(ImageService.method.imageFsInfo, () => [{ imageFilesystems }]),
     ]);
-    return cri(connection);
+    return api(connection);
   };
 
   test("tells the version of containerd", async () => {
@@ -301,7 +298,7 @@ describe("the CRI", () => {
     const connection = await serving(folder.path, [
       route(RuntimeService.method.version, fails(Code.Unimplemented)),
     ]);
-    await expect(cri(connection).version(LIVE)).rejects.toMatchObject({
+    await expect(api(connection).version(LIVE)).rejects.toMatchObject({
       name: "ApiError",
       code: CODE.unimplemented,
     });
@@ -322,7 +319,7 @@ describe("a call", () => {
 
   test("names the namespace", async () => {
     const connection = await serving(folder.path, [route(list, done)]);
-    await imageRecords(connection).records();
+    await api(connection).records();
     expect(connection.namespaces).toEqual(["k8s.io"]);
   });
 
@@ -331,7 +328,7 @@ describe("a call", () => {
       name: `registry.example.com/team/image-${n}:1`,
     }));
     const connection = await serving(folder.path, [route(list, () => [{ images }])]);
-    const answers = await Promise.all(Array.from({ length: 5 }, () => imageRecords(connection).records()));
+    const answers = await Promise.all(Array.from({ length: 5 }, () => api(connection).records()));
     expect(answers.map(({ length }) => length)).toEqual([20_000, 20_000, 20_000, 20_000, 20_000]);
   });
 
@@ -341,7 +338,7 @@ describe("a call", () => {
         throw new ConnectError('schlecht: 100 % "ü"', Code.Internal);
       }),
     ]);
-    const call = imageRecords(connection).records();
+    const call = api(connection).records();
     await expect(call).rejects.toMatchObject({
       code: CODE.internal,
       message: 'containerd: schlecht: 100 % "ü"',
@@ -352,7 +349,7 @@ describe("a call", () => {
     ["there is none", `${folder.path}/nothing.sock`, "it does not exist"],
     ["it is a file", folder.write("file", ""), "nobody listens to it"],
   ])("to a socket of which %s says so", async (_what, socket, why) => {
-    const call = imageRecords(connecting(socket)).records();
+    const call = api(connecting(socket)).records();
     const message = `containerd cannot be reached at ${socket}: ${why}`;
     await expect(call).rejects.toMatchObject({ code: CODE.unavailable, message });
   });
@@ -360,11 +357,11 @@ describe("a call", () => {
   test("ends with the run, whatever it waits for, and none is begun after it", async () => {
     const { entered, answer } = silence();
     const connection = await serving(folder.path, [route(list, answer)]);
-    const call = imageRecords(connection).records();
+    const call = api(connection).records();
     await entered;
     connection.stop.abort();
     await expect(call).rejects.toMatchObject({ name: "ApiError", code: CODE.cancelled });
-    await expect(imageRecords(connection).records()).rejects.toMatchObject({ code: CODE.cancelled });
+    await expect(api(connection).records()).rejects.toMatchObject({ code: CODE.cancelled });
     expect(connection.requests).toHaveLength(1);
   });
 
@@ -374,7 +371,7 @@ describe("a call", () => {
     const connection = await serving(folder.path, [
       route(list, () => ((calls += 1) === 1 ? answer() : done())),
     ]);
-    const client = imageRecords(connection);
+    const client = api(connection);
     const call = client.records();
     await entered;
     connection.breakOff();
@@ -386,7 +383,7 @@ describe("a call", () => {
     const { entered, answer } = silence();
     const connection = await serving(folder.path, [route(RuntimeService.method.version, answer)]);
     const own = new AbortController();
-    const call = cri(connection).version(own.signal);
+    const call = api(connection).version(own.signal);
     await entered;
     own.abort();
     await expect(call).rejects.toMatchObject({ name: "ApiError", code: CODE.cancelled });

@@ -1,0 +1,179 @@
+// containerd's API: image records, content, snapshots and leases, and the CRI on the same socket.
+// A request without one of its sub-messages crashes containerd 1.7 and 2, so each write is built here and nowhere else.
+import type { SemVer } from "semver";
+import { parseVersion } from "../core/capabilities.ts";
+import { sourceLabel, type Repository } from "../core/content.ts";
+import type { Blob, CriImage, Descriptor, ImageRecord } from "../core/node.ts";
+import type { Download } from "../core/transfer.ts";
+import { CODE, unlessCode, type Connection } from "./connection.ts";
+import { Content } from "./generated/content_pb.ts";
+import { ImageService, RuntimeService } from "./generated/cri_pb.ts";
+import { Images, type Image } from "./generated/images_pb.ts";
+import { Leases } from "./generated/leases_pb.ts";
+import { Kind, Snapshots } from "./generated/snapshots_pb.ts";
+
+export const api = (connection: Connection) => ({
+  ...imageRecords(connection),
+  ...contentStore(connection),
+  ...leases(connection),
+  ...cri(connection),
+});
+
+export interface RecordFilter {
+  readonly names: readonly string[];
+  readonly repositories: readonly Repository[];
+}
+
+/** Names, their labels, and the descriptors that they lead to. */
+function imageRecords({ ask }: Connection) {
+  const { list, create, update, delete: remove } = Images.method;
+  return {
+    /** All of them, or those that have one of the names or a digest name of one of the repositories. */
+    records: async (of?: RecordFilter): Promise<ImageRecord[]> => {
+      const names = of?.names.map((name) => `name==${name}`) ?? [];
+      const { images } = await ask(list, { filters: [...names, ...(of?.repositories.map(digestsOf) ?? [])] });
+      return images.map(toRecord);
+    },
+    /** Makes the record, or puts the labels on the one that has its name. */
+    saveRecord: async ({ name, labels, target }: ImageRecord): Promise<void> => {
+      const image = { name, labels, target: toDescriptor(target) };
+      const made = await ask(create, { image }).catch(unlessCode(CODE.alreadyExists));
+      if (made === undefined) await ask(update, { image, updateMask: labelMask(Object.keys(labels)) });
+    },
+    unlabelRecord: async ({ name, target }: ImageRecord, labels: readonly string[]): Promise<void> => {
+      const image = { name, labels: {}, target: toDescriptor(target) };
+      await ask(update, { image, updateMask: labelMask(labels) });
+    },
+    /** One that is not there is deleted already. */
+    deleteRecord: async (name: string): Promise<void> => {
+      await ask(remove, { name }).catch(unlessCode(CODE.notFound));
+    },
+  };
+}
+
+const toDescriptor = (target: Descriptor) => ({ ...target, size: BigInt(target.size) });
+
+const toRecord = ({ name, labels, target }: Image): ImageRecord => ({
+  name,
+  labels,
+  target: {
+    mediaType: target?.mediaType ?? "",
+    digest: target?.digest ?? "",
+    size: Number(target?.size ?? 0),
+  },
+});
+
+/** Dots need a class rather than a backslash, which the filter's own quoting would take for itself. */
+const digestsOf = ({ domain, path }: Repository): string =>
+  `name~="^${`${domain}/${path}`.replaceAll(/[.[\]]/gu, (char) => (char === "." ? "[.]" : "."))}@"`;
+
+/** containerd cuts the prefix and takes the rest as the label's key, dots and all; a mask `labels` would replace all of them. */
+const labelMask = (labels: readonly string[]) => ({ paths: labels.map((label) => `labels.${label}`) });
+
+/** Finished blobs with their labels, downloads under way, and what is unpacked. */
+function contentStore({ ask, collect }: Connection) {
+  const { list, read, listStatuses, abort, update } = Content.method;
+  return {
+    /** @param repositories of which blobs are listed; all blobs when it is not given */
+    blobs: async (repositories?: readonly Repository[]): Promise<Blob[]> => {
+      const parts = await collect(list, { filters: repositories?.map(fromRepository) ?? [] });
+      return parts
+        .flatMap(({ info }) => info)
+        .map(({ digest, size, labels }) => ({ digest, size: Number(size), labels }));
+    },
+    /** The text of a small blob, such as a manifest. */
+    read: async (digest: string): Promise<string> => {
+      const parts = await collect(read, { digest });
+      return Buffer.concat(parts.map(({ data }) => data)).toString("utf8");
+    },
+    downloads: async (): Promise<Download[]> => {
+      const { statuses } = await ask(listStatuses, {});
+      return statuses.map(({ ref, offset, total }) => ({
+        ref,
+        offset: Number(offset),
+        total: Number(total),
+      }));
+    },
+    /** Throws a partial download away; one that is not there is gone already. */
+    abort: async (ref: string): Promise<void> => {
+      await ask(abort, { ref }).catch(unlessCode(CODE.notFound));
+    },
+    unlabelBlob: async ({ digest, size }: Blob, labels: readonly string[]): Promise<void> => {
+      const info = { digest, size: BigInt(size), labels: {} };
+      await ask(update, { info, updateMask: labelMask(labels) });
+    },
+    /** Chain ids of the committed snapshots. @param chainIds to look for; all of them when it is not given */
+    snapshots: async (snapshotter: string, chainIds?: readonly string[]): Promise<string[]> => {
+      const filters = chainIds?.map((chainId) => `name==${chainId}`) ?? [];
+      const parts = await collect(Snapshots.method.list, { snapshotter, filters });
+      return parts
+        .flatMap(({ info }) => info.filter(({ kind }) => kind === Kind.COMMITTED))
+        .map(({ name }) => name);
+    },
+  };
+}
+
+/** containerd's filter for blobs of a repository; the label holds a list when repositories share the blob. Dots: as above. */
+const fromRepository = (repository: Repository): string =>
+  `labels."${sourceLabel(repository)}"~="(^|,)${repository.path.replaceAll(".", "[.]")}(,|$)"`;
+
+/** A blob by its digest, or a download by its ref, which need not have begun. */
+export interface Resource {
+  readonly type: "content" | "ingests";
+  readonly id: string;
+}
+
+/** Tells whose a lease is, and finds them again. */
+const OURS = "io.import-images.lease";
+const EXPIRES = "containerd.io/gc.expire";
+
+/** What they hold, finished or not, containerd's garbage collection leaves alone until they expire or are deleted. */
+function leases({ ask }: Connection) {
+  const { list, create, addResource, delete: remove } = Leases.method;
+  return {
+    /** Ids of the leases of this agent, of whichever run. */
+    leases: async (): Promise<string[]> => {
+      const { leases: found } = await ask(list, { filters: [`labels."${OURS}"==true`] });
+      return found.map(({ id }) => id);
+    },
+    /** @param expires a malformed date would be accepted, and never expire */
+    createLease: async (id: string, expires: Date): Promise<void> => {
+      const labels = { [OURS]: "true", [EXPIRES]: expires.toISOString() };
+      await ask(create, { id, labels }).catch(unlessCode(CODE.alreadyExists));
+    },
+    hold: async (lease: string, { type, id }: Resource): Promise<void> => {
+      await ask(addResource, { id: lease, resource: { type, id } });
+    },
+    /** What nothing else holds is gone on return. */
+    deleteLease: async (id: string): Promise<void> => {
+      await ask(remove, { id, sync: true }).catch(unlessCode(CODE.notFound));
+    },
+  };
+}
+
+/** What the kubelet will be told. */
+function cri({ ask }: Connection) {
+  return {
+    /** Version of containerd. */
+    version: async (signal: AbortSignal): Promise<SemVer> => {
+      const { runtimeVersion } = await ask(RuntimeService.method.version, {}, signal);
+      const version = parseVersion(runtimeVersion);
+      if (version === undefined) throw new Error("the runtime tells no version");
+      return version;
+    },
+    criImages: async (): Promise<CriImage[]> => {
+      const { images } = await ask(ImageService.method.listImages, {});
+      return images.map(({ id, repoTags, repoDigests, size, pinned }) => ({
+        id,
+        names: [...repoTags, ...repoDigests],
+        size: Number(size),
+        pinned,
+      }));
+    },
+    /** Where CRI keeps images: a directory of the file system that has to have room, named after CRI's snapshotter. */
+    imageDirectory: async (): Promise<string | undefined> => {
+      const { imageFilesystems } = await ask(ImageService.method.imageFsInfo, {});
+      return imageFilesystems[0]?.fsId?.mountpoint;
+    },
+  };
+}
