@@ -6,7 +6,7 @@ import { narrow, type Plan, type PlannedImage } from "../core/plan.ts";
 import { counted } from "../core/units.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT } from "../exit.ts";
-import { decided } from "../report/lines.ts";
+import { decided } from "../report/events.ts";
 import { printableLine } from "../report/summary.ts";
 import { look } from "./look.ts";
 import { narrowed } from "./narrowed.ts";

@@ -3,15 +3,14 @@ import { getPriority, setPriority } from "node:os";
 import type { RunArguments } from "../cli.ts";
 import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
-import { printable } from "../core/plain-text.ts";
+import { messageOf, printable } from "../core/plain-text.ts";
 import { namesOf } from "../core/plan.ts";
 import { startState } from "../core/run-state.ts";
 import type { Edge } from "../edge.ts";
 import { watchSink } from "../report/live.ts";
 import { openRunLog } from "../report/logger.ts";
 import { writeMetrics } from "../report/metrics.ts";
-import { runLog, type RunLog } from "../report/run-log.ts";
-import { stamp } from "../report/stamp.ts";
+import { runLog, stamp, type RunLog } from "../report/run-log.ts";
 import { reason, summary } from "../report/summary.ts";
 import { realContainerd } from "../containerd/containerd.ts";
 import { realClock } from "../run/context.ts";
@@ -44,9 +43,7 @@ export async function runCommand(args: RunArguments, edge: Edge): Promise<number
   using watching = args.json ? undefined : await watchSink(edge.stdout);
   using stop = stopper(edge.signal, config.deadline);
   const log = runLog(startState(runId, build.version, edge.pid, stamp()), (sink, error) =>
-    warn(edge)(
-      `the run continues without ${sink}: ${error instanceof Error ? error.message : String(error)}`,
-    ),
+    warn(edge)(`the run continues without ${sink}: ${messageOf(error)}`),
   );
   log.watch("its log", file.sink);
   if (watching !== undefined) log.watch("its lines", watching.sink);

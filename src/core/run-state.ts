@@ -148,6 +148,10 @@ export type RunEvent<Type extends EventType = EventType> = {
   readonly [Each in EventType]: { readonly type: Each } & Readonly<Events[Each]>;
 }[Type];
 
+/** Milliseconds that it took; undefined for what has not begun, or not ended. */
+export const lasted = (one: Partial<Pick<ImageState, "startedAt" | "endedAt">> = {}): number | undefined =>
+  one.startedAt === undefined || one.endedAt === undefined ? undefined : one.endedAt - one.startedAt;
+
 /** Hands an event to whoever watches the run. */
 export type Emit = (event: RunEvent) => void;
 

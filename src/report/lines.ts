@@ -1,13 +1,10 @@
 // The run as lines, for BOSH's logs and pipes: one at each transition, and one every half minute while pulls go on.
-import { stamp } from "./stamp.ts";
-import { countDecisions, type PlannedImage } from "../core/plan.ts";
-import type { ImageState, RunEvent, RunState } from "../core/run-state.ts";
 import { printable } from "../core/plain-text.ts";
-import { imageOf, totals } from "../core/run-state.ts";
+import { totals, type EventType, type ImageState, type RunState } from "../core/run-state.ts";
+import { counted, formatBytes } from "../core/units.ts";
 import type { Output } from "../edge.ts";
-import { counted, formatBytes, formatDuration } from "../core/units.ts";
-import type { Sink } from "./run-log.ts";
-import { oneLine, shortList } from "./summary.ts";
+import { eventLine } from "./events.ts";
+import type { Watcher } from "./run-log.ts";
 
 /** Milliseconds between two lines of progress. */
 const PROGRESS_EVERY = 30_000;
@@ -22,10 +19,10 @@ const SHORT = 120;
 /** Pulls that a line of progress tells of. */
 const MOST_PULLS = 4;
 
-const NEVER_DROPPED = new Set<RunEvent["type"]>(["image-failed", "warning"]);
+const NEVER_DROPPED = new Set<EventType>(["image-failed", "warning"]);
 
 /** Writes each transition with its time, and every half minute the progress. */
-export function linesSink(output: Output): Disposable & { readonly sink: Sink } {
+export function linesSink(output: Output): Watcher {
   let latest: RunState | undefined;
   let [room, words] = [MOST_STEPS, MOST_WORDS];
   const write = (text: string): void => output.write(stamped(text));
@@ -55,69 +52,6 @@ export function linesSink(output: Output): Disposable & { readonly sink: Sink } 
 /** A line with the time of day before it. */
 export const stamped = (text: string): string =>
   `${new Date().toISOString().slice(11, 19)}Z ${printable(text)}\n`;
-
-/** A transition in words; undefined for events that are told elsewhere, or not worth a line. */
-export function eventLine(event: RunEvent, state: RunState): string | undefined {
-  switch (event.type) {
-    case "waiting":
-      return `waiting: ${event.why}`;
-    case "runtime-ready":
-      return `containerd ${event.containerd}, ${counted(event.concurrency, "image")} at once`;
-    case "runtime-back":
-      return "containerd answers again";
-    case "planned":
-      return decided(event.images);
-    case "attempt-started":
-      return `${imageOf(state, event.image)?.isArchive === true ? "importing" : "pulling"} ${event.image}${event.attempt === 1 ? "" : ` (attempt ${event.attempt})`}`;
-    case "attempt-failed":
-      return event.retryIn === undefined ? undefined : retryLine(event, event.retryIn);
-    case "pulled":
-      return `pulled ${event.image}${sinceStart(imageOf(state, event.image))}`;
-    case "archive-done":
-      return `${event.imported ? "imported" : "unchanged"} ${event.image}: ${shortList(event.names)}`;
-    case "tagged":
-      // Each name has its digest beside it; the log has those as well.
-      return event.target.includes("@")
-        ? undefined
-        : `${event.moved ? "moved tag" : "tagged"} ${event.target} -> ${event.image}`;
-    case "unpinned":
-      return `unpinned ${event.name}`;
-    case "image-failed":
-      return `FAILED ${event.image} in ${event.step} (${event.failure.class}): ${oneLine(event.failure.message)}`;
-    case "note":
-      return `note: ${event.message}`;
-    case "warning":
-      return `warning: ${oneLine(event.message)}`;
-    case "run-started":
-    case "concurrency":
-    case "progress":
-    case "pinned":
-    case "placed":
-    case "image-done":
-    case "verifying":
-    case "internal-error":
-    case "run-ended":
-      return undefined;
-  }
-}
-
-/** `5 images: 2 to pull, 1 to name like another, 2 present`. */
-export function decided(images: readonly PlannedImage[]): string {
-  const { pull, share, keep } = countDecisions(images);
-  const shared = share === 0 ? "" : `${share} to name like another, `;
-  return `${counted(images.length, "image")}: ${pull} to pull, ${shared}${keep} present`;
-}
-
-function retryLine(
-  { image, attempt, failure }: Extract<RunEvent, { type: "attempt-failed" }>,
-  retryIn: number,
-): string {
-  const when = retryIn === 0 ? "at once" : `in ${formatDuration(retryIn)}`;
-  return `attempt ${attempt} of ${image} failed (${failure.class}), next ${when}: ${oneLine(failure.message)}`;
-}
-
-const sinceStart = (image: ImageState | undefined): string =>
-  image?.startedAt === undefined ? "" : ` in ${formatDuration(stamp() - image.startedAt)}`;
 
 /** The progress, for a log that nobody scrolls back in. Images that are being pulled come before those that wait. */
 function progressLine(state: RunState): string {

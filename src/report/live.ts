@@ -1,12 +1,12 @@
 // The run on a terminal: bars that are drawn again and again, and lines above them that stay.
-import { stamp } from "./stamp.ts";
 import { Writable } from "node:stream";
 import type { createLogUpdate } from "log-update";
-import type { RunEvent, RunState } from "../core/run-state.ts";
+import type { EventType, RunEvent, RunState } from "../core/run-state.ts";
 import type { Output } from "../edge.ts";
 import { barLines, viewOf, WHOLE_RUN } from "./bars.ts";
-import { eventLine, linesSink, stamped } from "./lines.ts";
-import type { Sink } from "./run-log.ts";
+import { eventLine } from "./events.ts";
+import { linesSink, stamped } from "./lines.ts";
+import { stamp, type Watcher } from "./run-log.ts";
 import { noRates, withMark, type Rates } from "./transfer-rate.ts";
 
 type Draw = ReturnType<typeof createLogUpdate>;
@@ -22,7 +22,7 @@ const LOOK_EVERY = 100;
 const ROWS = 24;
 
 /** Bars on a terminal, lines where there is none. */
-export async function watchSink(output: Output): Promise<Disposable & { readonly sink: Sink }> {
+export async function watchSink(output: Output): Promise<Watcher> {
   if (output.columns === undefined) return linesSink(output);
   // Loaded only here: no run of BOSH has a terminal.
   const { createLogUpdate } = await import("log-update");
@@ -34,9 +34,9 @@ const HIDE_CURSOR = "\u001B[?25l";
 const SHOW_CURSOR = "\u001B[?25h";
 
 /** What the bars show already, or the table at the end will. */
-const SILENT = new Set<RunEvent["type"]>(["attempt-started", "tagged"]);
+const SILENT = new Set<EventType>(["attempt-started", "tagged"]);
 
-function liveSink(output: Output, draw: Draw): Disposable & { readonly sink: Sink } {
+function liveSink(output: Output, draw: Draw): Watcher {
   let latest: RunState | undefined;
   let rates = noRates;
   let drawn: Frame = { lines: [], columns: 0 };

@@ -1,18 +1,27 @@
 // The result of a run for node_exporter's textfile collector: https://prometheus.io/docs/instrumenting/exposition_formats/
-import { type ImageState, IN_PLACE, type RunState } from "../core/run-state.ts";
+import { messageOf } from "../core/plain-text.ts";
+import { IN_PLACE, lasted, type ImageState, type RunState } from "../core/run-state.ts";
 import { readRegular, replaceRegular } from "../state/regular-file.ts";
 
-/** Of one image, or of the run. */
-interface Sample {
-  readonly labels: Readonly<Record<string, string>>;
-  readonly value: number;
-}
+/** In the order in which they stand; a family with nothing to say is left out. */
+const HELP = {
+  image_state: "Whether the image ended the last run in this state.",
+  image_size_bytes: "Compressed size of the image.",
+  image_duration_seconds: "Time from the image's first pull to its end.",
+  image_attempts: "Pulls that the last run started for the image.",
+  image_last_success_timestamp_seconds:
+    "Time at which the image was last found or put in place and verified.",
+  run_exit_code: "Exit code of the last run.",
+  run_duration_seconds: "Duration of the last run.",
+  run_timestamp_seconds: "Time at which the last run ended.",
+  run_last_success_timestamp_seconds: "Time at which a run last ended with exit code 0.",
+  run_concurrency: "Images that the last run pulled at once, at its end.",
+  build_info: "Version of import-images that did the last run; the value is always 1.",
+};
 
-interface Family {
-  readonly name: string;
-  readonly help: string;
-  readonly samples: readonly Sample[];
-}
+/** Name and labels as they stand in the text, `import_images_image_attempts{image="a:1"}`, and the value if there is one. */
+type Series = readonly [text: string, value: number | undefined];
+type Earlier = ReadonlyMap<string, number | undefined>;
 
 /**
  * Replaces the file. What an earlier one holds stays where this run has nothing newer to say: the last success of an
@@ -25,168 +34,86 @@ export function writeMetrics(file: string, state: RunState, narrowed: boolean): 
     replaceRegular(file, metricsText(state, readRegular(file) ?? "", narrowed), 0o644);
     return undefined;
   } catch (error) {
-    return `metrics_file cannot be written: ${error instanceof Error ? error.message : String(error)}`;
+    return `metrics_file cannot be written: ${messageOf(error)}`;
   }
 }
 
 /** @param earlier the text that the last run wrote */
 export function metricsText(state: RunState, earlier: string, narrowed: boolean): string {
-  const before = parseSamples(earlier);
-  const kept: Earlier = narrowed ? ofOthers(before, state) : new Map();
-  return families(state, before)
-    .map((family) => ({
-      ...family,
-      samples: [...family.samples, ...(kept.get(family.name) ?? [])],
-    }))
-    .filter(({ samples }) => samples.length > 0)
-    .map(familyText)
+  const before = read(earlier);
+  const seen = new Set(state.images.map(({ name }) => escaped(name)));
+  const kept = [...before].filter(([text]) => {
+    const { image } = IMAGE.exec(text)?.groups ?? {};
+    return narrowed && image !== undefined && !seen.has(image);
+  });
+  const ours = [...state.images.flatMap((image) => ofImage(image, before)), ...ofRun(state, before)];
+  const lines = [...ours, ...kept].flatMap(([text, value]) =>
+    value === undefined ? [] : `${text} ${value}\n`,
+  );
+  const families = Map.groupBy(
+    lines,
+    (line) => /^import_images_(?<name>[a-z_]+)/u.exec(line)?.groups?.["name"],
+  );
+  return Object.entries(HELP)
+    .filter(([name]) => families.has(name))
+    .map(([name, help]) => headOf(`import_images_${name}`, help) + families.get(name)?.join(""))
     .join("");
 }
 
-function families(state: RunState, before: Earlier): Family[] {
-  const { images } = state;
-  return [
-    ...imageFamilies(images),
-    imageFamily(
-      "last_success_timestamp_seconds",
-      "Time at which the image was last found or put in place and verified.",
-      images,
-      (image) => lastSuccess(image, before),
-    ),
-    ...runFamilies(state, before),
-  ];
-}
-
-const seconds = (ms: number): number => ms / 1_000;
-
-const imageFamilies = (images: readonly ImageState[]): Family[] => [
-  {
-    name: "import_images_image_state",
-    help: "Whether the image ended the last run in this state.",
-    samples: images.flatMap(stateSamples),
-  },
-  imageFamily("size_bytes", "Compressed size of the image.", images, ({ size }) => size),
-  imageFamily(
-    "duration_seconds",
-    "Time from the image's first pull to its end.",
-    images,
-    ({ startedAt, endedAt }) =>
-      startedAt === undefined || endedAt === undefined ? undefined : seconds(endedAt - startedAt),
-  ),
-  imageFamily(
-    "attempts",
-    "Pulls that the last run started for the image.",
-    images,
-    ({ attempts }) => attempts,
-  ),
-];
-
-function imageFamily(
-  name: string,
-  help: string,
-  images: readonly ImageState[],
-  valueOf: (image: ImageState) => number | undefined,
-): Family {
-  const samples = images.flatMap((image) => {
-    const value = valueOf(image);
-    return value === undefined ? [] : [{ labels: { image: image.name }, value }];
-  });
-  return { name: `import_images_image_${name}`, help, samples };
-}
+const headOf = (name: string, help: string): string => `# HELP ${name} ${help}\n# TYPE ${name} gauge\n`;
 
 const STATES = ["present", "pulled", "imported", "kept", "failed", "unfinished"] as const;
 
-/** Every state has a series, so that none of them goes stale when another begins. */
-function stateSamples({ name, phase }: ImageState): Sample[] {
+function ofImage(image: ImageState, before: Earlier): Series[] {
+  const { name, phase, size, attempts, endedAt } = image;
+  const of = { image: name };
   const now = STATES.find((state) => state === phase) ?? "unfinished";
-  return STATES.map((state) => ({ labels: { image: name, state }, value: Number(state === now) }));
-}
-
-const LAST_SUCCESS = "import_images_image_last_success_timestamp_seconds";
-const RUN_SUCCESS = "import_images_run_last_success_timestamp_seconds";
-
-function lastSuccess({ name, phase, endedAt }: ImageState, before: Earlier): number | undefined {
-  if (IN_PLACE.has(phase) && endedAt !== undefined) return seconds(endedAt);
-  return before.get(LAST_SUCCESS)?.find(({ labels }) => labels["image"] === name)?.value;
-}
-
-function runFamilies(
-  { exitCode, startedAt, endedAt, version, concurrency }: RunState,
-  before: Earlier,
-): Family[] {
-  const ended = endedAt === undefined ? undefined : seconds(endedAt);
-  const success = exitCode === 0 ? ended : before.get(RUN_SUCCESS)?.[0]?.value;
+  const success = series("image_last_success_timestamp_seconds", of);
   return [
-    runFamily("import_images_run_exit_code", "Exit code of the last run.", exitCode),
-    runFamily(
-      "import_images_run_duration_seconds",
-      "Duration of the last run.",
-      endedAt === undefined ? undefined : seconds(endedAt - startedAt),
-    ),
-    runFamily("import_images_run_timestamp_seconds", "Time at which the last run ended.", ended),
-    runFamily(RUN_SUCCESS, "Time at which a run last ended with exit code 0.", success),
-    runFamily(
-      "import_images_run_concurrency",
-      "Images that the last run pulled at once, at its end.",
-      concurrency,
-    ),
-    {
-      name: "import_images_build_info",
-      help: "Version of import-images that did the last run; the value is always 1.",
-      samples: [{ labels: { version }, value: 1 }],
-    },
+    // Every state has a series, so that none of them goes stale when another begins.
+    ...STATES.map((state): Series => [series("image_state", { ...of, state }), Number(state === now)]),
+    [series("image_size_bytes", of), size],
+    [series("image_duration_seconds", of), seconds(lasted(image))],
+    [series("image_attempts", of), attempts],
+    [success, IN_PLACE.has(phase) ? seconds(endedAt) : before.get(success)],
   ];
 }
 
-const runFamily = (name: string, help: string, value: number | undefined): Family => ({
-  name,
-  help,
-  samples: value === undefined ? [] : [{ labels: {}, value }],
-});
-
-/** Samples of images that this run did not look at. */
-function ofOthers(before: Earlier, { images }: RunState): Earlier {
-  const seen = new Set<string | undefined>([undefined, ...images.map((image) => image.name)]);
-  return new Map(
-    [...before].map(([family, samples]) => [
-      family,
-      samples.filter(({ labels: { image } }) => !seen.has(image)),
-    ]),
-  );
+function ofRun(state: RunState, before: Earlier): Series[] {
+  const { exitCode, endedAt, concurrency, version } = state;
+  const success = series("run_last_success_timestamp_seconds");
+  return [
+    [series("run_exit_code"), exitCode],
+    [series("run_duration_seconds"), seconds(lasted(state))],
+    [series("run_timestamp_seconds"), seconds(endedAt)],
+    [success, exitCode === 0 ? seconds(endedAt) : before.get(success)],
+    [series("run_concurrency"), concurrency],
+    [series("build_info", { version }), 1],
+  ];
 }
 
-function familyText({ name, help, samples }: Family): string {
-  const lines = samples.map(({ labels, value }) => `${name}${labelsText(labels)} ${value}\n`);
-  return `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${lines.join("")}`;
-}
+const seconds = (ms: number | undefined): number | undefined => (ms === undefined ? undefined : ms / 1_000);
 
-function labelsText(labels: Sample["labels"]): string {
-  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`);
-  return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
+function series(name: keyof typeof HELP, labels: Readonly<Record<string, string>> = {}): string {
+  const pairs = Object.entries(labels).map(([label, value]) => `${label}="${escaped(value)}"`);
+  return `import_images_${name}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`}`;
 }
 
 const escaped = (value: string): string =>
   value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
-const unescaped = (text: string): string =>
-  text.replaceAll(/\\(?<char>.)/gu, (_, char: string) => (char === "n" ? "\n" : char));
 
-type Earlier = ReadonlyMap<string, readonly Sample[]>;
-
-const LINE = /^(?<name>[a-z_]+)(?:\{(?<labels>.*)\})? (?<value>[\d.eE+-]+)$/u;
-const LABEL = /(?<name>[a-z_]+)="(?<value>(?:[^"\\]|\\.)*)"/gu;
+const LABEL = String.raw`[a-z_]+="(?:[^"\\]|\\.)*"`;
+const LINE = new RegExp(
+  String.raw`^(?<text>[a-z_]+(?:\{${LABEL}(?:,${LABEL})*\})?) (?<value>[\d.eE+-]+)$`,
+  "u",
+);
+const IMAGE = /\{image="(?<image>(?:[^"\\]|\\.)*)"/u;
 
 /** Reads what this module wrote; anything else is passed over. */
-function parseSamples(text: string): Earlier {
-  const found = text.split("\n").flatMap((line) => {
-    const { name, labels = "", value } = LINE.exec(line)?.groups ?? {};
-    if (name === undefined || !Number.isFinite(Number(value))) return [];
-    const pairs = [...labels.matchAll(LABEL)].map(({ groups }) => [
-      groups?.["name"] ?? "",
-      unescaped(groups?.["value"] ?? ""),
-    ]);
-    const read: Readonly<Record<string, string>> = Object.fromEntries(pairs);
-    return [{ name, sample: { labels: read, value: Number(value) } }];
-  });
-  const byName = Map.groupBy(found, ({ name }) => name);
-  return new Map([...byName].map(([name, entries]) => [name, entries.map(({ sample }) => sample)]));
-}
+const read = (text: string): Earlier =>
+  new Map(
+    text.split("\n").flatMap((line) => {
+      const { text: name, value } = LINE.exec(line)?.groups ?? {};
+      return name === undefined || !Number.isFinite(Number(value)) ? [] : [[name, Number(value)]];
+    }),
+  );

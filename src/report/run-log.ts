@@ -1,8 +1,18 @@
 // Where a run's events go: each is added to the state, and shown to every sink with the state that it led to.
-import { stamp } from "./stamp.ts";
 import { applyEvent, type Emit, type RunEvent, type RunState } from "../core/run-state.ts";
 
 export type Sink = (event: RunEvent, state: RunState) => void;
+
+/** Watches a run until it is disposed. */
+export interface Watcher extends Disposable {
+  readonly sink: Sink;
+}
+
+/**
+ * The time of an event: epoch milliseconds as of the program's start, moved on by a monotonic clock. It is a time of day
+ * that nobody can set, so that two of them are always as far apart as what happened between them took.
+ */
+export const stamp = (): number => Math.round(performance.timeOrigin + performance.now());
 
 export interface RunLog {
   readonly emit: Emit;

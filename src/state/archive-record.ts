@@ -1,6 +1,7 @@
 // What was imported from which archive file: archives.json in the state directory. Losing it costs an import, no more.
 import path from "node:path";
 import * as v from "valibot";
+import { messageOf } from "../core/plain-text.ts";
 import type { RecordedArchive } from "../core/archives.ts";
 import { readRegular, replaceRegular } from "./regular-file.ts";
 
@@ -46,5 +47,4 @@ export function writeArchiveRecord(
   }
 }
 
-const forgotten = (error: unknown): string =>
-  `the next run imports archives again: ${error instanceof Error ? error.message : String(error)}`;
+const forgotten = (error: unknown): string => `the next run imports archives again: ${messageOf(error)}`;

@@ -5,6 +5,7 @@ import { accessSync, chmodSync, closeSync, constants, lstatSync, mkdirSync, open
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
+import { messageOf } from "../core/plain-text.ts";
 import { formatDuration } from "../core/units.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import { fileProblem, requireRegular } from "./regular-file.ts";
@@ -87,7 +88,7 @@ function tryLock(database: DatabaseSync, file: string): boolean {
     return true;
   } catch (error) {
     if (isBusy(error)) return false;
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     throw unusable(`${file}: ${why}: remove it`);
   }
 }

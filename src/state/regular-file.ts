@@ -15,6 +15,7 @@ import {
   type Stats,
 } from "node:fs";
 import path from "node:path";
+import { messageOf } from "../core/plain-text.ts";
 
 /** Bytes; the state of 5,000 images is a tenth of it. */
 const MOST = 64 * 1024 * 1024;
@@ -116,7 +117,7 @@ export function fileProblem(file: string, error: unknown): string {
   if (kind !== undefined) return `${file} is a ${kind}, not a regular file: remove it`;
   const code = codeOf(error);
   const why = code === undefined ? undefined : CODES[code];
-  return `${file}: ${why ?? (error instanceof Error ? error.message : String(error))}`;
+  return `${file}: ${why ?? messageOf(error)}`;
 }
 
 const CODES: Readonly<Record<string, string>> = {

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import * as v from "valibot";
+import { messageOf } from "../core/plain-text.ts";
 import { downloads } from "../core/downloads.ts";
 import { runState, totals, type RunState } from "../core/run-state.ts";
 import { readRegular, replaceRegular } from "./regular-file.ts";
@@ -40,7 +41,7 @@ export function statusFile(directory: string, sizes: Sizes, onProblem: (why: str
       replaceRegular(fileIn(directory), text, 0o640);
     } catch (error) {
       // Tried again with the next state: a full disk may have room by then.
-      tell(`status.json cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+      tell(`status.json cannot be written: ${messageOf(error)}`);
       tell = () => {};
     }
   };
@@ -96,7 +97,7 @@ export function readStatus(directory: string, onProblem: (why: string) => void):
       onProblem(`${file} is damaged, or written by another version; the next run replaces it`);
     return status;
   } catch (error) {
-    onProblem(error instanceof Error ? error.message : String(error));
+    onProblem(messageOf(error));
     return undefined;
   }
 }

@@ -1,0 +1,114 @@
+// What is told of each event: a line on the screen, and a line of the log.
+import type { LogLevel } from "../config/config.ts";
+import type { Failure } from "../core/failure.ts";
+import { countDecisions, type PlannedImage, type PullDecision } from "../core/plan.ts";
+import { imageOf, lasted, type EventType, type RunEvent, type RunState } from "../core/run-state.ts";
+import { counted, formatDuration } from "../core/units.ts";
+import { stamp } from "./run-log.ts";
+import { shortList } from "./summary.ts";
+
+interface Words<Event> {
+  /** Of the log; `info` unless said. */
+  readonly level?: LogLevel;
+  /** For the screen; none for what is told elsewhere there, or not worth a line. */
+  readonly line?: (event: Event, state: RunState) => string | undefined;
+  /** For the log, where it is not what the event holds. */
+  readonly fields?: (event: Event, state: RunState) => object;
+}
+
+const EVENTS: { readonly [Type in EventType]: Words<RunEvent<Type>> } = {
+  "run-started": { fields: ({ images }) => ({ images: images.length }) },
+  waiting: { line: ({ why }) => `waiting: ${why}` },
+  "runtime-ready": {
+    line: ({ containerd, concurrency }) =>
+      `containerd ${containerd}, ${counted(concurrency, "image")} at once`,
+  },
+  "runtime-back": { line: () => "containerd answers again" },
+  planned: { line: ({ images }) => decided(images), fields: ({ images }) => decisions(images) },
+  concurrency: { level: "debug" },
+  "attempt-started": {
+    line: ({ image, attempt }, state) =>
+      `${imageOf(state, image)?.isArchive === true ? "importing" : "pulling"} ${image}` +
+      (attempt === 1 ? "" : ` (attempt ${attempt})`),
+  },
+  "attempt-failed": {
+    level: "warn",
+    line: ({ image, attempt, failure, retryIn }) =>
+      retryIn === undefined
+        ? undefined
+        : `attempt ${attempt} of ${image} failed (${failure.class}), ` +
+          `next ${retryIn === 0 ? "at once" : `in ${formatDuration(retryIn)}`}: ${failure.message}`,
+    fields: withFailure,
+  },
+  progress: {
+    level: "debug",
+    fields: ({ image, progress }) => ({ image, ...progress, parts: undefined }),
+  },
+  pulled: {
+    line({ image }, state) {
+      const ms = soFar(state, image);
+      return `pulled ${image}${ms === undefined ? "" : ` in ${formatDuration(ms)}`}`;
+    },
+    fields: (event, state) => ({ ...event, ms: soFar(state, event.image) }),
+  },
+  "archive-done": {
+    line: ({ image, names, imported }) =>
+      `${imported ? "imported" : "unchanged"} ${image}: ${shortList(names)}`,
+  },
+  tagged: {
+    // Each name has its digest beside it; the log has those as well.
+    line: ({ image, target, moved }) =>
+      target.includes("@") ? undefined : `${moved ? "moved tag" : "tagged"} ${target} -> ${image}`,
+  },
+  pinned: {},
+  placed: { level: "debug" },
+  unpinned: { line: ({ name }) => `unpinned ${name}` },
+  "image-done": {
+    fields: ({ verified, ...event }, state) => ({
+      ...event,
+      ...verified,
+      ms: lasted(imageOf(state, event.image)),
+    }),
+  },
+  "image-failed": {
+    level: "error",
+    line: ({ image, step, failure }) => `FAILED ${image} in ${step} (${failure.class}): ${failure.message}`,
+    fields: (event, state) => ({ ...withFailure(event), ms: lasted(imageOf(state, event.image)) }),
+  },
+  warning: { level: "warn", line: ({ message }) => `warning: ${message}` },
+  note: { line: ({ message }) => `note: ${message}` },
+  verifying: { level: "debug" },
+  "internal-error": { level: "fatal" },
+  "run-ended": { fields: (event, state) => ({ ...event, ms: lasted(state) }) },
+};
+
+/** For the screen; undefined for what is told elsewhere, or not worth a line. */
+export const eventLine = <Type extends EventType>(event: RunEvent<Type>, state: RunState) =>
+  EVENTS[event.type].line?.(event, state);
+
+/** For the log: how much it matters, and what it holds. */
+export function eventFields<Type extends EventType>(event: RunEvent<Type>, state: RunState) {
+  const { level = "info", fields } = EVENTS[event.type];
+  return { level, fields: fields?.(event, state) ?? event };
+}
+
+function withFailure({ failure, ...event }: { readonly failure: Failure }): object {
+  return { ...event, class: failure.class, error: failure.message, evidence: failure.evidence };
+}
+
+/** Milliseconds of an image that is not yet done. */
+const soFar = (state: RunState, image: string): number | undefined =>
+  lasted({ ...imageOf(state, image), endedAt: stamp() });
+
+/** `5 images: 2 to pull, 1 to name like another, 2 present`. */
+export function decided(images: readonly PlannedImage[]): string {
+  const { pull, share, keep } = countDecisions(images);
+  const shared = share === 0 ? "" : `${share} to name like another, `;
+  return `${counted(images.length, "image")}: ${pull} to pull, ${shared}${keep} present`;
+}
+
+function decisions(images: readonly PlannedImage[]): object {
+  const named = (action: PullDecision["action"]): string[] =>
+    images.filter(({ decision }) => decision.action === action).map(({ image }) => image.source.name);
+  return { pull: named("pull"), share: named("share"), present: named("keep").length };
+}
