@@ -1,5 +1,6 @@
 // What this run has learned about each registry: when it may be asked again, by how many images at once, and which
 // credentials it took or refused.
+import { EventEmitter, once } from "node:events";
 import type { Credential } from "../core/credentials.ts";
 import { actionOf, type Failure, type FailureClass } from "../core/failure.ts";
 import { backOff, type RetryPolicy } from "../core/retry.ts";
@@ -11,15 +12,6 @@ export interface Asking {
   /** Name of the image. */
   readonly image: string;
   readonly credential?: Credential;
-}
-
-export interface RegistryHealth {
-  /** Milliseconds until the registry may be asked again; 0 is now. */
-  readonly waitFor: (host: string) => number;
-  /** Resolves when `enter` would let this image in; awaited without a slot. Rejects with the signal's reason. */
-  readonly untilOpen: (asking: Asking, signal: AbortSignal) => Promise<void>;
-  /** Lets one attempt in, to be disposed when it is over; undefined when it has to wait again. */
-  readonly enter: (asking: Asking) => Visit | undefined;
 }
 
 /** One attempt at a registry. */
@@ -35,64 +27,6 @@ export interface Visit extends Disposable {
   readonly failed: (failure: Failure, wrongPassword: boolean) => boolean;
 }
 
-/** A registry that fell silent for so many images in a row is hung, and not slow with one. */
-const HUNG = 2;
-/** What the registry did not say itself. */
-const NO_ANSWER = new Set<FailureClass>([
-  "stall",
-  "network",
-  "timeout",
-  "tls",
-  "disk",
-  "runtime",
-  "cancelled",
-  "unknown",
-]);
-
-export function registryHealth(
-  policy: RetryPolicy,
-  { now, random, sleep }: Pick<Clock, "now" | "random" | "sleep">,
-): RegistryHealth {
-  const registries = registryMemory(policy, now, random);
-  const [logins, keys] = [loginMemory(), keyring()];
-  /** What only one image may have at a time. */
-  const contested = ({ host, credential }: Asking): string[] => [
-    ...(registries.isHung(host) ? [host] : []),
-    ...logins.untried(host, credential),
-  ];
-  const mayEnter = (asking: Asking): boolean =>
-    registries.waitFor(asking.host) === 0 && keys.areFree(contested(asking));
-  const visit = (asking: Asking): Visit => {
-    const { host, image, credential } = asking;
-    const alone = registries.isHung(host);
-    const leave = keys.take(contested(asking));
-    return {
-      refused: logins.hasRefused(host, credential),
-      exhausted: registries.isExhausted(host),
-      answered: () => keys.changedBy(() => logins.accept(host, credential)),
-      succeeded: () => {
-        registries.forget(host);
-        keys.changedBy(() => logins.accept(host, credential));
-      },
-      failed: (failure, wrongPassword) => {
-        if (wrongPassword) logins.refuse(host, credential);
-        return registries.failed(host, failure.class, { image, alone });
-      },
-      [Symbol.dispose]: leave,
-    };
-  };
-  return {
-    waitFor: registries.waitFor,
-    untilOpen: async (asking, signal) => {
-      while (!mayEnter(asking)) {
-        const ms = registries.waitFor(asking.host);
-        await (ms > 0 ? sleep(ms, signal) : keys.changed(signal));
-      }
-    },
-    enter: (asking) => (mayEnter(asking) ? visit(asking) : undefined),
-  };
-}
-
 /** What is known of one registry since it last gave an image. */
 interface Registry {
   /** How often in a row all had to wait for it in vain, or the one that asked alone met silence. */
@@ -103,95 +37,104 @@ interface Registry {
   readonly stalled: Set<string>;
 }
 
-function registryMemory(policy: RetryPolicy, now: () => number, random: () => number) {
-  const registries = new Map<string, Registry>();
-  const at = (host: string): Registry => registries.getOrInsertComputed(host, nothingKnown);
-  const waitFor = (host: string): number => Math.max(0, at(host).opensAt - now());
-  const isExhausted = (host: string): boolean => at(host).rounds >= policy.attempts;
-  /** For all. Pulls that were under way together fail together: one round, not several. */
-  const close = (host: string, failure: FailureClass): void => {
-    if (isExhausted(host) || waitFor(host) > 0) return;
-    const registry = at(host);
-    registry.rounds += 1;
-    registry.opensAt = now() + backOff(policy, failure, registry.rounds, random());
-  };
-  return {
-    waitFor,
-    isExhausted,
-    isHung: (host: string): boolean => at(host).stalled.size >= HUNG,
-    forget: (host: string): void => void registries.delete(host),
-    /** @returns whether it is exhausted now */
-    failed: (host: string, failure: FailureClass, by: { image: string; alone: boolean }): boolean => {
-      const { stalled } = at(host);
-      if (!NO_ANSWER.has(failure)) stalled.clear();
-      const [silent, concernsAll] = [failure === "stall", actionOf(failure) === "registry-back-off"];
-      if (silent) stalled.add(by.image);
-      if (silent && by.alone) at(host).rounds += 1;
-      if (concernsAll) close(host, failure);
-      return (silent || concernsAll) && isExhausted(host);
-    },
-  };
-}
-
 const nothingKnown = (): Registry => ({ rounds: 0, opensAt: 0, stalled: new Set() });
 
-const loginKey = (host: string, { auth }: Credential): string => `${host} ${auth}`;
+/** A registry that fell silent for so many images in a row is hung, and not slow with one. */
+const HUNG = 2;
+/** After any other failure it has said something, or what failed is not the registry's. */
+const SILENT = new Set<FailureClass>(["stall", "timeout", "network"]);
 
-function loginMemory() {
-  const taken = new Set<string>();
-  const turnedDown = new Set<string>();
-  return {
-    accept: (host: string, credential?: Credential): void => {
-      if (credential !== undefined) taken.add(loginKey(host, credential));
-    },
-    refuse: (host: string, credential?: Credential): void => {
-      if (credential !== undefined) turnedDown.add(loginKey(host, credential));
-    },
-    hasRefused: (host: string, credential?: Credential): boolean => {
-      if (credential === undefined) return false;
-      const login = loginKey(host, credential);
-      return turnedDown.has(login) && !taken.has(login);
-    },
-    /** The key of a login of which nothing is known yet. */
-    untried: (host: string, credential?: Credential): string[] => {
-      if (credential === undefined) return [];
-      const login = loginKey(host, credential);
-      return taken.has(login) || turnedDown.has(login) ? [] : [login];
-    },
-  };
+/** Every wait and delay is by the clock that it is given. */
+export class RegistryHealth {
+  readonly #registries = new Map<string, Registry>();
+  readonly #logins = new Map<string, "taken" | "refused">();
+  /** What only one image may have at a time: registries by their host, and logins. */
+  readonly #inUse = new Set<string>();
+  /** Tells all who wait that a login was taken, or that something is no longer in use. */
+  readonly #changes = new EventEmitter().setMaxListeners(0);
+  readonly #policy: RetryPolicy;
+  readonly #clock: Clock;
+
+  constructor(policy: RetryPolicy, clock: Clock) {
+    this.#policy = policy;
+    this.#clock = clock;
+  }
+
+  readonly #at = (host: string): Registry => this.#registries.getOrInsertComputed(host, nothingKnown);
+  readonly #isExhausted = (host: string): boolean => this.#at(host).rounds >= this.#policy.attempts;
+  readonly #isHung = (host: string): boolean => this.#at(host).stalled.size >= HUNG;
+  readonly #mayEnter = (asking: Asking): boolean =>
+    this.waitFor(asking.host) === 0 && !this.#contested(asking).some((key) => this.#inUse.has(key));
+
+  /** Milliseconds until the registry may be asked again; 0 is now. */
+  waitFor(host: string): number {
+    return Math.max(0, this.#at(host).opensAt - this.#clock.now());
+  }
+
+  /** Resolves when `enter` would let this image in; awaited without a slot. Rejects with the signal's reason. */
+  async untilOpen(asking: Asking, signal: AbortSignal): Promise<void> {
+    while (!this.#mayEnter(asking)) {
+      const ms = this.waitFor(asking.host);
+      if (ms > 0) await this.#clock.sleep(ms, signal);
+      else await once(this.#changes, "change", { signal }).catch(() => signal.throwIfAborted());
+    }
+  }
+
+  /** Lets one attempt in, to be disposed when it is over; undefined when it has to wait again. */
+  enter(asking: Asking): Visit | undefined {
+    if (!this.#mayEnter(asking)) return undefined;
+    const { host } = asking;
+    const keys = this.#contested(asking);
+    const login = loginOf(asking);
+    const alone = this.#isHung(host);
+    const answered = (): void => {
+      if (login !== undefined) this.#logins.set(login, "taken");
+      this.#changes.emit("change");
+    };
+    for (const key of keys) this.#inUse.add(key);
+    return {
+      refused: login !== undefined && this.#logins.get(login) === "refused",
+      exhausted: this.#isExhausted(host),
+      answered,
+      succeeded: () => {
+        this.#registries.delete(host);
+        answered();
+      },
+      failed: (failure, wrongPassword) => {
+        // One that was taken before is right: then it was that one repository.
+        if (wrongPassword && login !== undefined) this.#logins.getOrInsert(login, "refused");
+        return this.#failed(asking, failure.class, alone);
+      },
+      [Symbol.dispose]: () => {
+        for (const key of keys) this.#inUse.delete(key);
+        this.#changes.emit("change");
+      },
+    };
+  }
+
+  /** Keys of what the image needs for itself. */
+  #contested(asking: Asking): string[] {
+    const login = loginOf(asking);
+    const isNew = login !== undefined && !this.#logins.has(login);
+    return [...(this.#isHung(asking.host) ? [asking.host] : []), ...(isNew ? [login] : [])];
+  }
+
+  /** @returns whether it is exhausted now */
+  #failed({ host, image }: Asking, failure: FailureClass, alone: boolean): boolean {
+    const registry = this.#at(host);
+    const [stalled, concernsAll] = [failure === "stall", actionOf(failure) === "registry-back-off"];
+    if (!SILENT.has(failure)) registry.stalled.clear();
+    if (stalled) registry.stalled.add(image);
+    if (stalled && alone) registry.rounds += 1;
+    // Pulls that were under way together fail together: one round, not several.
+    if (concernsAll && !this.#isExhausted(host) && this.waitFor(host) === 0) {
+      registry.rounds += 1;
+      const wait = backOff(this.#policy, failure, registry.rounds, this.#clock.random());
+      registry.opensAt = this.#clock.now() + wait;
+    }
+    return (stalled || concernsAll) && this.#isExhausted(host);
+  }
 }
 
-/** Keys that one has at a time, and those who wait until something changes. */
-function keyring() {
-  const inUse = new Set<string>();
-  let change = Promise.withResolvers<void>();
-  const changedBy = (act: () => void): void => {
-    act();
-    change.resolve();
-    change = Promise.withResolvers();
-  };
-  return {
-    changedBy,
-    areFree: (keys: readonly string[]): boolean => !keys.some((key) => inUse.has(key)),
-    /** @returns how to give them back */
-    take: (keys: readonly string[]): (() => void) => {
-      for (const key of keys) inUse.add(key);
-      return () =>
-        changedBy(() => {
-          for (const key of keys) inUse.delete(key);
-        });
-    },
-    /** Rejects with the signal's reason. */
-    changed: async (signal: AbortSignal): Promise<void> => {
-      signal.throwIfAborted();
-      const stopped = Promise.withResolvers<never>();
-      const stop = (): void => stopped.reject(signal.reason);
-      signal.addEventListener("abort", stop, { once: true });
-      try {
-        await Promise.race([change.promise, stopped.promise]);
-      } finally {
-        signal.removeEventListener("abort", stop);
-      }
-    },
-  };
-}
+const loginOf = ({ host, credential }: Asking): string | undefined =>
+  credential && `${host} ${credential.auth}`;

@@ -15,7 +15,7 @@ import { lookAtImage } from "./look.ts";
 import { PlaceFailed, placeImage } from "./place.ts";
 import { pullImage, type Puller } from "./pull.ts";
 import type { Comeback } from "./ready.ts";
-import { registryHealth } from "./registry-health.ts";
+import { RegistryHealth } from "./registry-health.ts";
 import { pullSlots, slots, type Slots } from "./slots.ts";
 import { toFailure } from "./tool-failure.ts";
 import { watchPulls, type Watch } from "./watch.ts";
@@ -101,7 +101,7 @@ function gather({ context, can, lease, comeback, node }: Work, planned: readonly
   const puller: Puller = {
     ...context,
     slots: pulls,
-    health: registryHealth(config.retry, clock),
+    health: new RegistryHealth(config.retry, clock),
     around: {
       admit: disk.admit,
       watch: watch.begin,

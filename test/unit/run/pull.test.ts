@@ -5,7 +5,7 @@ import type { WantedImage } from "../../../src/core/plan.ts";
 import type { RunEvent } from "../../../src/core/run-state.ts";
 import { Interruption } from "../../../src/run/interruption.ts";
 import { pullImage, type Around, type Puller } from "../../../src/run/pull.ts";
-import { registryHealth } from "../../../src/run/registry-health.ts";
+import { RegistryHealth } from "../../../src/run/registry-health.ts";
 import { pullSlots } from "../../../src/run/slots.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 import { CommandError } from "../../../src/containerd/command.ts";
@@ -61,7 +61,7 @@ function pulling(script: Readonly<Record<string, readonly Going[]>>, overrides: 
       },
       startLevel(concurrency, false, 2),
     ),
-    health: registryHealth(retry, clock),
+    health: new RegistryHealth(retry, clock),
     around: {
       admit: async () => {},
       watch: () => () => {},

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { FailureClass } from "../../../src/core/failure.ts";
-import { registryHealth, type Asking, type Visit } from "../../../src/run/registry-health.ts";
+import { RegistryHealth, type Asking, type Visit } from "../../../src/run/registry-health.ts";
 import { credential, failure } from "../samples.ts";
 
 const POLICY = { attempts: 3, minDelay: 1_000, maxDelay: 30_000 };
@@ -17,8 +17,9 @@ const from = (host: string, image = "a", withLogin?: typeof login): Asking => ({
 /** Registries with a clock that only waiting and the test turn. */
 function clinic(random = 1) {
   let now = 1_000_000;
-  const health = registryHealth(POLICY, {
+  const health = new RegistryHealth(POLICY, {
     now: () => now,
+    date: () => new Date(now),
     random: () => random,
     sleep: async (ms) => void (now += ms),
   });
