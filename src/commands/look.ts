@@ -23,13 +23,7 @@ export interface Look {
 export async function look(config: Config, edge: Edge): Promise<Look> {
   requireTools(config.containerd);
   using containerd = realContainerd(config, edge.signal);
-  const waiting = {
-    containerd,
-    clock: realClock,
-    settings: config.containerd,
-    signal: edge.signal,
-    onWait: () => {},
-  };
+  const waiting = { config, containerd, clock: realClock, signal: edge.signal, onWait: () => {} };
   const can = await untilReady(waiting);
   const record = readArchiveRecord(edge.paths.state, () => {});
   const names = [

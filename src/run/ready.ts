@@ -8,7 +8,7 @@ import { capabilitiesOf, type Capabilities } from "../core/capabilities.ts";
 import { formatDuration } from "../core/units.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import type { Context } from "./context.ts";
-import { toFailure } from "./tool-failure.ts";
+import { runtimeUnusable, toFailure } from "./tool-failure.ts";
 
 const POLL = 250;
 
@@ -22,8 +22,7 @@ export function requireTools(config: ContainerdConfig): void {
   throw new ExitError(EXIT.runtimeNotReady, `container runtime not usable: ${lines.join("; ")}`);
 }
 
-export type Waiting = Pick<Context, "containerd" | "clock"> & {
-  readonly settings: ContainerdConfig;
+export type Waiting = Pick<Context, "config" | "containerd" | "clock"> & {
   /** Ends the wait early with its reason. */
   readonly signal: AbortSignal;
   /** Told once, when it does not answer at first. */
@@ -31,85 +30,70 @@ export type Waiting = Pick<Context, "containerd" | "clock"> & {
 };
 
 /** @throws ExitError (runtime not ready) */
-export async function untilReady({
-  containerd,
-  clock,
-  settings,
-  signal,
-  onWait,
-}: Waiting): Promise<Capabilities> {
-  const until = clock.now() + settings.readyTimeout;
-  const bound = AbortSignal.any([signal, AbortSignal.timeout(settings.readyTimeout)]);
+export async function untilReady(waiting: Waiting): Promise<Capabilities> {
+  const { config, containerd, clock, signal, onWait } = waiting;
+  const { socket, readyTimeout } = config.containerd;
+  const until = clock.now() + readyTimeout;
+  const bound = AbortSignal.any([signal, AbortSignal.timeout(readyTimeout)]);
   for (let first = true; ; first = false) {
     try {
       return capabilitiesOf(await containerd.version(bound));
     } catch (error) {
       signal.throwIfAborted();
-      if (error instanceof ApiError && error.code in HOPELESS) throw hopeless(error);
-      if (first) onWait(`containerd at ${settings.socket} does not answer yet`);
-      if (clock.now() + POLL >= until) throw notReady(settings, error);
+      if (error instanceof ApiError && HOPELESS.has(error.code)) throw runtimeUnusable(error);
+      if (first) onWait(`containerd at ${socket} does not answer yet`);
+      if (clock.now() + POLL >= until) throw notReady(config.containerd, error);
       await clock.sleep(POLL, signal);
     }
   }
 }
 
-/** What waiting does not mend. */
-const HOPELESS: Readonly<Record<number, string>> = {
-  [CODE.permissionDenied]: "",
-  [CODE.unimplemented]:
-    ": it has no CRI v1, which containerd 1.6 and later have unless the plugin is disabled in its config.toml",
-};
+/** What waiting does not mend: rights, and a containerd without CRI v1. */
+const HOPELESS = new Set<number | undefined>([CODE.permissionDenied, CODE.unimplemented]);
 
-const hopeless = ({ code, message }: ApiError): ExitError =>
-  new ExitError(EXIT.runtimeNotReady, `container runtime not usable: ${message}${HOPELESS[code]}`);
-
-function notReady(config: ContainerdConfig, error: unknown): ExitError {
+function notReady({ socket, readyTimeout }: ContainerdConfig, error: unknown): ExitError {
   const why = error instanceof Error ? error.message : String(error);
   return new ExitError(
     EXIT.runtimeNotReady,
-    `container runtime not ready: containerd at ${config.socket} did not answer within ` +
-      `${formatDuration(config.readyTimeout)} (property containerd.ready_timeout). Last answer: ${why}`,
+    `container runtime not ready: containerd at ${socket} did not answer within ` +
+      `${formatDuration(readyTimeout)} (property containerd.ready_timeout). Last answer: ${why}`,
   );
 }
 
-/**
- * One wait for all steps that find containerd gone.
- * @returns whether it had to be waited for. @throws Interruption (runtime) when it does not come back
- */
-export type Comeback = () => Promise<boolean>;
+/** One wait for all steps that find containerd gone. @throws Interruption (runtime) when it does not come back */
+export type Comeback = () => Promise<void>;
 
-export function comeback({ config, containerd, clock, emit, stop }: Context): Comeback {
-  let waiting: Promise<boolean> | undefined;
-  const wait = async (): Promise<boolean> => {
+export function comeback(context: Context): Comeback {
+  const { clock, emit, stop } = context;
+  let waiting: Promise<void> | undefined;
+  const wait = async (): Promise<void> => {
     let waited = false;
     const onWait = (why: string): void => {
       waited = true;
       emit({ type: "waiting", phase: "waiting-for-runtime", why });
     };
-    const settings = config.containerd;
-    await untilReady({ containerd, clock, settings, signal: stop.signal, onWait }).catch(stop.runtimeLost);
+    await untilReady({ ...context, signal: stop.signal, onWait }).catch(stop.runtimeLost);
     // It may answer while a step still fails: that is no reason to ask without pause.
     await clock.sleep(POLL, stop.signal);
     if (waited) emit({ type: "runtime-back" });
-    return waited;
   };
   return () => (waiting ??= wait().finally(() => (waiting = undefined)));
 }
 
-/** How often a step may fail in a row although containerd answers: then it is not containerd that is away. */
-const MOST_IN_VAIN = 3;
+/** After so many it is not containerd that is away, or it is what we ask that ends it. */
+const TRIES = 3;
 
 /** containerd, asked again after each wait for it. Not a pull, which has its own retry, nor what watches pulls. */
 export function patient(containerd: Containerd, back: Comeback): Containerd {
   const again =
     <Args extends unknown[], Answer>(ask: (...args: Args) => Promise<Answer>) =>
     async (...args: Args): Promise<Answer> => {
-      for (let inVain = 1; ; inVain += 1) {
+      for (let tries = 1; ; tries += 1) {
         try {
           return await ask(...args);
         } catch (error) {
-          if (toFailure(error).class !== "runtime" || inVain >= MOST_IN_VAIN) throw error;
-          if (await back()) inVain = 0;
+          if (toFailure(error).class !== "runtime" || tries === TRIES) throw error;
+          await back();
         }
       }
     };

@@ -84,12 +84,12 @@ async function prove(work: Work, placed: readonly Placed[], seen: Node | undefin
   return tell(work, await waitForCri(work, [...right, ...known], undefined));
 }
 
-async function ready({ config, containerd, clock, emit, stop, machine }: Context): Promise<Capabilities> {
+async function ready(context: Context): Promise<Capabilities> {
+  const { config, containerd, clock, emit, stop, machine } = context;
   await clock.sleep(config.startJitter * clock.random(), stop.signal);
   if (config.images.some(({ credential }) => credential !== undefined)) containerd.prepareLogin();
   const onWait = (why: string): void => emit({ type: "waiting", phase: "waiting-for-runtime", why });
-  const settings = config.containerd;
-  const can = await untilReady({ containerd, clock, settings, signal: stop.signal, onWait });
+  const can = await untilReady({ ...context, signal: stop.signal, onWait });
   const { images } = startLevel(config.concurrency, can.nodeWideDownloads, machine.cpus);
   emit({ type: "runtime-ready", containerd: can.containerd, concurrency: images });
   return can;

@@ -25,7 +25,12 @@ export function toFailure(error: unknown, signal?: AbortSignal): Failure {
 }
 
 /** Where something failed for which no single image can be blamed: the end of the run; all else as it is. */
-export const runtimeUnusable = (error: unknown): unknown =>
-  error instanceof CommandError || error instanceof ApiError
-    ? new ExitError(EXIT.runtimeNotReady, `container runtime not usable: ${essence(error.message)}`)
-    : error;
+export function runtimeUnusable(error: unknown): unknown {
+  if (!(error instanceof CommandError || error instanceof ApiError)) return error;
+  const message = essence(error.message);
+  const why = message.includes("unknown service runtime.v1.") ? NO_CRI : "";
+  return new ExitError(EXIT.runtimeNotReady, `container runtime not usable: ${message}${why}`);
+}
+
+const NO_CRI =
+  ": it has no CRI v1, which containerd 1.6 and later have unless the plugin is disabled in its config.toml";

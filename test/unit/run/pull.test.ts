@@ -65,7 +65,7 @@ function pulling(script: Readonly<Record<string, readonly Going[]>>, overrides: 
     around: {
       admit: async () => {},
       watch: () => () => {},
-      comeback: async () => true,
+      comeback: async () => {},
       diskFull: async (_image, failure) => failure,
       ...overrides.around,
     },
@@ -161,7 +161,7 @@ describe("one image", () => {
     let asked = 0;
     const { classesOf, attemptsOf, pulls } = pulling(
       { [A]: ["runtime"] },
-      { around: { comeback: async () => (asked += 1) > 0 } },
+      { around: { comeback: async () => void (asked += 1) } },
     );
     expect(await classesOf(A)).toEqual(["ok"]);
     expect([asked, attemptsOf(A)]).toEqual([1, 2]);

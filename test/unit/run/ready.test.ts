@@ -44,7 +44,7 @@ function waitingFor(node: InMemory, more: Partial<Waiting> = {}) {
   const waiting: Waiting = {
     containerd: node.containerd,
     clock,
-    settings,
+    config: config({ containerd: settings }),
     signal: new AbortController().signal,
     onWait: (why) => void waits.push(why),
     ...more,
@@ -106,7 +106,7 @@ describe("containerd", () => {
     const hangs = { ...inMemoryContainerd().containerd, version: (signal: AbortSignal) => hung(signal) };
     const { ready } = waitingFor(inMemoryContainerd(), {
       containerd: hangs,
-      settings: { ...settings, readyTimeout: 20 },
+      config: config({ containerd: { ...settings, readyTimeout: 20 } }),
     });
     await expect(ready()).rejects.toMatchObject({ exitCode: EXIT.runtimeNotReady });
   });
