@@ -1,11 +1,11 @@
 // A look at the node, and the plan that it leads to, for commands that change nothing.
 import type { Config } from "../config/config.ts";
 import { realContainerd } from "../containerd/containerd.ts";
-import { archivedImage, planArchive, usableOf, withArchived, type PlannedArchive } from "../core/archives.ts";
+import { archivedImages, usableOf, withArchived, type PlannedArchive } from "../core/archives.ts";
 import type { Node } from "../core/node.ts";
 import { namesOf, planRun, type Plan } from "../core/plan.ts";
 import type { Edge } from "../edge.ts";
-import { findArchives } from "../run/archives.ts";
+import { planArchives } from "../run/archives.ts";
 import { realClock } from "../run/context.ts";
 import { lookAtNode } from "../run/look.ts";
 import { requireTools, untilReady } from "../run/ready.ts";
@@ -34,10 +34,9 @@ export async function look(config: Config, edge: Edge): Promise<Look> {
     edge.signal.throwIfAborted();
     throw runtimeUnusable(error);
   });
-  const found = await findArchives(config.archives, record);
-  const archives = found.map((archive) => planArchive(archive, node));
+  const archives = await planArchives(config.archives, record, node);
   const archived = archives.flatMap(({ archive, names: held }) =>
-    usableOf(node, held).flatMap((name) => archivedImage(name, archive)),
+    archivedImages(usableOf(node, held), archive),
   );
   return { node, archives, plan: planRun(withArchived(config.images, archived), node, can.pins) };
 }

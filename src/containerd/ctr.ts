@@ -22,6 +22,8 @@ export interface ImportOptions extends Pick<CommandOptions, "signal" | "timeout"
 
 /** Milliseconds. A tag is one write of a small database, but a busy disk can hold it up. */
 const CALL_TIMEOUT = 30_000;
+/** Of one call: so many fit into its time, also on a busy disk, and on a command line. */
+const MOST_NAMES = 200;
 
 export function ctr(run: RunCommand, settings: CtrSettings) {
   // Always both: ctr's default address is not TKGI's, its default namespace not the CRI's.
@@ -30,8 +32,11 @@ export function ctr(run: RunCommand, settings: CtrSettings) {
     /** Gives what `source` leads to further names, whether they exist or not. */
     tag: async (source: string, names: readonly string[]): Promise<void> => {
       // --force: containerd 1.x refuses a name that exists; 2.x moves it in any case.
-      const args = [...globalArgs, "--timeout=30s", "images", "tag", "--force", source, ...names];
-      await run(settings.ctr, args, { timeout: CALL_TIMEOUT, env: BRIEF });
+      const args = [...globalArgs, "--timeout=30s", "images", "tag", "--force", source];
+      for (let done = 0; done < names.length; done += MOST_NAMES) {
+        const some = names.slice(done, done + MOST_NAMES);
+        await run(settings.ctr, [...args, ...some], { timeout: CALL_TIMEOUT, env: BRIEF });
+      }
     },
     /** Imports a docker or OCI archive, also gzip or zstd. @returns the names that it brought, as they are recorded */
     importArchive: async (path: string, options: ImportOptions): Promise<string[]> => {

@@ -34,24 +34,30 @@ export interface FoundArchive {
   readonly recorded?: RecordedArchive;
 }
 
-export interface PlannedArchive {
+export type PlannedArchive = {
   readonly archive: WantedArchive;
-  readonly action: "import" | "keep" | "fail";
   readonly why: string;
   /** That an earlier import brought. */
   readonly names: readonly string[];
-}
+} & (
+  | { readonly action: "import" | "keep"; readonly file: FileFacts }
+  | { readonly action: "fail"; readonly failure: Failure }
+);
 
 export function planArchive({ archive, file, recorded }: FoundArchive, node: Node): PlannedArchive {
   const names = Object.keys(recorded?.names ?? {});
-  if ("class" in file) return { archive, action: "fail", why: file.message, names: usableOf(node, names) };
-  if (recorded === undefined) return { archive, action: "import", why: "not imported yet", names };
-  if (!isSameFile(file, recorded)) return { archive, action: "import", why: "the file has changed", names };
-  const lost = Object.entries(recorded.names).filter(([name, digest]) => !isThere(node, name, digest));
-  const why = `${lost[0]?.[0]} is not what it brought`;
-  return lost.length === 0
-    ? { archive, action: "keep", why: "unchanged", names }
-    : { archive, action: "import", why, names };
+  if ("class" in file)
+    return { archive, action: "fail", failure: file, why: file.message, names: usableOf(node, names) };
+  const why = whyImport(file, recorded, node);
+  if (why !== undefined) return { archive, action: "import", file, why, names };
+  return { archive, action: "keep", file, why: "unchanged", names };
+}
+
+function whyImport(file: FileFacts, recorded: RecordedArchive | undefined, node: Node): string | undefined {
+  if (recorded === undefined) return "not imported yet";
+  if (!isSameFile(file, recorded)) return "the file has changed";
+  const lost = Object.entries(recorded.names).find(([name, digest]) => !isThere(node, name, digest));
+  return lost && `${lost[0]} is not what it brought`;
 }
 
 /** What an earlier import brought is wanted as far as it is here: a missing file must not unpin it, and no registry has it. */
@@ -66,12 +72,16 @@ function isThere(node: Node, name: string, digest: string): boolean {
   return judgement.is === "usable" && judgement.target.digest === digest;
 }
 
-/** What an archive holds, as an image to be pinned and proved like any other. */
-export function archivedImage(name: string, { required, pin, timeout }: WantedArchive): WantedImage[] {
-  const parsed = parseReference(name);
-  if (!parsed.ok) return [];
-  return [{ source: parsed.reference, furtherNames: [], pullPolicy: "IfNotPresent", required, pin, timeout }];
-}
+/** What an archive holds, as images to be pinned and proved like any other. */
+export const archivedImages = (
+  names: readonly string[],
+  { required, pin, timeout }: WantedArchive,
+): WantedImage[] =>
+  names.map(parseReference).flatMap((parsed) => {
+    if (!parsed.ok) return [];
+    const pullPolicy = "IfNotPresent";
+    return [{ source: parsed.reference, furtherNames: [], pullPolicy, required, pin, timeout }];
+  });
 
 /** The list's images, and those of the archives that the list does not name itself. */
 export function withArchived(

@@ -3,17 +3,16 @@ import { stat } from "node:fs/promises";
 import { CommandError } from "../containerd/command.ts";
 import { UnknownCompression } from "../containerd/ctr.ts";
 import {
-  archivedImage,
+  archivedImages,
   isNameless,
+  planArchive,
   usableOf,
   type FileFacts,
-  type FoundArchive,
   type PlannedArchive,
   type RecordedArchive,
   type WantedArchive,
 } from "../core/archives.ts";
-import type { Capabilities } from "../core/capabilities.ts";
-import type { Failure } from "../core/failure.ts";
+import type { Failure, FailureClass } from "../core/failure.ts";
 import { isUnpacked } from "../core/judge.ts";
 import { type Node } from "../core/node.ts";
 import type { WantedImage } from "../core/plan.ts";
@@ -22,21 +21,22 @@ import type { Context } from "./context.ts";
 import { lookAtNode } from "./look.ts";
 import { toFailure } from "./tool-failure.ts";
 
-export async function findArchives(
+/** What was imported from archives, by their paths. */
+export type ArchiveRecord = Readonly<Record<string, RecordedArchive>>;
+
+/** @param earlier of the last run */
+export const planArchives = (
   archives: readonly WantedArchive[],
-  recorded: Readonly<Record<string, RecordedArchive>>,
-): Promise<FoundArchive[]> {
-  return Promise.all(
+  earlier: ArchiveRecord,
+  node: Node,
+): Promise<PlannedArchive[]> =>
+  Promise.all(
     archives.map(async (archive) => {
-      const known = recorded[archive.path];
-      return {
-        archive,
-        file: await factsOf(archive.path),
-        ...(known === undefined ? {} : { recorded: known }),
-      };
+      const recorded = earlier[archive.path];
+      const file = await factsOf(archive.path);
+      return planArchive({ archive, file, ...(recorded && { recorded }) }, node);
     }),
   );
-}
 
 async function factsOf(path: string): Promise<FileFacts | Failure> {
   try {
@@ -50,53 +50,42 @@ async function factsOf(path: string): Promise<FileFacts | Failure> {
   }
 }
 
-/** Images of all archives, whether they were imported by this run or before. */
+type Readable = Exclude<PlannedArchive, { action: "fail" }>;
+
 export interface Brought {
+  /** Of all archives, whether they were imported by this run or before. */
   readonly images: readonly WantedImage[];
-  /** Names by archive that this run imported. */
-  readonly imported: ReadonlyMap<string, readonly string[]>;
+  /** What this run imported, with the names that it brought now. */
+  readonly imported: readonly Readable[];
 }
 
+/** @param local whether ctr has to be told not to use the transfer service */
 export async function importArchives(
   context: Context,
   planned: readonly PlannedArchive[],
-  found: readonly FoundArchive[],
-  { transferService }: Capabilities,
+  local: boolean,
   node: Node,
 ): Promise<Brought> {
   const images: WantedImage[] = [];
-  const imported = new Map<string, readonly string[]>();
-  for (const [index, { archive, action, names }] of planned.entries()) {
-    const file = found[index]?.file;
-    const fresh = action === "import" ? await importOne(context, archive, transferService, node) : undefined;
-    if (fresh !== undefined) imported.set(archive.path, fresh);
-    if (file !== undefined && "class" in file) tellFailed(context, archive, file);
-    if (action === "keep")
+  const imported: Readable[] = [];
+  for (const plan of planned) {
+    const { archive, names } = plan;
+    const fresh = plan.action === "import" ? await importOne(context, archive, local, node) : undefined;
+    if (plan.action === "fail") tellFailed(context, archive, plan.failure);
+    else if (fresh !== undefined) imported.push({ ...plan, names: fresh });
+    else if (plan.action === "keep")
       context.emit({ type: "archive-done", image: archive.path, names, imported: false });
-    images.push(...(fresh ?? usableOf(node, names)).flatMap((name) => archivedImage(name, archive)));
+    images.push(...archivedImages(fresh ?? usableOf(node, names), archive));
   }
   return { images, imported };
 }
 
-/** What is to be kept of the imports of this run, with what the names lead to on the node. */
-export const recordOf = (
-  found: readonly FoundArchive[],
-  { imported }: Brought,
-  { records }: Node,
-): Record<string, RecordedArchive> =>
+/** What is to be kept of imports, with what the names lead to on the node. */
+export const recordOf = (imported: Brought["imported"], { records }: Node): ArchiveRecord =>
   Object.fromEntries(
-    found.flatMap(({ archive: { path }, file }) => {
-      const names = imported.get(path);
-      if (names === undefined || "class" in file) return [];
-      return [
-        [
-          path,
-          {
-            ...file,
-            names: Object.fromEntries(names.map((name) => [name, records.get(name)?.target.digest ?? ""])),
-          },
-        ],
-      ];
+    imported.map(({ archive: { path }, file, names }) => {
+      const digests = names.map((name) => [name, records.get(name)?.target.digest ?? ""]);
+      return [path, { ...file, names: Object.fromEntries(digests) }];
     }),
   );
 
@@ -112,21 +101,15 @@ async function importOne(
 ): Promise<string[] | undefined> {
   const { containerd, machine, emit, stop } = context;
   const { path: image, timeout } = archive;
+  const platform = `${machine.platform.os}/${machine.platform.architecture}`;
+  const options = { local, snapshotter: before.snapshotter, platform, timeout, signal: stop.signal };
   try {
     stop.signal.throwIfAborted();
     emit({ type: "attempt-started", image, attempt: 1 });
-    const platform = `${machine.platform.os}/${machine.platform.architecture}`;
-    const raw = await containerd.importArchive(image, {
-      local,
-      snapshotter: before.snapshotter,
-      platform,
-      timeout,
-      signal: stop.signal,
-    });
-    const names = await completeNames(context, raw);
-    if (names.length === 0) throw new NamelessArchive();
-    emit({ type: "archive-done", image, names, imported: true });
-    return names;
+    const names = await completeNames(context, await containerd.importArchive(image, options));
+    if (names.length > 0) emit({ type: "archive-done", image, names, imported: true });
+    else tellFailed(context, archive, NAMELESS);
+    return names.length > 0 ? names : undefined;
   } catch (error) {
     await removeBroken(context, before).catch(() => {});
     tellFailed(context, archive, archiveFailure(error, stop.signal));
@@ -146,37 +129,46 @@ async function removeBroken({ containerd, machine }: Context, before: Node): Pro
 
 /** An OCI archive's short names are recorded as they stand, and no pod finds those. */
 async function completeNames({ containerd }: Context, raw: readonly string[]): Promise<string[]> {
-  const names: string[] = [];
-  for (const name of raw) {
+  const names = raw.map((name) => {
     const parsed = parseReference(name);
-    const full = parsed.ok && !isNameless(name) ? parsed.reference.name : undefined;
-    if (full !== undefined && full !== name) await containerd.tag(name, [full]);
-    if (full !== name) await containerd.deleteRecord(name);
-    if (full !== undefined) names.push(full);
+    return { name, full: parsed.ok && !isNameless(name) ? parsed.reference.name : undefined };
+  });
+  const wrong = names.filter(({ name, full }) => name !== full);
+  const records = wrong.length === 0 ? [] : await containerd.records();
+  const digests = new Map(records.map(({ name, target }) => [name, target.digest]));
+  // Of one image in one call: starting a tool takes longer than its work.
+  for (const alike of Map.groupBy(wrong, ({ name }) => digests.get(name)).values()) {
+    const full = alike.flatMap((each) => each.full ?? []);
+    const source = alike.find((each) => each.full !== undefined);
+    if (source !== undefined) await containerd.tag(source.name, full);
   }
-  return names;
-}
-
-class NamelessArchive extends Error {
-  override readonly name = "NamelessArchive";
+  for (const { name } of wrong) await containerd.deleteRecord(name);
+  return names.flatMap(({ full }) => full ?? []);
 }
 
 const CHECK_PATH =
   "check the path, and that the package which carries the archive belongs to a job on this VM";
-const MAKE_ANEW = "make the archive again, with docker save, skopeo copy or ctr images export";
+const NAMELESS: Failure = {
+  class: "reference",
+  message: "the archive names no image",
+  next: "save it with a full name, such as registry.example.com/app:1",
+};
 
-const FOREIGN = /might be filtered out|no match for platform/iu;
+const FOREIGN = /might be filtered out/iu;
 
-/** What an import can end with that is not the archive's. */
-const NOT_ITS_FAULT = new Set<Failure["class"]>(["disk", "platform", "not-an-image", "cancelled"]);
+/** What an import can end with that is not the archive's fault, or not all of its fault; and how that is told. */
+const TOLD: Partial<Record<FailureClass, Partial<Failure>>> = {
+  disk: {},
+  "not-an-image": {},
+  cancelled: {},
+  reference: { next: "correct the name that the archive gives its image" },
+  platform: {
+    message: "the archive holds no image for this node's platform",
+    next: "save the image again for this node's platform",
+  },
+};
 
 function archiveFailure(error: unknown, signal: AbortSignal): Failure {
-  if (error instanceof NamelessArchive)
-    return {
-      class: "reference",
-      message: "the archive names no image",
-      next: "save it with a full name, such as registry.example.com/app:1",
-    };
   if (error instanceof UnknownCompression)
     return {
       class: "transfer",
@@ -187,20 +179,13 @@ function archiveFailure(error: unknown, signal: AbortSignal): Failure {
   const failure = toFailure(error, signal);
   if (!(error instanceof CommandError) || signal.aborted) return failure;
   if (error.timedOut) return { class: "timeout", message: "not imported in time (image_timeout)" };
-  if (FOREIGN.test(error.raw))
-    return {
-      class: "platform",
-      message: "the archive holds no image for this node's platform",
-      next: "save the image again for this node's platform",
-    };
-  if (NOT_ITS_FAULT.has(failure.class)) return failure;
-  if (failure.class === "reference")
-    return { ...failure, next: "correct the name that the archive gives its image" };
-  return {
-    class: "transfer",
+  const seen = FOREIGN.test(error.raw) ? "platform" : failure.class;
+  const damaged = {
+    class: "transfer" as const,
     message: `the archive is damaged, or is not a docker or OCI archive (${failure.message})`,
-    next: MAKE_ANEW,
+    next: "make the archive again, with docker save, skopeo copy or ctr images export",
   };
+  return { ...failure, class: seen, ...(TOLD[seen] ?? damaged) };
 }
 
 function fileFailure(error: unknown): Failure {

@@ -2,10 +2,12 @@
 import { impossibleName, planImage, type WantedImage } from "../core/plan.ts";
 import type { Failure } from "../core/failure.ts";
 import type { Judgement, Usable } from "../core/judge.ts";
-import type { Node } from "../core/node.ts";
-import { pinRecord } from "../core/pins.ts";
+import type { Containerd } from "../containerd/containerd.ts";
+import type { Descriptor, Node } from "../core/node.ts";
+import { pinName, pinRecord } from "../core/pins.ts";
 import type { Step } from "../core/run-state.ts";
 import type { Context } from "./context.ts";
+import { slots } from "./slots.ts";
 import { toFailure } from "./tool-failure.ts";
 
 /** An image could not be made what it should be; nothing that the runtime did wrong. */
@@ -22,42 +24,68 @@ export class PlaceFailed extends Error {
 }
 
 /**
- * @param node as it is now, at least the part that the image needs
+ * Places an image. Its node is that of now, at least the part that the image needs.
  * @returns what the image's name leads to. @throws PlaceFailed
  */
-export async function placeImage(
-  context: Context,
-  image: WantedImage,
-  node: Node,
-  pins: boolean,
-): Promise<Usable> {
-  const { containerd, emit, stop } = context;
-  const source = image.source.name;
-  const { judgement, names, pin } = planImage(image, node, pins);
-  if (judgement.is !== "usable") throw new PlaceFailed("pull", unusable(judgement));
-  const impossible = impossibleName(image, judgement);
-  if (impossible !== undefined) throw new PlaceFailed("tag", otherDigest(impossible.name, judgement));
-  const step = async (name: keyof typeof LACKING, act: () => Promise<void>): Promise<void> =>
-    act().catch((error: unknown) => {
+export type Place = (image: WantedImage, node: Node) => Promise<Usable>;
+
+/** For images that may share what is made: an archive can bring one under thousands of names. */
+export function placer({ containerd, emit, stop }: Context, pins: boolean): Place {
+  const maker = recordMaker(containerd);
+  const step = async (name: keyof typeof LACKING, act: Promise<unknown>): Promise<void> => {
+    await act.catch((error: unknown) => {
       const failure = toFailure(error, stop.ended);
       const message = `it is on the node, but ${LACKING[name]}: ${failure.message}`;
       throw new PlaceFailed(name, { ...failure, message });
     });
-  if (pin === "create") {
-    await step("pin", () => containerd.saveRecord(pinRecord(judgement.target)));
-    emit({ type: "pinned", image: source, digest: judgement.target.digest });
-  }
-  const changed = names.filter(({ action }) => action !== "keep");
-  if (changed.length === 0) return judgement;
-  await step("tag", () =>
-    containerd.tag(
-      source,
-      changed.map(({ name }) => name),
-    ),
-  );
-  for (const { name, action } of changed)
-    emit({ type: "tagged", image: source, target: name, moved: action === "move" });
-  return judgement;
+  };
+  return async (image, node) => {
+    const source = image.source.name;
+    const { judgement, names, pin } = planImage(image, node, pins);
+    if (judgement.is !== "usable") throw new PlaceFailed("pull", unusable(judgement));
+    const impossible = impossibleName(image, judgement);
+    if (impossible !== undefined) throw new PlaceFailed("tag", otherDigest(impossible.name, judgement));
+    const { target } = judgement;
+    if (pin === "create") {
+      await step("pin", maker.pin(target));
+      emit({ type: "pinned", image: source, digest: target.digest });
+    }
+    const changed = names.filter(({ action }) => action !== "keep");
+    await step("tag", Promise.all(changed.map(({ name }) => maker.tag(source, target, name))));
+    for (const { name, action } of changed)
+      emit({ type: "tagged", image: source, target: name, moved: action === "move" });
+    return judgement;
+  };
+}
+
+/** Records at once; beside pulls, whose slots they do not take. containerd's database has a single writer. */
+const WRITES_AT_ONCE = 4;
+
+/** Makes each record once, and those that lead to one image in one call: starting a tool takes longer than its work. */
+function recordMaker(containerd: Containerd) {
+  const limit = slots(WRITES_AT_ONCE);
+  const made = new Map<string, Promise<void>>();
+  /** By digest: names that wait for their call. */
+  const waiting = new Map<string, { readonly names: string[]; readonly call: Promise<void> }>();
+  const nextCall = (source: string, digest: string) =>
+    waiting.getOrInsertComputed(digest, () => {
+      const names: string[] = [];
+      const call = limit(async () => {
+        waiting.delete(digest);
+        await containerd.tag(source, names);
+      });
+      return { names, call };
+    });
+  return {
+    pin: (target: Descriptor): Promise<void> =>
+      made.getOrInsertComputed(pinName(target), () => limit(() => containerd.saveRecord(pinRecord(target)))),
+    tag: (source: string, { digest }: Descriptor, name: string): Promise<void> =>
+      made.getOrInsertComputed(`${name} ${digest}`, () => {
+        const { names, call } = nextCall(source, digest);
+        names.push(name);
+        return call;
+      }),
+  };
 }
 
 /** What an image lacks when a step of these failed. */

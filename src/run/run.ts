@@ -1,5 +1,5 @@
 // The run, from top to bottom: look, plan, pull, pin, name, prove. Everything that happens goes out as an event.
-import { planArchive, withArchived, type RecordedArchive } from "../core/archives.ts";
+import { withArchived } from "../core/archives.ts";
 import type { Capabilities } from "../core/capabilities.ts";
 import { startLevel } from "../core/concurrency.ts";
 import type { Node } from "../core/node.ts";
@@ -12,7 +12,7 @@ import {
   type Plan,
   type WantedImage,
 } from "../core/plan.ts";
-import { findArchives, importArchives, recordOf, type Brought } from "./archives.ts";
+import { importArchives, planArchives, recordOf, type ArchiveRecord, type Brought } from "./archives.ts";
 import type { Context } from "./context.ts";
 import { kubeletWarning } from "./kubelet-records.ts";
 import { leaseOf } from "./lease.ts";
@@ -26,8 +26,7 @@ import { pullAndPlace, type Placed, type Work } from "./work.ts";
 export interface Earlier {
   /** Compressed bytes by source name. */
   readonly sizes: ReadonlyMap<string, number>;
-  /** By path. */
-  readonly archives: Readonly<Record<string, RecordedArchive>>;
+  readonly archives: ArchiveRecord;
 }
 
 export interface RunOptions {
@@ -36,7 +35,7 @@ export interface RunOptions {
   readonly only: ReadonlySet<string>;
   readonly earlier: Earlier;
   /** Keeps what was imported, for the next run. */
-  readonly recordArchives: (archives: Earlier["archives"]) => void;
+  readonly recordArchives: (archives: ArchiveRecord) => void;
 }
 
 /** @throws ExitError (runtime not ready), or the Interruption that stopped it */
@@ -45,15 +44,15 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
   const back = comeback(start);
   const context = { ...start, containerd: patient(start.containerd, back) };
 
-  const before = await look(context, options);
-  const { images, node, imported } = await bringArchives(context, options, can, before);
+  const { images, node, imported } = await bringArchives(context, options, can);
   const wanted = withArchived(context.config.images, images);
   const plan = narrow(planRun(wanted, node, can.pins), options.only);
   announce(context, can, plan);
 
   const lease = leaseOf(context.containerd, `import-images-${options.runId}`, expiry(context));
   const { sizes } = options.earlier;
-  const work: Work = { context, can, lease, comeback: back, node, sizes, imported, isRepair: false };
+  const fresh = new Set(imported.flatMap(({ names }) => names));
+  const work: Work = { context, can, lease, comeback: back, node, sizes, imported: fresh, isRepair: false };
   const placed = await pullAndPlace(work, plan.images);
   context.stop.throwIfLost();
   context.emit({ type: "verifying" });
@@ -95,29 +94,24 @@ async function ready(context: Context): Promise<Capabilities> {
   return can;
 }
 
-const look = ({ config, containerd, machine }: Context, { earlier }: RunOptions): Promise<Node> =>
-  lookAtNode(containerd, machine.platform, [
-    ...config.images.flatMap(namesOf),
-    ...Object.values(earlier.archives).flatMap(({ names }) => Object.keys(names)),
-  ]);
+/** @param archived names that archives brought, beside those of the list */
+const look = ({ config, containerd, machine }: Context, archived: readonly string[]): Promise<Node> =>
+  lookAtNode(containerd, machine.platform, [...config.images.flatMap(namesOf), ...archived]);
 
 /** A run narrowed to some images leaves the archives alone. */
 async function bringArchives(
   context: Context,
-  options: RunOptions,
+  { only, earlier, recordArchives }: RunOptions,
   can: Capabilities,
-  before: Node,
 ): Promise<Brought & { readonly node: Node }> {
-  const found =
-    options.only.size > 0 ? [] : await findArchives(context.config.archives, options.earlier.archives);
-  const planned = found.map((archive) => planArchive(archive, before));
-  const brought = await importArchives(context, planned, found, can, before);
-  if (brought.imported.size === 0) return { ...brought, node: before };
-  const node = await look(context, {
-    ...options,
-    earlier: { ...options.earlier, archives: recordOf(found, brought, before) },
-  });
-  options.recordArchives({ ...options.earlier.archives, ...recordOf(found, brought, node) });
+  const known = Object.values(earlier.archives).flatMap(({ names }) => Object.keys(names));
+  const before = await look(context, known);
+  const archives = only.size > 0 ? [] : context.config.archives;
+  const planned = await planArchives(archives, earlier.archives, before);
+  const brought = await importArchives(context, planned, can.transferService, before);
+  if (brought.imported.length === 0) return { ...brought, node: before };
+  const node = await look(context, brought.images.flatMap(namesOf));
+  recordArchives({ ...earlier.archives, ...recordOf(brought.imported, node) });
   return { ...brought, node };
 }
 

@@ -12,11 +12,11 @@ import type { Context } from "./context.ts";
 import { diskGuard, type DiskGuard } from "./disk.ts";
 import type { Lease } from "./lease.ts";
 import { lookAtImage } from "./look.ts";
-import { PlaceFailed, placeImage } from "./place.ts";
+import { PlaceFailed, placer, type Place } from "./place.ts";
 import { pullImage, type Puller } from "./pull.ts";
 import type { Comeback } from "./ready.ts";
 import { RegistryHealth } from "./registry-health.ts";
-import { pullSlots, slots, type Slots } from "./slots.ts";
+import { pullSlots } from "./slots.ts";
 import { toFailure } from "./tool-failure.ts";
 import { watchPulls, type Watch } from "./watch.ts";
 
@@ -32,8 +32,8 @@ export interface Work {
   readonly isRepair: boolean;
   /** Compressed bytes by source name, from an earlier run. */
   readonly sizes: ReadonlyMap<string, number>;
-  /** Names by archive that this run imported. */
-  readonly imported: ReadonlyMap<string, readonly string[]>;
+  /** Names that this run imported from archives. */
+  readonly imported: ReadonlySet<string>;
 }
 
 /** An image that should now be right, to be proved. */
@@ -47,10 +47,8 @@ interface Crew {
   readonly puller: Puller;
   readonly watch: Watch;
   readonly disk: DiskGuard;
-  /** Tags at once; beside pulls, whose slots they do not take. containerd's database has a single writer. */
-  readonly naming: Slots;
+  readonly place: Place;
 }
-const NAMING = 4;
 
 /** @returns the images that should now be right */
 export async function pullAndPlace(work: Work, planned: readonly PlannedImage[]): Promise<Placed[]> {
@@ -63,9 +61,7 @@ export async function pullAndPlace(work: Work, planned: readonly PlannedImage[])
         const obtaining = obtain(work, crew, each, pulls);
         pulls.set(each.image.source.name, obtaining);
         const found = await obtaining.catch(stop.crashed);
-        return found === undefined
-          ? undefined
-          : crew.naming(() => place(work, crew, each.image, found)).catch(stop.crashed);
+        return found === undefined ? undefined : place(work, crew, each.image, found).catch(stop.crashed);
       }),
     );
     const crash = results.find((result) => result.status === "rejected");
@@ -120,7 +116,7 @@ function gather({ context, can, lease, comeback, node }: Work, planned: readonly
       },
     },
   };
-  return { puller, watch, disk, naming: slots(NAMING) };
+  return { puller, watch, disk, place: placer(context, can.pins) };
 }
 
 interface Obtained {
@@ -138,7 +134,7 @@ async function obtain(
 ): Promise<Obtained | undefined> {
   const { image, decision, judgement } = planned;
   if (decision.action === "keep")
-    return { how: isImported(work, image) ? "imported" : "present", node: work.node };
+    return { how: work.imported.has(image.source.name) ? "imported" : "present", node: work.node };
   if (decision.action === "share" && (await share(work, image, decision.sameAs, pulls)))
     return pulled(work, crew, image);
   // Nobody asked for a newer one, so nobody waits for it.
@@ -155,9 +151,6 @@ async function obtain(
 }
 
 const FRESHNESS_ATTEMPTS = 2;
-
-const isImported = ({ imported }: Work, { source }: WantedImage): boolean =>
-  [...imported.values()].some((names) => names.includes(source.name));
 
 async function pulled(work: Work, crew: Crew, image: WantedImage): Promise<Obtained | undefined> {
   const { containerd, stop } = work.context;
@@ -208,11 +201,10 @@ async function place(
   image: WantedImage,
   { how, node }: Obtained,
 ): Promise<Placed | undefined> {
-  const { context, can } = work;
   try {
-    const { id } = await placeImage(context, image, node, can.pins);
+    const { id } = await crew.place(image, node);
     crew.watch.pulled(id);
-    context.emit({ type: "placed", image: image.source.name });
+    work.context.emit({ type: "placed", image: image.source.name });
     return { image, how };
   } catch (error) {
     if (!(error instanceof PlaceFailed)) throw error;

@@ -28,6 +28,15 @@ test("a tag gives all names in one call, and moves those that exist", async () =
   expect(calls).toEqual([{ args, options: { timeout: 30_000, env: BRIEF } }]);
 });
 
+test("a tag gives thousands of names in several calls, each of which has its own time", async () => {
+  const { client, calls } = ctr();
+  const names = Array.from({ length: 1_200 }, (_, nth) => `x.y/z:${nth}`);
+  await client.tag("a.b/c:1", names);
+  const given = calls.map(({ args }) => args.slice(args.indexOf("a.b/c:1") + 1));
+  expect(given.map(({ length }) => length)).toEqual([200, 200, 200, 200, 200, 200]);
+  expect(given.flat()).toEqual(names);
+});
+
 describe("an archive", () => {
   const folder = temporaryFolder();
   const options = {

@@ -185,7 +185,8 @@ export function inMemoryContainerd(version = "1.7.35") {
       bring(name, image);
     }),
     tag: scripted("tag", (source, names) => {
-      const { target } = recordOf(source);
+      const target = records.get(source)?.target;
+      if (target === undefined) throw toolError(`ctr: image "${source}": not found`);
       for (const name of names) records.set(name, { name, labels: {}, target });
     }),
     importArchive: scripted("importArchive", (path) => {

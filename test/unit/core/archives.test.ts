@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import {
-  archivedImage,
+  archivedImages,
   isNameless,
   planArchive,
   withArchived,
@@ -52,6 +52,7 @@ describe("an archive", () => {
     expect(planArchive(missing, there)).toEqual({
       archive,
       action: "fail",
+      failure: missing.file,
       why: "the archive does not exist",
       names: [APP],
     });
@@ -60,7 +61,7 @@ describe("an archive", () => {
 });
 
 test("what an archive holds is wanted as the archive is, and never for freshness", () => {
-  expect(archivedImage("busybox:1", archive)).toEqual([
+  expect(archivedImages(["busybox:1", "No Name"], archive)).toEqual([
     {
       source: reference("busybox:1"),
       furtherNames: [],
@@ -70,7 +71,6 @@ test("what an archive holds is wanted as the archive is, and never for freshness
       timeout: 7_000,
     },
   ]);
-  expect(archivedImage("No Name", archive)).toEqual([]);
 });
 
 test("an image that the list names, also as a further name, is the list's, and one in two archives is one", () => {

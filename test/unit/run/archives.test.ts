@@ -87,6 +87,39 @@ describe("an archive", () => {
     ]);
   });
 
+  describe.each([
+    ["in one repository", (nth: number) => `r.one/app:${nth}`, 1],
+    ["each in a repository of its own", (nth: number) => `r.one/app-${nth}:1`, 1_000],
+    ["which are short", (nth: number) => `app:${nth}`, 1],
+  ])("with a thousand names of one image, %s", (_what, nameOf, repositories) => {
+    const many = async () => {
+      const set = bench();
+      const [path, image] = [file(), served("app")];
+      const names = Array.from({ length: 1_000 }, (_, nth) => nameOf(nth));
+      set.node.archives.set(path, Object.fromEntries(names.map((name) => [name, image])));
+      const { outcomes } = await set.run([], { archives: [archive(path)] });
+      return { ...set, outcomes };
+    };
+    const called = (calls: readonly string[], what: string): string[] =>
+      calls.filter((call) => call.startsWith(`${what} `));
+
+    test("has each of them proved, and each repository named by digest", async () => {
+      const { node, outcomes } = await many();
+      expect(new Set(Object.values(outcomes))).toEqual(new Set(["imported"]));
+      const byDigest = [...node.records.keys()].filter((name) => /^(?:r|d)\S+@/u.test(name));
+      expect([Object.keys(outcomes).length, byDigest.length]).toEqual([1_000, repositories]);
+    });
+
+    test("is pinned once, and no name is made twice or by a call of its own", async () => {
+      const { node } = await many();
+      expect(called(node.calls, "saveRecord")).toHaveLength(1);
+      const tags = called(node.calls, "tag");
+      expect(tags.length).toBeLessThanOrEqual(2);
+      const made = tags.flatMap((call) => call.split(" ")[2]?.split(",") ?? []);
+      expect(new Set(made).size).toBe(made.length);
+    });
+  });
+
   test.each([
     ["names nothing", {}],
     ["has a tag and no repository", { "import-2026-01-01@sha256:0a": served("x") }],

@@ -3,7 +3,7 @@ import { pinName, pinRecord } from "../../../src/core/pins.ts";
 import type { WantedImage } from "../../../src/core/plan.ts";
 import type { RunEvent } from "../../../src/core/run-state.ts";
 import { lookAtNode } from "../../../src/run/look.ts";
-import { PlaceFailed, placeImage } from "../../../src/run/place.ts";
+import { PlaceFailed, placer } from "../../../src/run/place.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 import { inMemoryContainerd, toolError, type InMemory } from "../containerd/in-memory.ts";
 import { ARM, LINUX, served } from "../containerd/served-image.ts";
@@ -31,7 +31,7 @@ async function placed(node: InMemory, wish: WantedImage = image, pins = true) {
     stop,
   };
   const seen = await lookAtNode(node.containerd, LINUX, [A]);
-  const result: unknown = await placeImage(context, wish, seen, pins).catch((error: unknown) => error);
+  const result: unknown = await placer(context, pins)(wish, seen).catch((error: unknown) => error);
   return { result, events };
 }
 const withOne = (): InMemory => {

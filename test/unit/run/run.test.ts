@@ -207,6 +207,34 @@ describe("names", () => {
     expect(node.records.get("x.y/z:1")?.target).toEqual(image.target);
   });
 
+  test("of an image whose source somebody deletes before they are made are given after it was pulled once more", async () => {
+    const { node, run, serve } = bench();
+    const image = serve(served("a"), A);
+    node.before(`tag ${A}`, () => void node.records.delete(A));
+    const { outcomes } = await run([wanted(A, { furtherNames: [reference("x.y/z:1")] })]);
+    expect(outcomes).toEqual({ [A]: "pulled" });
+    expect(node.changes().filter((call) => call.startsWith("pull"))).toEqual([`pull ${A}`, `pull ${A}`]);
+    expect([A, "x.y/z:1"].map((name) => node.records.get(name)?.target)).toEqual([
+      image.target,
+      image.target,
+    ]);
+  });
+
+  test("of an image whose source is deleted again and again fail it, and what is missing is told", async () => {
+    const { node, run, serve } = bench();
+    serve(served("a"), A);
+    node.before(`tag ${A}`, ...Array.from({ length: 9 }, () => () => void node.records.delete(A)));
+    const { outcomes, events } = await run([wanted(A, { furtherNames: [reference("x.y/z:1")] })]);
+    expect(outcomes).toEqual({ [A]: "failed in tag: runtime" });
+    expect(node.changes().filter((call) => call.startsWith("pull"))).toHaveLength(2);
+    expect(events.find(({ type }) => type === "image-failed")).toMatchObject({
+      failure: {
+        message: `it is on the node, but without all its names: image "${A}": not found`,
+        next: expect.stringContaining("somebody's deletion"),
+      },
+    });
+  });
+
   test("that could not be given at first are given by the repair", async () => {
     const { node, run, serve } = bench();
     serve(served("a"), A);
