@@ -3,9 +3,9 @@
 // A run starts with a number by the CPUs. When all slots are in use and images still wait, it tries twice as many. The
 // trial is kept as soon as the bytes or the images of a second have grown by a quarter of what twice as many could
 // bring; if they have not after two seconds, the run goes back and rests before it tries again, longer each time. It
-// does not try while the CPUs are busy or while containerd queues downloads behind its limit for the node, and busy
-// CPUs take back, one by one, what is above the start. A registry that answers 429 ends a trial at once, or halves the
-// number; from then on a trial is one more image.
+// does not try while containerd queues downloads behind its limit for the node. CPUs without a pause take back, one by
+// one, what is above the start. A registry that answers 429 ends a trial at once, or halves the number; from then on a
+// trial is one more image.
 
 import type { Download } from "./transfer.ts";
 
@@ -80,12 +80,11 @@ export const MOST = 16;
 const SOON = 500;
 /** A trial that has not brought more by now does not. */
 const LATE = 2_000;
-const FIRST_REST = 4_000;
+const FIRST_REST = 2_000;
 const LONGEST_REST = 60_000;
 /** Of the growth that would be in proportion. */
 const WORTH = 0.25;
-/** Shares of the time of all CPUs. */
-const BUSY = 0.9;
+/** Share of the time of all CPUs. */
 const SATURATED = 0.95;
 
 /** @param wanted by the operator, who may leave it to us */
@@ -110,11 +109,11 @@ export function nextLevel(level: Level, pace: Pace): Level {
   if (measured < SOON) return level;
   if (trial !== undefined && !isWorth(trial, images, rateBetween(since, pace, -1)))
     return measured < LATE ? level : rested({ ...level, images: trial.from }, pace.at);
-  const busy = (pace.busy - since.busy) / measured;
-  if (mayTry(level, pace) && busy < BUSY) return tryMore(level, pace, rateBetween(since, pace, 1));
+  if (mayTry(level, pace)) return tryMore(level, pace, rateBetween(since, pace, 1));
   if (measured < LATE) return { ...level, trial: undefined };
-  const fewer = busy >= SATURATED && images > start ? images - 1 : images;
-  return { ...level, images: fewer, since: pace, trial: undefined };
+  const busy = (pace.busy - since.busy) / measured;
+  if (busy >= SATURATED && images > start) return rested({ ...level, images: images - 1 }, pace.at);
+  return { ...level, since: pace, trial: undefined };
 }
 
 /** What a registry refused with 429 was too much. @returns the same level where nothing can be taken back */

@@ -109,19 +109,19 @@ describe("more at once", () => {
     expect(new Set(images(run.levels))).toEqual(new Set([4]));
   });
 
-  test("never while the CPUs are busy", () => {
+  test("and no more than the CPUs unpack", () => {
     const run = driven();
     run.go(30, { each: 20, all: Infinity, cpu: 1 });
 
-    expect(new Set(images(run.levels))).toEqual(new Set([4]));
+    expect(run.now().images).toBe(4);
   });
 
   test("is given up when the CPUs become busy", () => {
     const run = driven();
     run.go(3, { each: 2, all: Infinity });
-    run.go(60, { each: 20, all: Infinity, cpu: 1 });
+    run.go(300, { each: 20, all: Infinity, cpu: 1 });
 
-    expect(run.now().images).toBe(4);
+    expect(run.now().images).toBeLessThan(MOST);
   });
 });
 
