@@ -182,16 +182,6 @@ describe.skipIf(!hasRuby)("a wrong property", () => {
       "images[3].auth: must be base64 of user:password",
     ],
     [
-      "an auth without a colon",
-      inFourth({ auth: Buffer.from(SECRET).toString("base64") }),
-      "images[3].auth: must be base64 of user:password",
-    ],
-    [
-      "a user without password",
-      inFourth({ auth: "", username: "robot" }),
-      "images[3]: username and password belong together",
-    ],
-    [
       "a policy that Kubernetes has and this has not",
       inFourth({ pullPolicy: "Never" }),
       "images[3].pullPolicy: must be Always or IfNotPresent",
@@ -200,9 +190,14 @@ describe.skipIf(!hasRuby)("a wrong property", () => {
     [
       "a number as timeout",
       inFourth({ timeout: 60 }),
-      "images[3].timeout: must be a duration above zero such as 90s or 5m, not a number",
+      "images[3].timeout: must be a duration such as 500ms, 90s or 1h30m, not a number",
     ],
-    ["a key in other case", inFourth({ retagas: SECRET }), "images[3]: unknown key, did you mean retagAs?"],
+    [
+      "a misspelt key",
+      { images: [], archives: [{ path: "/x", require: SECRET }] },
+      "archives[0]: unknown key, known are path, required, pin",
+    ],
+    ["an upper-case repository", inFourth({ name: "a.b/C" }), "images[3].name: must be an image reference"],
     ["a text as item", { images: [image, SECRET] }, "images[1]: must be a mapping, not a string"],
     ["a mapping as list", { images: { name: SECRET } }, "images: must be a list, not a mapping"],
     [
@@ -232,19 +227,9 @@ describe.skipIf(!hasRuby)("a wrong property", () => {
       "containerd.ctr: must be an absolute path",
     ],
     [
-      "both forms of credentials",
-      inFourth({ username: "robot", password: SECRET }),
-      "images[3]: has both auth and username, give one of them",
-    ],
-    [
       "a user name with a colon",
       { images: [], registries: [{ host: "a", username: `robot:${SECRET}`, password: SECRET }] },
       "registries[0].username: must be a user name without a colon",
-    ],
-    [
-      "a registry without credentials",
-      { images: [], registries: [{ host: "a" }] },
-      "registries[0]: has no credentials",
     ],
     [
       "a docker config that is not JSON",
@@ -265,22 +250,6 @@ describe.skipIf(!hasRuby)("a wrong property", () => {
     expect(await problemOf(inFourth({ [SECRET]: null, [`${SECRET}x`]: 1 }))).toMatch(
       /^images\[3\]: unknown key, known are name, auth, /u,
     );
-  });
-
-  test("a name that two images claim is refused with both places", async () => {
-    const images = [
-      { name: "harbor.example.com/a:1", retagAs: "nginx" },
-      { name: "harbor.example.com/b:1", retagAs: ["x:1", "docker.io/library/nginx:latest"] },
-    ];
-    expect(await problemOf({ images })).toBe("images[1].retagAs[1]: images[0] has this name already");
-  });
-
-  test("a further name that is another image's own is refused", async () => {
-    const images = [
-      { name: "harbor.example.com/a:1" },
-      { name: "harbor.example.com/b:1", retagAs: "harbor.example.com/a:1" },
-    ];
-    expect(await problemOf({ images })).toBe("images[1].retagAs: images[0] has this name already");
   });
 
   test("does not hide the next one: all are reported in one go", async () => {
@@ -327,125 +296,121 @@ describe("the job", () => {
   );
 });
 
-describe.skipIf(!hasRuby)(
-  "what stops a deploy when templates are rendered is what the agent refuses:",
-  () => {
-    const DIGEST = `sha256:${"a".repeat(64)}`;
-    const base64 = (text: string): string => Buffer.from(text).toString("base64");
-    const ofImage = (key: string, value: unknown) => ({ images: [{ name: "a", [key]: value }] });
-    const references = [
-      "nginx",
-      "nginx:1",
-      "a.b/c",
-      "a.b:5000/c/d:v1_2-3",
-      `a.b/c@${DIGEST}`,
-      `a.b/c:1@${DIGEST}`,
-      "localhost/a",
-      "A/b",
-      "[::1]:5000/a",
-      "localhost:5000",
-      "a/b/c",
-      "a__b/c--d:1",
-      "Team.io/a",
-      "A.b/c",
-      "a".repeat(64),
-      "z".repeat(128),
-      "",
-      "Nginx",
-      "a.b/C",
-      "a.b/c:",
-      "a:-1",
-      `a:${"x".repeat(129)}`,
-      "a@sha256:1",
-      `a@md5:${"a".repeat(32)}`,
-      "a//b",
-      "/a",
-      "-a",
-      "a-",
-      "a..b",
-      "a_.b/c",
-      "a.b:/c",
+describe.skipIf(!hasRuby)("what the agent takes, no template refuses:", () => {
+  const DIGEST = `sha256:${"a".repeat(64)}`;
+  const base64 = (text: string): string => Buffer.from(text).toString("base64");
+  const ofImage = (key: string, value: unknown) => ({ images: [{ name: "a", [key]: value }] });
+  const references = [
+    "nginx",
+    "nginx:1",
+    "a.b/c",
+    "a.b:5000/c/d:v1_2-3",
+    `a.b/c@${DIGEST}`,
+    `a.b/c:1@${DIGEST}`,
+    "localhost/a",
+    "A/b",
+    "[::1]:5000/a",
+    "localhost:5000",
+    "a/b/c",
+    "a__b/c--d:1",
+    "Team.io/a",
+    "A.b/c",
+    "a".repeat(64),
+    "z".repeat(128),
+    "",
+    "Nginx",
+    "a.b/C",
+    "a.b/c:",
+    "a:-1",
+    `a:${"x".repeat(129)}`,
+    "a@sha256:1",
+    `a@md5:${"a".repeat(32)}`,
+    "a//b",
+    "/a",
+    "-a",
+    "a-",
+    "a..b",
+    "a_.b/c",
+    "a.b:/c",
+    "a b",
+    "a\n",
+    "a.b-/c",
+    "https://a.b/c",
+    "https://a.b/c:1",
+    "a@b",
+    "ü",
+    "a:ü",
+  ];
+  const logins = [
+    ...[
+      "robot:hunter2",
+      "robot:hunter2\n",
+      "robot",
+      ":x",
+      "robot:",
+      "a:b:c",
+      "robot:a\0",
+      '{"auths":{"a":1}}',
+    ].map(base64),
+    `Basic ${base64("u:p")}`,
+    base64(base64("u:p")),
+    base64("u:>>>???").replaceAll("/", "_"),
+    `${base64("u:p")}\n`,
+    "u:p",
+    "hunter2",
+    "!",
+    "",
+    "====",
+    base64("u:p").replace(/=+$/u, ""),
+  ];
+  const durations = [
+    "5m",
+    "0s",
+    "1h30m",
+    "999h",
+    "596h",
+    "1.5s",
+    "0.1ms",
+    "60",
+    "5d",
+    "-1s",
+    " 1s",
+    "",
+    "1s\n",
+  ];
+  const cases: readonly (readonly [string, Record<string, unknown>])[] = [
+    ...references.map((name) => ["a name", { images: [{ name }] }] as const),
+    ...references.map((name) => ["a further name", ofImage("retagAs", name)] as const),
+    ...references.map((name) => ["one of several names", ofImage("retagAs", ["x:1", name])] as const),
+    ...logins.map((auth) => ["an auth", ofImage("auth", auth)] as const),
+    ...durations.map((timeout) => ["a timeout", ofImage("timeout", timeout)] as const),
+    ...durations.map((start_jitter) => ["a delay", { images: [], start_jitter }] as const),
+    ...["k8s.io", "moby", "--help", "a..b", "a b", "", "ü"].map(
+      (namespace) => ["a namespace", { images: [], containerd: { namespace } }] as const,
+    ),
+    ...["/x.prom", "/a/x.prom", "/.prom", "x.prom", "/x.txt", "/a\n.prom"].map(
+      (metrics_file) => ["a metrics file", { images: [], metrics_file }] as const,
+    ),
+    ...["/", "/a b", "a", "", "/a\nb"].map(
+      (path) => ["an archive", { images: [], archives: [{ path }] }] as const,
+    ),
+    ...[
+      "a.b",
+      "a.b/team-a",
+      "*.b.c",
+      "https://a.b/v2/",
+      "A.b:5000",
+      "[::1]:5000",
       "a b",
-      "a\n",
-      "a.b-/c",
-      "https://a.b/c",
-      "https://a.b/c:1",
-      "a@b",
-      "ü",
-      "a:ü",
-    ];
-    const logins = [
-      ...[
-        "robot:hunter2",
-        "robot:hunter2\n",
-        "robot",
-        ":x",
-        "robot:",
-        "a:b:c",
-        "robot:a\0",
-        '{"auths":{"a":1}}',
-      ].map(base64),
-      `Basic ${base64("u:p")}`,
-      base64(base64("u:p")),
-      base64("u:>>>???").replaceAll("/", "_"),
-      `${base64("u:p")}\n`,
-      "u:p",
-      "hunter2",
-      "!",
-      "",
-      "====",
-      base64("u:p").replace(/=+$/u, ""),
-    ];
-    const durations = [
-      "5m",
-      "0s",
-      "1h30m",
-      "999h",
-      "596h",
-      "1.5s",
-      "0.1ms",
-      "60",
-      "5d",
-      "-1s",
-      " 1s",
-      "",
-      "1s\n",
-    ];
-    const cases: readonly (readonly [string, Record<string, unknown>])[] = [
-      ...references.map((name) => ["a name", { images: [{ name }] }] as const),
-      ...references.map((name) => ["a further name", ofImage("retagAs", name)] as const),
-      ...references.map((name) => ["one of several names", ofImage("retagAs", ["x:1", name])] as const),
-      ...logins.map((auth) => ["an auth", ofImage("auth", auth)] as const),
-      ...durations.map((timeout) => ["a timeout", ofImage("timeout", timeout)] as const),
-      ...durations.map((start_jitter) => ["a delay", { images: [], start_jitter }] as const),
-      ...["k8s.io", "moby", "--help", "a..b", "a b", "", "ü"].map(
-        (namespace) => ["a namespace", { images: [], containerd: { namespace } }] as const,
-      ),
-      ...["/x.prom", "/a/x.prom", "/.prom", "x.prom", "/x.txt", "/a\n.prom"].map(
-        (metrics_file) => ["a metrics file", { images: [], metrics_file }] as const,
-      ),
-      ...["/", "/a b", "a", "", "/a\nb"].map(
-        (path) => ["an archive", { images: [], archives: [{ path }] }] as const,
-      ),
-      ...[
-        "a.b",
-        "a.b/team-a",
-        "*.b.c",
-        "https://a.b/v2/",
-        "A.b:5000",
-        "[::1]:5000",
-        "a b",
-        "u:p@a.b",
-        "a.b?x=1",
-      ].map((host) => ["a registry", { images: [], registries: [{ host, auth: "dTpw" }] }] as const),
-    ];
-    test.each(cases)("%s: %j", async (_what, properties) => {
-      const { ok } = await render(properties);
-      const decoded = decodeConfig(properties);
-      expect(ok, decoded.ok ? "" : JSON.stringify(decoded.issues)).toBe(decoded.ok);
-    });
-  },
-);
+      "u:p@a.b",
+      "a.b?x=1",
+    ].map((host) => ["a registry", { images: [], registries: [{ host, auth: "dTpw" }] }] as const),
+  ];
+  test.each(cases)("%s: %j", async (_what, properties) => {
+    const { ok, error } = await render(properties);
+    expect(ok || !decodeConfig(properties).ok, error).toBe(true);
+  });
+});
 
 describe.skipIf(!hasRuby)("the examples", () => {
   const examples = exampleFiles();
