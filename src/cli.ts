@@ -1,5 +1,6 @@
 // The command line: one table of its commands and options, from which help and completion are made too.
 import { parseArgs } from "node:util";
+import { messageOf } from "./core/plain-text.ts";
 import { parseReference } from "./core/reference.ts";
 import { EXIT, ExitError } from "./exit.ts";
 
@@ -110,8 +111,7 @@ function parse(argv: readonly string[]) {
     return parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: true });
   } catch (error) {
     // node:util's own messages are for people, but end with advice about `--` that fits nothing here.
-    const message = error instanceof Error ? error.message : String(error);
-    throw usage(message.split(". ")[0] ?? message);
+    throw usage(messageOf(error).split(". ", 1).join(""));
   }
 }
 

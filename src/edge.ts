@@ -1,6 +1,7 @@
 // What the program has of the process it runs in. Made in main.ts, the only module that touches `process`.
-import type { Platform } from "./core/node.ts";
+import { printable } from "./core/plain-text.ts";
 import type { Paths } from "./paths.ts";
+import type { Machine } from "./run/context.ts";
 
 export interface Output {
   /** Never waits, and never throws. */
@@ -13,18 +14,19 @@ export interface Output {
   readonly rows?: number | undefined;
 }
 
-export interface Edge {
+export interface Edge extends Machine {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly paths: Paths;
   readonly pid: number;
-  readonly cpus: number;
-  /** Milliseconds for which a CPU has had work since it started, on average over all of them. */
-  readonly busy: () => number;
-  /** As containerd names it. */
-  readonly platform: Platform;
   /** Aborted with an Interruption by SIGTERM, SIGINT and SIGHUP. */
   readonly signal: AbortSignal;
   /** Tells which of them it was. */
   readonly stoppedBy: () => NodeJS.Signals | undefined;
 }
+
+/** @returns a function that writes a warning for a person */
+export const warnOn =
+  ({ stderr }: Pick<Edge, "stderr">) =>
+  (why: string): void =>
+    stderr.write(`warning: ${printable(why)}\n`);

@@ -1,6 +1,6 @@
 // A look at the node, and the plan that it leads to, for commands that change nothing.
 import type { Config } from "../config/config.ts";
-import { realContainerd } from "../containerd/containerd.ts";
+import type { Containerd } from "../containerd/containerd.ts";
 import { archivedImages, usableOf, withArchived, type PlannedArchive } from "../core/archives.ts";
 import type { Node } from "../core/node.ts";
 import { namesOf, planRun, type Plan } from "../core/plan.ts";
@@ -19,24 +19,23 @@ export interface Look {
   readonly plan: Plan;
 }
 
+/** @param signal ends every call */
+export type Connect = (config: Config, signal: AbortSignal) => Containerd;
+
 /** @throws ExitError (runtime not ready) */
-export async function look(config: Config, edge: Edge): Promise<Look> {
+export async function look(config: Config, edge: Edge, connect: Connect): Promise<Look> {
   requireTools(config.containerd);
-  using containerd = realContainerd(config, edge.signal);
+  using containerd = connect(config, edge.signal);
   const waiting = { config, containerd, clock: realClock, signal: edge.signal, onWait: () => {} };
   const can = await untilReady(waiting);
   const record = readArchiveRecord(edge.paths.state, () => {});
-  const names = [
-    ...config.images.flatMap(namesOf),
-    ...Object.values(record).flatMap((known) => Object.keys(known.names)),
-  ];
+  const archived = Object.values(record).flatMap((known) => Object.keys(known.names));
+  const names = [...config.images.flatMap(namesOf), ...archived];
   const node = await lookAtNode(containerd, edge.platform, names).catch((error: unknown) => {
     edge.signal.throwIfAborted();
     throw runtimeUnusable(error);
   });
   const archives = await planArchives(config.archives, record, node);
-  const archived = archives.flatMap(({ archive, names: held }) =>
-    archivedImages(usableOf(node, held), archive),
-  );
-  return { node, archives, plan: planRun(withArchived(config.images, archived), node, can.pins) };
+  const held = archives.flatMap((planned) => archivedImages(usableOf(node, planned.names), planned.archive));
+  return { node, archives, plan: planRun(withArchived(config.images, held), node, can.pins) };
 }

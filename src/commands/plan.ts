@@ -1,6 +1,6 @@
 // `plan`: what a run would do, and why.
 import type { RunArguments } from "../cli.ts";
-import { loadConfig } from "../config/load.ts";
+import { realContainerd } from "../containerd/containerd.ts";
 import type { PlannedArchive } from "../core/archives.ts";
 import { narrow, type Plan, type PlannedImage } from "../core/plan.ts";
 import { counted } from "../core/units.ts";
@@ -8,18 +8,20 @@ import type { Edge } from "../edge.ts";
 import { EXIT } from "../exit.ts";
 import { decided } from "../report/events.ts";
 import { printableLine } from "../report/summary.ts";
-import { look } from "./look.ts";
-import { narrowed } from "./narrowed.ts";
+import { chosen } from "./chosen.ts";
+import { look, type Connect } from "./look.ts";
 
-export async function planCommand(args: RunArguments, edge: Edge): Promise<number> {
-  const config = await loadConfig(args.config ?? edge.paths.config);
-  const only = narrowed(config, args.only);
-  const seen = await look(config, edge);
+export async function planCommand(
+  args: RunArguments,
+  edge: Edge,
+  connect: Connect = realContainerd,
+): Promise<number> {
+  const { config, only } = await chosen(args, edge);
+  const seen = await look(config, edge, connect);
   const plan = narrow(seen.plan, only);
   const archives = only.size === 0 ? seen.archives : [];
-  edge.stdout.write(
-    args.json ? `${JSON.stringify(planJson(plan, archives), null, 2)}\n` : `${planText(plan, archives)}\n`,
-  );
+  const text = args.json ? JSON.stringify(planJson(plan, archives), null, 2) : planText(plan, archives);
+  edge.stdout.write(`${text}\n`);
   return EXIT.ok;
 }
 
@@ -37,11 +39,9 @@ const planJson = ({ images, unpin, oldLabels }: Plan, archives: readonly Planned
   oldLabels,
 });
 
-function planText({ images, unpin, oldLabels }: Plan, archives: readonly PlannedArchive[]): string {
-  return [
-    ...archives.map(
-      ({ archive, action, why }) => `${ARCHIVE_VERBS[action].padEnd(6)} ${archive.path}: ${why}`,
-    ),
+const planText = ({ images, unpin, oldLabels }: Plan, archives: readonly PlannedArchive[]): string =>
+  [
+    ...archives.map(({ archive, action, why }) => `${VERBS[action].padEnd(6)} ${archive.path}: ${why}`),
     ...images.flatMap(imageLines),
     ...unpin.map(({ name }) => `unpin  ${name}: pinned by an earlier run, no longer in the list`),
     ...(oldLabels === 0 ? [] : [`clean  ${counted(oldLabels, "label")} that version 1.0.0 left`]),
@@ -49,10 +49,16 @@ function planText({ images, unpin, oldLabels }: Plan, archives: readonly Planned
   ]
     .map(printableLine)
     .join("\n");
-}
 
-const ARCHIVE_VERBS = { import: "import", keep: "keep", fail: "FAIL" } as const;
-const VERBS = { pull: "pull", share: "tag", keep: "keep", create: "tag", move: "move" } as const;
+const VERBS = {
+  import: "import",
+  fail: "FAIL",
+  pull: "pull",
+  share: "tag",
+  keep: "keep",
+  create: "tag",
+  move: "move",
+} as const;
 
 /** What a pull of each name would make as well goes without saying where it is there. */
 const imageLines = ({ image, decision, names, pin }: PlannedImage): string[] => [

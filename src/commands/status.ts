@@ -1,15 +1,14 @@
 // `status`: the last run or the one in progress, and what is on the node now.
 import type { RunArguments } from "../cli.ts";
-import { loadConfig } from "../config/load.ts";
+import { realContainerd } from "../containerd/containerd.ts";
 import type { PlannedArchive } from "../core/archives.ts";
 import { judge } from "../core/judge.ts";
-import { type Node } from "../core/node.ts";
-import { printable } from "../core/plain-text.ts";
+import type { Node } from "../core/node.ts";
 import { namesOf, type PlannedImage } from "../core/plan.ts";
 import { totals } from "../core/run-state.ts";
 import { counted } from "../core/units.ts";
 import { problemOf } from "../core/verdict.ts";
-import type { Edge } from "../edge.ts";
+import { warnOn, type Edge } from "../edge.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import { barLines } from "../report/bars.ts";
 import { namesTable, type NameRow } from "../report/names-table.ts";
@@ -18,19 +17,25 @@ import { noRates } from "../report/transfer-rate.ts";
 import { kubeletWarning } from "../run/kubelet-records.ts";
 import { lockIsHeld } from "../state/lock.ts";
 import { readStatus, type Status } from "../state/status.ts";
-import { look } from "./look.ts";
+import { chosen } from "./chosen.ts";
+import { look, type Connect } from "./look.ts";
 
 interface Row extends NameRow {
   readonly source: string;
   readonly required: boolean;
 }
 
-export async function statusCommand(args: RunArguments, edge: Edge): Promise<number> {
-  const config = await loadConfig(args.config ?? edge.paths.config);
-  const earlier = lastRun(edge);
+export async function statusCommand(
+  args: RunArguments,
+  edge: Edge,
+  connect: Connect = realContainerd,
+): Promise<number> {
+  const { config } = await chosen(args, edge);
+  const run = readStatus(edge.paths.state, warnOn(edge));
+  const inProgress = run !== undefined && run.phase !== "ended" && lockIsHeld(edge.paths.state) === true;
   // Whoever asks for the status wants an answer now, not after the runtime's patience.
   const impatient = { ...config, containerd: { ...config.containerd, readyTimeout: 5_000 } };
-  const now = await look(impatient, edge).catch((error: unknown) => {
+  const now = await look(impatient, edge, connect).catch((error: unknown) => {
     if (error instanceof ExitError) return error;
     throw error;
   });
@@ -38,14 +43,16 @@ export async function statusCommand(args: RunArguments, edge: Edge): Promise<num
     now instanceof ExitError
       ? []
       : [...now.archives.flatMap(rowOf), ...now.plan.images.flatMap((planned) => rowsOf(planned, now.node))];
-  edge.stdout.write(args.json ? json(earlier, rows) : `${text(earlier, rows, edge.stdout.columns)}\n`);
-  if (now instanceof ExitError) throw now;
-  const warning = await kubeletWarning(
-    config.kubeletRoot,
-    now.plan.images.map(({ image }) => image),
-    now.node,
+  const lines = [...runLines(run, inProgress, edge.stdout.columns), ...namesTable(rows)].map(printableLine);
+  edge.stdout.write(
+    args.json
+      ? `${JSON.stringify({ run: run?.json ?? null, now: rows }, null, 2)}\n`
+      : `${lines.join("\n")}\n`,
   );
-  if (warning !== undefined) edge.stderr.write(`warning: ${warning}\n`);
+  if (now instanceof ExitError) throw now;
+  const wanted = now.plan.images.map(({ image }) => image);
+  const warning = await kubeletWarning(config.kubeletRoot, wanted, now.node);
+  if (warning !== undefined) warnOn(edge)(warning);
   return rows.every((row) => row.present || !row.required) ? EXIT.ok : EXIT.imageFailed;
 }
 
@@ -56,14 +63,13 @@ const rowOf = ({ archive: { path, required }, action, why }: PlannedArchive): Ro
     : [{ name: path, source: path, required, present: false, pinned: false, problem: why }];
 
 /** A name counts as present when it is the source's image and usable, not merely some image. */
-function rowsOf({ image, judgement, names }: PlannedImage, node: Node): Row[] {
-  const source = image.source.name;
-  return namesOf(image).map((name) => {
+const rowsOf = ({ image, judgement, names }: PlannedImage, node: Node): Row[] =>
+  namesOf(image).map((name) => {
     const found = judge(node, name);
     const elsewhere = names.some((other) => other.name === name && other.action !== "keep");
     return {
       name,
-      source,
+      source: image.source.name,
       required: image.required,
       present: judgement.is === "usable" && found.is === "usable" && !elsewhere,
       pinned: node.cri.get(name)?.some(({ pinned }) => pinned) ?? false,
@@ -71,55 +77,29 @@ function rowsOf({ image, judgement, names }: PlannedImage, node: Node): Row[] {
       ...(found.is === "usable" || found.is === "absent" ? {} : { problem: problemOf(found) }),
     };
   });
-}
-
-const json = (earlier: LastRun | undefined, now: readonly Row[]): string =>
-  `${JSON.stringify({ run: earlier?.status.json ?? null, now }, null, 2)}\n`;
-
-const text = (earlier: LastRun | undefined, rows: readonly Row[], columns: number | undefined): string =>
-  [headline(earlier), ...detailsOf(earlier, columns), ...namesTable(rows)].map(printableLine).join("\n");
-
-interface LastRun {
-  readonly status: Status;
-  readonly inProgress: boolean;
-}
-
-function lastRun({ paths, stderr }: Edge): LastRun | undefined {
-  const status = readStatus(paths.state, (why) => stderr.write(`warning: ${printable(why)}\n`));
-  if (status === undefined) return undefined;
-  return { status, inProgress: status.phase !== "ended" && lockIsHeld(paths.state) === true };
-}
-
-/** Ends with a blank line. What failed is told as the run itself told it: whoever comes later has only this. */
-function detailsOf(earlier: LastRun | undefined, columns: number | undefined): string[] {
-  if (earlier === undefined) return [""];
-  if (earlier.inProgress) return [...bars(earlier.status, columns), ""];
-  const { phase, images } = earlier.status;
-  // Of a run that was killed the headline says enough of what it did not come to.
-  const failed = phase === "ended" ? lacking(images) : images.filter((image) => image.phase === "failed");
-  return ["", ...failureLines(failed)];
-}
 
 /** As wide as `table` is where there is no terminal. */
 const WIDTH = 100;
 /** Images in work, with those that wait for a registry to come back: that may be all of them. */
 const MOST_BARS = 50;
 
-/** What the run's own terminal would show. */
-const bars = (status: Status, columns = WIDTH): string[] =>
-  barLines(status, { columns, rows: MOST_BARS, now: Date.now(), rates: noRates });
-
 const iso = (ms: number): string => new Date(ms).toISOString();
 
-function headline(earlier: LastRun | undefined): string {
-  if (earlier === undefined) return "no run has been recorded here yet";
-  const { images, phase, pid, startedAt, endedAt = startedAt, exitCode, stopped } = earlier.status;
+/** Of a run in progress what its own terminal would show; of one that is over what failed, as it told it itself. */
+function runLines(run: Status | undefined, inProgress: boolean, columns = WIDTH): string[] {
+  if (run === undefined) return ["no run has been recorded here yet", ""];
+  const { images, phase, pid, startedAt, endedAt = startedAt, exitCode, stopped } = run;
+  if (inProgress) {
+    const done = `${images.length - totals(images).unfinished} of ${counted(images.length, "image")} done`;
+    const bars = barLines(run, { columns, rows: MOST_BARS, now: Date.now(), rates: noRates });
+    return [`run in progress since ${iso(startedAt)} (pid ${pid}, ${phase}): ${done}`, ...bars, ""];
+  }
   if (phase === "ended") {
     const how = exitCode === 0 ? "succeeded" : `ended with exit code ${exitCode}`;
-    return `last run: ${how} at ${iso(endedAt)}${stopped === undefined ? "" : ` (${stopped})`}`;
+    const why = stopped === undefined ? "" : ` (${stopped})`;
+    return [`last run: ${how} at ${iso(endedAt)}${why}`, "", ...failureLines(lacking(images))];
   }
-  const done = images.length - totals(images).unfinished;
-  return earlier.inProgress
-    ? `run in progress since ${iso(startedAt)} (pid ${pid}, ${phase}): ${done} of ${counted(images.length, "image")} done`
-    : `last run: started at ${iso(startedAt)} and was killed in "${phase}"; run again to finish it`;
+  const killed = `last run: started at ${iso(startedAt)} and was killed in "${phase}"; run again to finish it`;
+  // That says enough of what it did not come to.
+  return [killed, "", ...failureLines(images.filter((image) => image.phase === "failed"))];
 }

@@ -63,7 +63,7 @@ const started = fc
 const decoded = decodeConfig({ images: [] });
 if (!decoded.ok) throw new Error("the configuration is not right");
 const config: Config = decoded.config;
-const interrupted = { config, signal: undefined, emit: () => {} };
+const interrupted = { config, edge: { stoppedBy: () => undefined }, log: { emit: () => {} } };
 
 /** How a run ends that went through, or that threw. */
 const thrown = fc.oneof(
