@@ -28,10 +28,14 @@ const BY_PLACE: readonly (readonly [RegExp, string])[] = [
  */
 export function redactor(credentials: Iterable<Credential>): Redact {
   const known = [...credentials];
-  const forms = formFinder(known.flatMap(secretForms));
-  const words = weakWords(known.filter(({ password }) => isWeak(password)));
+  const forms = new Set(known.flatMap(formsOf).filter(({ length }) => length >= SHORTEST));
+  // The longest first: where a shorter one is masked, the rest of a longer one would be left standing.
+  const longestFirst = [...forms].toSorted((a, b) => b.length - a.length);
+  // One expression of literal texts: the engine makes a tree of them.
+  const patterns = [...longestFirst.map(RegExp.escape), ...known.flatMap(weakPattern)];
+  const secrets = new RegExp(patterns.join("|"), "gu");
   return (text) => {
-    const masked = known.length === 0 ? text : maskRanges(text, rangesOf(text, forms, words));
+    const masked = patterns.length === 0 ? text : maskRanges(text, rangesOf(text, secrets));
     return BY_PLACE.reduce((result, [pattern, by]) => result.replace(pattern, by), masked);
   };
 }
@@ -58,12 +62,12 @@ function* layersOf(text: string): Generator<Layer> {
   }
 }
 
-const rangesOf = (original: string, forms: FindForms, words: WeakWords): Range[] =>
+const rangesOf = (original: string, secrets: RegExp): Range[] =>
   [...layersOf(original)]
     .flatMap(({ text, starts }) =>
-      [...forms(text), ...weakIn(text, words)].map(([start, end]): Range => [
-        starts[start] ?? 0,
-        starts[end] ?? original.length,
+      [...text.matchAll(secrets)].map(({ 0: secret, index }): Range => [
+        starts[index] ?? 0,
+        starts[index + secret.length] ?? original.length,
       ]),
     )
     .toSorted(([a], [b]) => a - b);
@@ -109,51 +113,26 @@ function meaning(groups: Readonly<Record<string, string | undefined>>): string {
   return String.fromCodePoint(Math.min(code, LAST_CODE_POINT));
 }
 
+/** Shorter texts stand in others by chance. */
+const SHORTEST = 4;
+
 /**
  * Unescaped spellings. A byte of an escaped one becomes a character, so what is not ASCII has a form of bytes too; and
  * what looks like an escape in the secret itself is taken for one where it stands among others.
  */
-function secretForms({ auth, password }: Credential): string[] {
-  const encoded = [auth, ...(password === "" ? [] : [Buffer.from(password).toString("base64")])]
+function formsOf({ auth, password }: Credential): string[] {
+  const encoded = [auth, Buffer.from(password).toString("base64")]
     .flatMap((form) => [form, form.replace(/=+$/u, "")])
     .flatMap((form) => [form, form.replaceAll("+", "-").replaceAll("/", "_")])
     .flatMap((form) => [form, form.toUpperCase(), form.toLowerCase()]);
-  const pair = Buffer.from(auth, "base64").toString();
-  const plain = (isWeak(password) ? [] : [pair, password])
+  const plain = (isWeak(password) ? [] : [pairOf(auth), password])
     .flatMap((form) => [...layersOf(form)].map(({ text }) => text))
     .flatMap((form) => [form, form.replaceAll(" ", "+")])
     .flatMap((form) => [form, Buffer.from(form).toString("latin1")]);
   return [...encoded, ...plain];
 }
 
-/** Shorter texts stand in others by chance. */
-const SHORTEST_FORM = 4;
-
-/** Where any of the forms stands in a text, from left to right. Shorter forms than SHORTEST_FORM are left out. */
-type FindForms = (text: string) => Range[];
-
-/** Forms are found by their first characters and the lengths that occur there, so that a place costs a few look-ups. */
-function formFinder(all: Iterable<string>): FindForms {
-  const long = [...new Set(all)].filter(({ length }) => length >= SHORTEST_FORM);
-  const index = new Map(
-    [...Map.groupBy(long, (form) => form.slice(0, SHORTEST_FORM))].map(([start, forms]) => {
-      // The longest first: where a shorter one is masked, the rest of a longer one would be left standing.
-      const lengths = [...new Set(forms.map(({ length }) => length))].toSorted((a, b) => b - a);
-      return [start, { lengths, forms: new Set(forms) }] as const;
-    }),
-  );
-  return (text) => {
-    const found: Range[] = [];
-    for (let at = 0; index.size > 0 && at + SHORTEST_FORM <= text.length; at += 1) {
-      const near = index.get(text.slice(at, at + SHORTEST_FORM));
-      const length = near?.lengths.find((each) => near.forms.has(text.slice(at, at + each)));
-      if (length === undefined) continue;
-      found.push([at, at + length]);
-      at += length - 1;
-    }
-    return found;
-  };
-}
+const pairOf = (auth: string): string => Buffer.from(auth, "base64").toString();
 
 /** Words that containerd, crictl, registries and we print, so that one of them as a password says nothing by itself. */
 const WORDS = new Set(
@@ -174,34 +153,17 @@ const WORDS = new Set(
   ),
 );
 const isWeak = (password: string): boolean =>
-  password.length < SHORTEST_FORM || /^\d{1,5}$/u.test(password) || WORDS.has(password.toLowerCase());
+  password.length < SHORTEST || /^\d{1,5}$/u.test(password) || WORDS.has(password.toLowerCase());
 
-/** Weak passwords, each with the last words of its users. */
-type WeakWords = ReadonlyMap<string, ReadonlySet<string>>;
+const BETWEEN = "\\s\"'`,:;=()[\\]{}\\\\/@&?";
+const PASSWORD_WORDS = "(?i:password|passwd|passphrase|pwd|secret)";
 
-const TOKEN = /[^\s"'`,:;=()[\]{}\\/@&?]+/gu;
-const PASSWORD_WORD = /^(?:password|passwd|passphrase|pwd|secret)$/iu;
-/** White space, quotes and punctuation between a user and a password. */
-const NEAR = 5;
-
-function weakWords(credentials: readonly Credential[]): WeakWords {
-  const words = new Map<string, Set<string>>();
-  for (const { auth, password } of credentials) {
-    const [user = ""] = Buffer.from(auth, "base64").toString().split(":", 1);
-    words.getOrInsertComputed(password, () => new Set()).add(user.match(TOKEN)?.at(-1) ?? "");
-  }
-  return words;
-}
-
-function weakIn(text: string, words: WeakWords): Range[] {
-  const found: Range[] = [];
-  let before = { word: "", end: -NEAR };
-  for (const { 0: word, index } of words.size === 0 ? [] : text.matchAll(TOKEN)) {
-    const users = index - before.end <= NEAR ? words.get(word) : undefined;
-    const end = index + word.length;
-    if (users !== undefined && (users.has(before.word) || PASSWORD_WORD.test(before.word)))
-      found.push([index, end]);
-    before = { word, end };
-  }
-  return found;
+/** A weak password behind the last word of its user, or a word for "password", and a few separators. */
+function weakPattern({ auth, password }: Credential): string[] {
+  if (password === "" || !isWeak(password)) return [];
+  const [user = ""] = pairOf(auth).split(":", 1);
+  const last = user.split(new RegExp(`[${BETWEEN}]+`, "u")).findLast((word) => word !== "");
+  const before = [PASSWORD_WORDS, ...(last === undefined ? [] : [RegExp.escape(last)])].join("|");
+  const word = RegExp.escape(password);
+  return [`${word}(?<=(?<![^${BETWEEN}])(?:${before})[${BETWEEN}]{1,5}${word})(?![^${BETWEEN}])`];
 }
