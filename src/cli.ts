@@ -126,8 +126,8 @@ function oneOf<Word extends string>(words: readonly Word[], given: string, what:
 
 function normalised(name: string): string {
   const parsed = parseReference(name);
-  if (parsed.ok) return parsed.reference.name;
-  throw usage(`--only ${JSON.stringify(name)}: ${parsed.problem}`);
+  if (typeof parsed === "object") return parsed.name;
+  throw usage(`--only ${JSON.stringify(name)}: ${parsed}`);
 }
 
 const usage = (message: string): ExitError =>

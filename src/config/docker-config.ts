@@ -80,7 +80,7 @@ function credentialIn(entry: unknown): Credential | string | undefined {
     return UNUSABLE;
   if (auth !== "") {
     const parsed = parseAuth(auth);
-    return parsed.ok ? parsed.credential : `auth ${parsed.problem}`;
+    return typeof parsed === "string" ? `auth ${parsed}` : parsed;
   }
   return "username" in entry && "password" in entry ? credentialFromPair(username, password) : undefined;
 }

@@ -38,13 +38,7 @@ const parsed = <Value extends object | number>(message: string, parse: (text: st
 const shaped = (form: RegExp, message: string) => v.pipe(v.string(message), v.regex(form, message));
 
 const REFERENCE = "[A-Za-z0-9\\[][A-Za-z0-9._:/@\\[\\]-]*";
-const reference = v.pipe(
-  parsed(TEXT, (written) => {
-    const result = parseReference(written);
-    return result.ok ? result.reference : result.problem;
-  }),
-  inJson({ type: "string", pattern: `^${REFERENCE}$` }),
-);
+const reference = v.pipe(parsed(TEXT, parseReference), inJson({ type: "string", pattern: `^${REFERENCE}$` }));
 /** One name or a list; chosen by the value's type, so that a problem is told of the element and not of the choice. */
 const furtherNames = v.pipe(
   v.lazy((given) =>
@@ -113,12 +107,7 @@ const strict = <Entries extends v.ObjectEntries>(entries: Entries) => {
 };
 
 const credentialEntries = {
-  auth: v.optional(
-    parsed("must be base64 of user:password", (written) => {
-      const result = parseAuth(written);
-      return result.ok ? result.credential : result.problem;
-    }),
-  ),
+  auth: v.optional(parsed("must be base64 of user:password", parseAuth)),
   username: v.optional(
     v.pipe(
       v.string(TEXT),

@@ -99,7 +99,7 @@ function harmlessIn(source: Source): ReadonlyMap<number, number> {
   const secrets = secretsIn(source);
   /** What is, or holds, what stands at a secret's place elsewhere; or what would be accepted as credentials. */
   const isSecret = (text: string): boolean =>
-    secrets.values().some((secret) => text.includes(secret)) || parseAuth(text).ok;
+    secrets.values().some((secret) => text.includes(secret)) || typeof parseAuth(text) === "object";
   const found = new Map<number, number>();
   const show = (node: unknown, test: (text: string) => boolean): void => {
     if (!isScalar(node) || !node.range) return;

@@ -77,10 +77,9 @@ export const archivedImages = (
   names: readonly string[],
   { required, pin, timeout }: WantedArchive,
 ): WantedImage[] =>
-  names.map(parseReference).flatMap((parsed) => {
-    if (!parsed.ok) return [];
-    const pullPolicy = "IfNotPresent";
-    return [{ source: parsed.reference, furtherNames: [], pullPolicy, required, pin, timeout }];
+  names.map(parseReference).flatMap((source) => {
+    if (typeof source === "string") return [];
+    return [{ source, furtherNames: [], pullPolicy: "IfNotPresent", required, pin, timeout }];
   });
 
 /** The list's images, and those of the archives that the list does not name itself. */

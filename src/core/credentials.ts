@@ -23,25 +23,18 @@ export function credentialFromPair(username: string, password: string): Credenti
   return { auth: Buffer.from(`${withoutLineEnd(username)}:${secret}`).toString("base64"), password: secret };
 }
 
-export type ParsedAuth =
-  | { readonly ok: true; readonly credential: Credential }
-  | { readonly ok: false; readonly problem: string };
-
 /**
  * Reads base64 of `user:password`, and forms of it that leave no doubt: url-safe, wrapped, encoded twice, with `Basic`
  * before it. Anything else is refused: containerd prints what it cannot split, decoded, into its error
  * (`invalid decoded auth: "…"`), so a bad value must never reach it.
  * @returns the credential, or what the text looks like; never the text
  */
-export function parseAuth(text: string): ParsedAuth {
+export function parseAuth(text: string): Credential | string {
   const bytes = fromBase64(text.trim()) ?? forgiven(text);
   const credential = credentialIn(bytes) ?? credentialIn(clean(fromBase64(bytes?.toString().trim())));
-  if (credential !== undefined) return { ok: true, credential };
+  if (credential !== undefined) return credential;
   const look = lookIn(WRITTEN, text) ?? lookIn(ENCODED, bytes?.toString() ?? "");
-  return {
-    ok: false,
-    problem: `must be base64 of user:password${look === undefined ? "" : `; it ${look}`}`,
-  };
+  return `must be base64 of user:password${look === undefined ? "" : `; it ${look}`}`;
 }
 
 /** The bytes of base64, with its padding or without it; undefined for any other text. */
@@ -105,8 +98,9 @@ export function registryScope(text: string): RegistryScope {
 
 /** Whether an image can have a reference in this scope. */
 export function isScope({ host, path }: RegistryScope): boolean {
-  const parsed = parseReference(`${host.replaceAll(/[*?]/gu, "x")}/${path || "any"}`);
-  return parsed.ok && parsed.reference.domain === host.replaceAll(/[*?]/gu, "x") && !path.includes(":");
+  const plain = host.replaceAll(/[*?]/gu, "x");
+  const parsed = parseReference(`${plain}/${path || "any"}`);
+  return typeof parsed === "object" && parsed.domain === plain && !path.includes(":");
 }
 
 /**
@@ -120,28 +114,19 @@ export function loginFor<Login extends RegistryScope>(
 ): Login | undefined {
   const host = canonicalHost(domain.toLowerCase());
   return logins
-    .filter((login) => `${path}/`.startsWith(login.path === "" ? "" : `${login.path}/`))
-    .filter((login) => hostMatches(login.host, host))
-    .reduce<Login | undefined>(
-      (best, login) => (best && rank(best) >= rank(login) ? best : login),
-      undefined,
-    );
+    .filter((login) => login.path === "" || `${path}/`.startsWith(`${login.path}/`))
+    .filter((login) => globs.getOrInsertComputed(login.host, globExpression).test(host))
+    .toSorted((a, b) => rank(b) - rank(a))[0];
 }
 
-const isGlob = (host: string): boolean => /[*?]/u.test(host);
-const rank = ({ host, path }: RegistryScope): number => path.length * 2 + (isGlob(host) ? 0 : 1);
+const rank = ({ host, path }: RegistryScope): number => path.length * 2 + (/[*?]/u.test(host) ? 0 : 1);
 
 /** Compiled once: each is tried for each image. */
 const globs = new Map<string, RegExp>();
 
 function globExpression(pattern: string): RegExp {
-  const text = RegExp.escape(pattern).replaceAll("\\*", "[^.]*").replaceAll("\\?", "[^.]");
-  return new RegExp(`^${text}$`, "u");
-}
-
-function hostMatches(pattern: string, host: string): boolean {
-  if (!isGlob(pattern)) return pattern === host;
-  const port = /:.*$/u;
-  if (port.exec(pattern)?.[0] !== port.exec(host)?.[0]) return false;
-  return globs.getOrInsertComputed(pattern, globExpression).test(host);
+  const port = /:[^:\]]*$/u.exec(pattern)?.[0] ?? "";
+  const host = RegExp.escape(pattern.slice(0, pattern.length - port.length));
+  const labels = host.replaceAll("\\*", "[^.:]*").replaceAll("\\?", "[^.:]");
+  return new RegExp(`^${labels}${RegExp.escape(port)}$`, "u");
 }

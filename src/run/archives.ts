@@ -131,7 +131,7 @@ async function removeBroken({ containerd, machine }: Context, before: Node): Pro
 async function completeNames({ containerd }: Context, raw: readonly string[]): Promise<string[]> {
   const names = raw.map((name) => {
     const parsed = parseReference(name);
-    return { name, full: parsed.ok && !isNameless(name) ? parsed.reference.name : undefined };
+    return { name, full: typeof parsed === "object" && !isNameless(name) ? parsed.name : undefined };
   });
   const wrong = names.filter(({ name, full }) => name !== full);
   const records = wrong.length === 0 ? [] : await containerd.records();

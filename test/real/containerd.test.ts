@@ -30,8 +30,8 @@ const [UNAVAILABLE, CANCELED, DEADLINE_EXCEEDED, NOT_FOUND] = [14, 1, 4, 5];
 
 const referenceOf = (name: string): Reference => {
   const parsed = parseReference(name);
-  if (!parsed.ok) throw new Error(parsed.problem);
-  return parsed.reference;
+  if (typeof parsed === "string") throw new Error(parsed);
+  return parsed;
 };
 
 type Place = Pick<Containerd, "crictlPath" | "ctrPath" | "socket">;

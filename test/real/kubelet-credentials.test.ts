@@ -13,8 +13,8 @@ import { kubeletLine, type KubeletNode, kubeletTools, startKubeletNode } from ".
 
 function referenceOf(name: string): Reference {
   const parsed = parseReference(name);
-  if (!parsed.ok) throw new Error(parsed.problem);
-  return parsed.reference;
+  if (typeof parsed === "string") throw new Error(parsed);
+  return parsed;
 }
 
 describeReal(

@@ -9,8 +9,8 @@ import { LINUX, type ServedImage } from "./containerd/served-image.ts";
 
 export function reference(text: string): Reference {
   const parsed = parseReference(text);
-  if (!parsed.ok) throw new Error(`bad sample: ${parsed.problem}`);
-  return parsed.reference;
+  if (typeof parsed === "string") throw new Error(`bad sample: ${parsed}`);
+  return parsed;
 }
 
 export const digestOf = (letter: string): string => `sha256:${letter.repeat(64)}`;

@@ -224,7 +224,7 @@ export function inMemoryContainerd(version = "1.7.35") {
 /** CRI normalises what it can, whether a pod can start from it or not. */
 function criName(name: string): string[] {
   const parsed = parseReference(name);
-  return parsed.ok && !name.startsWith("sha256:") ? [parsed.reference.name] : [];
+  return typeof parsed === "object" && !name.startsWith("sha256:") ? [parsed.name] : [];
 }
 
 const without = (labels: ImageRecord["labels"], taken: readonly string[]): ImageRecord["labels"] =>

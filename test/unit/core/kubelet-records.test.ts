@@ -1,15 +1,13 @@
 // Records as kubelet 1.37 writes them, held against names on a node.
 import { expect, test } from "vitest";
 import { type NameHere, refusedNames, refusedWarning } from "../../../src/core/kubelet-records.ts";
-import { parseReference } from "../../../src/core/reference.ts";
+import { reference } from "../samples.ts";
 
 const id = `sha256:${"a".repeat(64)}`;
 const file = "/root/image_manager/pulled/sha256-1";
 
 function here(name: string, imageId = id): NameHere {
-  const parsed = parseReference(name);
-  if (!parsed.ok) throw new Error(parsed.problem);
-  return { reference: parsed.reference, id: imageId };
+  return { reference: reference(name), id: imageId };
 }
 
 const record = (credentialMapping: unknown, imageRef = id) => ({
