@@ -31,35 +31,28 @@ export const snapshottersOf = (blob: Blob): string[] =>
     label.startsWith(SNAPSHOT) ? [label.slice(SNAPSHOT.length)] : [],
   );
 
-const configSchema = v.object({
-  os: v.pipe(v.string(), v.nonEmpty()),
-  architecture: v.pipe(v.string(), v.nonEmpty()),
-  rootfs: v.object({ diff_ids: v.array(v.string()) }),
-});
+const word = v.pipe(v.string(), v.nonEmpty());
+const configSchema = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.object({ os: word, architecture: word, rootfs: v.object({ diff_ids: v.array(v.string()) }) }),
+);
 
 export function parseConfig(json: string): ImageConfig {
-  const config = v.safeParse(configSchema, parse(json));
+  const config = v.safeParse(configSchema, json);
   if (!config.success) return { layers: 0 };
   const { os, architecture, rootfs } = config.output;
   return { platform: { os, architecture }, layers: rootfs.diff_ids.length };
 }
 
 const descriptor = v.object({ digest: v.string(), size: v.number() });
-const manifestSchema = v.object({ layers: v.array(descriptor) });
+const manifestSchema = v.pipe(v.string(), v.parseJson(), v.object({ layers: v.array(descriptor) }));
 
 /** The layers of an image manifest with their sizes, each once; none for an index and anything else. */
 export function parseLayers(json: string): Layer[] {
-  const manifest = v.safeParse(manifestSchema, parse(json));
+  const manifest = v.safeParse(manifestSchema, json);
   if (!manifest.success) return [];
   return [...new Map(manifest.output.layers.map((layer) => [layer.digest, layer])).values()];
-}
-
-function parse(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return undefined;
-  }
 }
 
 /** A repository as containerd labels the blobs that it fetched from there. */

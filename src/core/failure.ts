@@ -1,27 +1,6 @@
 // The classes of failures, and what each entails: whether to try again, and what the person who reads it can do.
 // core/evidence.ts finds the class in what a tool printed.
 
-export const FAILURE_CLASSES = [
-  "auth",
-  "not-found",
-  "rate-limit",
-  "server",
-  "network",
-  "transfer",
-  "stall",
-  "timeout",
-  "tls",
-  "reference",
-  "platform",
-  "not-an-image",
-  "disk",
-  "runtime",
-  "cancelled",
-  "unknown",
-] as const;
-
-export type FailureClass = (typeof FAILURE_CLASSES)[number];
-
 /** Why a step of an image failed. `message` is redacted text of the tool, or our own. */
 export interface Failure {
   readonly class: FailureClass;
@@ -45,7 +24,7 @@ interface Entry {
   readonly next: string;
 }
 
-const CLASSES: Readonly<Record<FailureClass, Entry>> = {
+const CLASSES = {
   auth: {
     action: "stop",
     next: "check the user and password of this registry (images[].auth or registries[]) and that the account may pull this repository",
@@ -101,7 +80,11 @@ const CLASSES: Readonly<Record<FailureClass, Entry>> = {
     action: "back-off",
     next: "read the tool's full message in import-images.log; this version does not know it",
   },
-};
+} as const satisfies Readonly<Record<string, Entry>>;
+
+export type FailureClass = keyof typeof CLASSES;
+const isClass = (name: string): name is FailureClass => name in CLASSES;
+export const FAILURE_CLASSES = Object.keys(CLASSES).filter(isClass);
 
 export const actionOf = (failure: FailureClass): Action => CLASSES[failure].action;
 export const nextStep = (failure: FailureClass): string => CLASSES[failure].next;
@@ -113,17 +96,7 @@ const BY_CODE: ReadonlyMap<number, FailureClass> = new Map([
   [8, "disk"],
   [14, "runtime"],
 ]);
-const DISK_FULL = /no space left|disk quota exceeded/u;
-/** What Node says of a socket that nobody answers, or of a session that broke. */
-const NO_CONNECTION = /\b(?:ECONN\w+|EPIPE|ENOENT|ENOTSOCK|ETIMEDOUT|ERR_HTTP2_\w+|ERR_STREAM_\w+)\b/u;
 
-/**
- * The class of an error of containerd's API.
- * @param code gRPC's; undefined where there was no answer
- */
-export function classOfCode(code: number | undefined, message = ""): FailureClass {
-  // containerd has no code of its own for a full disk: it comes as Unknown.
-  if (DISK_FULL.test(message)) return "disk";
-  if (code === undefined || NO_CONNECTION.test(message)) return "runtime";
-  return BY_CODE.get(code) ?? "unknown";
-}
+/** The class of an error of containerd's API, which has no code of its own for a full disk: it comes as Unknown. */
+export const classOfCode = (code: number, message: string): FailureClass =>
+  /no space left|disk quota exceeded/u.test(message) ? "disk" : (BY_CODE.get(code) ?? "unknown");

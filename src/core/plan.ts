@@ -1,6 +1,6 @@
 // The plan is a value: what the operator wants, held against what the node has. Nothing here does anything.
 import type { Credential } from "./credentials.ts";
-import { judge, type Judgement, type Usable } from "./judge.ts";
+import { judge, type Judgement, type Unusable, type Usable } from "./judge.ts";
 import { type Node } from "./node.ts";
 import { isPin, isPinned, namesOfPin, oldLabels, pinName } from "./pins.ts";
 import type { Reference } from "./reference.ts";
@@ -142,18 +142,8 @@ function decidePull({ source, pullPolicy }: WantedImage, judgement: Judgement): 
   }
 }
 
-function whyPull(judgement: Exclude<Judgement, Usable>): string {
-  switch (judgement.is) {
-    case "absent":
-      return "not on this node";
-    case "damaged":
-      return `damaged: ${judgement.missing} missing`;
-    case "foreign":
-      return `present, but for ${judgement.platform}`;
-    case "not-an-image":
-      return "present, but not a container image";
-  }
-}
+const whyPull = ({ is, why }: Unusable): string =>
+  is === "absent" || is === "damaged" ? why : `present, but ${why}`;
 
 /** Names are compared by what they lead to, never by their text alone: one that exists may lead elsewhere. */
 function planNames(image: WantedImage, { records }: Node, judgement: Judgement): NameDecision[] {

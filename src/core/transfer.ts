@@ -1,5 +1,5 @@
-// One image's download as seen from containerd's content store: how far it is, and whether it still moves.
-import type { Progress } from "./run-state.ts";
+// Downloads as seen from containerd's content store: how far an image and the whole run are, and whether it still moves.
+import type { ImageState, Phase, Progress } from "./run-state.ts";
 
 /** A blob of an image, from its manifest. */
 export interface Layer {
@@ -31,8 +31,8 @@ export const layerRef = (digest: string): string => `layer-${digest}`;
 export function progressOf(layers: readonly Layer[], sample: Sample): Progress {
   const parts = layers.map((layer) => ({ ...layer, received: receivedOf(layer, sample) }));
   return {
-    received: parts.reduce((sum, part) => sum + part.received, 0),
-    total: parts.reduce((sum, part) => sum + part.size, 0),
+    received: sum(parts.map(({ received }) => received)),
+    total: sum(layers.map(({ size }) => size)),
     layersDone: layers.filter((layer) => sample.finished.has(layer.digest)).length,
     layers: layers.length,
     parts,
@@ -41,6 +41,42 @@ export function progressOf(layers: readonly Layer[], sample: Sample): Progress {
 
 const receivedOf = ({ digest, size }: Layer, { finished, downloads }: Sample): number =>
   finished.has(digest) ? size : Math.min(downloads.get(digest) ?? 0, size);
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+
+/** The bytes of a whole run. Images of one base share layers, which are loaded once and counted once. */
+export interface Downloads {
+  readonly received: number;
+  readonly total: number;
+  /** Images to come of which nothing is known yet: the total is a lower bound. */
+  readonly unknown: number;
+}
+
+type Downloading = Pick<ImageState, "name" | "isArchive" | "phase" | "progress" | "size">;
+
+const HAS_ALL = new Set<Phase>(["finishing", "placed", "pulled"]);
+const TO_COME = new Set<Phase>(["waiting", "pulling", "retrying"]);
+
+export function downloads(images: Iterable<Downloading>): Downloads {
+  const all = [...images];
+  const layers = new Map<string, { readonly size: number; readonly received: number }>();
+  for (const { phase, progress } of all) {
+    for (const { digest, size, received } of progress?.parts ?? []) {
+      const now = HAS_ALL.has(phase) ? size : received;
+      layers.set(digest, { size, received: Math.max(now, layers.get(digest)?.received ?? 0) });
+    }
+  }
+  // An image that was loaded between two looks has no layers to show, only the size that CRI tells in the end.
+  const unseen = all.filter(({ phase, progress }) => HAS_ALL.has(phase) && progress === undefined);
+  const whole = sum(unseen.map(({ size }) => size ?? 0));
+  return {
+    received: whole + sum([...layers.values()].map(({ received }) => received)),
+    total: whole + sum([...layers.values()].map(({ size }) => size)),
+    unknown: all.filter(
+      (image) => TO_COME.has(image.phase) && image.progress === undefined && image.isArchive !== true,
+    ).length,
+  };
+}
 
 /** What one attempt has shown so far; a value, advanced sample by sample. */
 export interface Movement {

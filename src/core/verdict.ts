@@ -1,6 +1,6 @@
 // Whether an image is as it should be. The records are what containers are created from; CRI is what the kubelet will be told.
 import type { CriImage, Node } from "./node.ts";
-import type { Judgement } from "./judge.ts";
+import type { Unusable } from "./judge.ts";
 import { namesOf, planImage, type WantedImage } from "./plan.ts";
 import type { Verified } from "./run-state.ts";
 
@@ -44,15 +44,5 @@ function criProblem(name: string, id: string, node: Node, pinned: boolean): stri
 }
 
 /** What is wrong with a name, for a person. */
-export function problemOf(judgement: Exclude<Judgement, { is: "usable" }>): string {
-  switch (judgement.is) {
-    case "absent":
-      return "its name is gone";
-    case "damaged":
-      return `it is damaged: ${judgement.missing} missing`;
-    case "foreign":
-      return `it is for ${judgement.platform}`;
-    case "not-an-image":
-      return "it is not a container image";
-  }
-}
+export const problemOf = ({ is, why }: Unusable): string =>
+  is === "absent" ? "its name is gone" : `it is ${why}`;

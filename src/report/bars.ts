@@ -4,7 +4,7 @@ import { printable } from "../core/plain-text.ts";
 import { totals, type ImageState, type Phase, type RunState } from "../core/run-state.ts";
 import { formatBytes, formatDuration } from "../core/units.ts";
 import { columnsFor, type Cells } from "./bar-columns.ts";
-import { downloads, type Downloads } from "../core/downloads.ts";
+import { downloads, type Downloads } from "../core/transfer.ts";
 import { rateOf, type Rates } from "./transfer-rate.ts";
 
 export type ViewImage = Pick<

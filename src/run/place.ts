@@ -1,7 +1,7 @@
 // Makes an image that is on the node what pods ask for: pinned, and under all its names.
 import { impossibleName, planImage, type WantedImage } from "../core/plan.ts";
 import type { Failure } from "../core/failure.ts";
-import type { Judgement, Usable } from "../core/judge.ts";
+import type { Unusable, Usable } from "../core/judge.ts";
 import type { Containerd } from "../containerd/containerd.ts";
 import type { Descriptor, Node } from "../core/node.ts";
 import { pinName, pinRecord } from "../core/pins.ts";
@@ -91,23 +91,18 @@ function recordMaker(containerd: Containerd) {
 /** What an image lacks when a step of these failed. */
 const LACKING = { pin: "not pinned", tag: "without all its names" } as const;
 
-function unusable(judgement: Exclude<Judgement, Usable>): Failure {
-  switch (judgement.is) {
-    case "absent":
-      return {
-        class: "unknown",
-        message: "it was pulled, but its name was gone at once: something on this node deletes images",
-      };
-    case "damaged":
-      return {
-        class: "unknown",
-        message: `it was pulled, but lacks ${judgement.missing}: something on this node deletes content`,
-      };
-    case "foreign":
-      return { class: "platform", message: `the image is for ${judgement.platform}` };
-    case "not-an-image":
-      return { class: "not-an-image", message: "what was pulled is not a container image" };
-  }
+function unusable({ is, why }: Unusable): Failure {
+  if (is === "absent")
+    return {
+      class: "unknown",
+      message: "it was pulled, but its name was gone at once: something on this node deletes images",
+    };
+  if (is === "damaged")
+    return {
+      class: "unknown",
+      message: `it was pulled, but is ${why}; something on this node deletes content`,
+    };
+  return { class: is === "foreign" ? "platform" : is, message: `what was pulled is ${why}` };
 }
 
 const otherDigest = (name: string, { target }: Usable): Failure => ({

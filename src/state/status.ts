@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import * as v from "valibot";
 import { messageOf } from "../core/plain-text.ts";
-import { downloads } from "../core/downloads.ts";
+import { downloads } from "../core/transfer.ts";
 import { runState, totals, type RunState } from "../core/run-state.ts";
 import { readRegular, replaceRegular } from "./regular-file.ts";
 

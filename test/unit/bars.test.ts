@@ -1,7 +1,6 @@
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { downloads } from "../../src/core/downloads.ts";
 import { applyEvent, startState, type RunEvent, type RunState } from "../../src/core/run-state.ts";
-import { progressOf } from "../../src/core/transfer.ts";
+import { downloads, progressOf } from "../../src/core/transfer.ts";
 import { barLines, viewOf, WHOLE_RUN } from "../../src/report/bars.ts";
 import { clearReflowed, watchSink } from "../../src/report/live.ts";
 import { noRates, rateOf, withMark } from "../../src/report/transfer-rate.ts";

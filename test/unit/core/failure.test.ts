@@ -22,9 +22,6 @@ describe("an error of containerd's API", () => {
     [2, "disk quota exceeded", "disk"],
     [5, 'image "a/b:1": not found', "unknown"],
     [2, "something new", "unknown"],
-    [13, "connect ENOENT /run/containerd/containerd.sock", "runtime"],
-    [10, "read ECONNRESET", "runtime"],
-    [undefined, "no answer", "runtime"],
   ] as const)("with code %s and %j is %s", (code, message, expected) => {
     expect(classOfCode(code, message)).toBe(expected);
   });

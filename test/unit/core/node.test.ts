@@ -38,30 +38,33 @@ describe.each([
   test("is damaged without its manifest or config, whatever else is there", () => {
     expect(judge(reduced(image, [image.target.digest]), A)).toEqual({
       is: "damaged",
-      missing: "its manifest",
+      why: "damaged: its manifest missing",
     });
     expect(judge(reduced(image, [image.manifest.digest]), A)).toEqual({
       is: "damaged",
-      missing: "its manifest",
+      why: "damaged: its manifest missing",
     });
-    expect(judge(reduced(image, [image.id]), A)).toEqual({ is: "damaged", missing: "its config" });
+    expect(judge(reduced(image, [image.id]), A)).toEqual({
+      is: "damaged",
+      why: "damaged: its config missing",
+    });
   });
 
   test("is damaged when it is not unpacked and lacks layers, and tells how many", () => {
     expect(judge(reduced(image, layers(image).slice(1), false), A)).toEqual({
       is: "damaged",
-      missing: "1 of 2 layers",
+      why: "damaged: 1 of 2 layers missing",
     });
     expect(judge(reduced(image, layers(image), false), A)).toEqual({
       is: "damaged",
-      missing: "2 of 2 layers",
+      why: "damaged: 2 of 2 layers missing",
     });
   });
 
   test("is damaged when its config could not be read", () => {
     expect(judge({ ...nodeOf({ [A]: image }), configs: new Map() }, A)).toEqual({
       is: "damaged",
-      missing: "its config",
+      why: "damaged: its config missing",
     });
   });
 
@@ -97,18 +100,22 @@ describe("a name", () => {
   test("is absent where no record has it literally", () => {
     expect(judge(nodeOf({ "debian-base:v2": PLAIN }), "docker.io/library/debian-base:v2")).toEqual({
       is: "absent",
+      why: "not on this node",
     });
   });
 
   test("of another platform's image is foreign, and names that platform", () => {
     expect(judge(nodeOf({ [A]: served("arm", { platform: ARM }) }), A)).toEqual({
       is: "foreign",
-      platform: "linux/arm64",
+      why: "for linux/arm64",
     });
   });
 
   test("of a chart or a signature is no image, however complete", () => {
-    expect(judge(nodeOf({ [A]: served("chart", { artifact: true }) }), A)).toEqual({ is: "not-an-image" });
+    expect(judge(nodeOf({ [A]: served("chart", { artifact: true }) }), A)).toEqual({
+      is: "not-an-image",
+      why: "not a container image",
+    });
   });
 
   test("of an index is judged by the best of its manifests that are here", () => {
@@ -124,14 +131,17 @@ describe("a name", () => {
     expect(judge(mixed, A)).toMatchObject({ is: "usable", id: INDEXED.id });
     expect(judge(lacking(mixed, [INDEXED.manifest.digest]), A)).toEqual({
       is: "foreign",
-      platform: "linux/arm64",
+      why: "for linux/arm64",
     });
-    expect(judge(lacking(mixed, [INDEXED.id]), A)).toEqual({ is: "damaged", missing: "its config" });
+    expect(judge(lacking(mixed, [INDEXED.id]), A)).toEqual({
+      is: "damaged",
+      why: "damaged: its config missing",
+    });
   });
 
   test("unpacked with a snapshotter that CRI does not use is as good as not unpacked", () => {
     const node = { ...reduced(PLAIN, layers(PLAIN)), snapshotter: "zfs" };
-    expect(judge(node, A)).toEqual({ is: "damaged", missing: "2 of 2 layers" });
+    expect(judge(node, A)).toEqual({ is: "damaged", why: "damaged: 2 of 2 layers missing" });
   });
 
   test("whose layers were discarded and whose snapshot is gone is damaged, also where no edge tells of layers", () => {
@@ -139,7 +149,7 @@ describe("a name", () => {
     const manifest = { ...PLAIN.manifest, labels: { "containerd.io/gc.ref.content.config": PLAIN.id } };
     expect(judge({ ...node, blobs: new Map([...node.blobs, [manifest.digest, manifest]]) }, A)).toEqual({
       is: "damaged",
-      missing: "all 2 layers",
+      why: "damaged: all 2 layers missing",
     });
   });
 
@@ -172,10 +182,13 @@ describe("a pinned image", () => {
     const pinned = nodeOf({ [A]: PLAIN }, [pin]);
     expect(configsToRead(lacking(pinned, [], false), [A])).toEqual([PLAIN.id]);
     expect(configsToRead(nodeOf({ [A]: PLAIN }, [{ ...pin, labels: {} }]), [A])).toEqual([PLAIN.id]);
-    expect(judge(lacking(pinned, [PLAIN.id]), A)).toEqual({ is: "damaged", missing: "its config" });
+    expect(judge(lacking(pinned, [PLAIN.id]), A)).toEqual({
+      is: "damaged",
+      why: "damaged: its config missing",
+    });
     expect(judge(lacking(pinned, layers(PLAIN), false), A)).toEqual({
       is: "damaged",
-      missing: "2 of 2 layers",
+      why: "damaged: 2 of 2 layers missing",
     });
   });
 

@@ -79,10 +79,10 @@ describe("an image", () => {
 });
 
 test.each([
-  [{ is: "absent" }, "its name is gone"],
-  [{ is: "damaged", missing: "1 of 2 layers" }, "it is damaged: 1 of 2 layers missing"],
-  [{ is: "foreign", platform: "linux/arm64" }, "it is for linux/arm64"],
-  [{ is: "not-an-image" }, "it is not a container image"],
+  [{ is: "absent", why: "not on this node" }, "its name is gone"],
+  [{ is: "damaged", why: "damaged: 1 of 2 layers missing" }, "it is damaged: 1 of 2 layers missing"],
+  [{ is: "foreign", why: "for linux/arm64" }, "it is for linux/arm64"],
+  [{ is: "not-an-image", why: "not a container image" }, "it is not a container image"],
 ] as const)("%j is told as: %s", (judgement, said) => {
   expect(problemOf(judgement)).toBe(said);
 });

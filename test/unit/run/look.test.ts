@@ -37,7 +37,7 @@ describe("a look at the node", () => {
     node.before("read", throws(notFound(ONE.id)));
     expect(judge(await lookAtNode(node.containerd, LINUX, [A]), A)).toEqual({
       is: "damaged",
-      missing: "its config",
+      why: "damaged: its config missing",
     });
   });
 
@@ -104,7 +104,7 @@ describe("a look at an image that was pulled", () => {
     const node = inMemoryContainerd();
     const before = await lookAtNode(node.containerd, LINUX, [A]);
     const calls = node.calls.length;
-    expect(judge(await lookAtImage(node.containerd, image, before), A)).toEqual({ is: "absent" });
+    expect(judge(await lookAtImage(node.containerd, image, before), A)).toMatchObject({ is: "absent" });
     expect(node.calls.slice(calls).filter((call) => call.startsWith("snapshots"))).toEqual([]);
   });
 });
