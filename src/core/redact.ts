@@ -32,7 +32,7 @@ export function redactor(credentials: Iterable<Credential>): Redact {
   // The longest first: where a shorter one is masked, the rest of a longer one would be left standing.
   const longestFirst = [...forms].toSorted((a, b) => b.length - a.length);
   // One expression of literal texts: the engine makes a tree of them.
-  const patterns = [...longestFirst.map(RegExp.escape), ...known.flatMap(weakPattern)];
+  const patterns = [...longestFirst.map((form) => RegExp.escape(form)), ...known.flatMap(weakPattern)];
   const secrets = new RegExp(patterns.join("|"), "gu");
   return (text) => {
     const masked = patterns.length === 0 ? text : maskRanges(text, rangesOf(text, secrets));

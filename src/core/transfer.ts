@@ -39,8 +39,8 @@ export function progressOf(layers: readonly Layer[], sample: Sample): Progress {
   };
 }
 
-const receivedOf = ({ digest, size }: Layer, { finished, downloads }: Sample): number =>
-  finished.has(digest) ? size : Math.min(downloads.get(digest) ?? 0, size);
+const receivedOf = ({ digest, size }: Layer, sample: Sample): number =>
+  sample.finished.has(digest) ? size : Math.min(sample.downloads.get(digest) ?? 0, size);
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
