@@ -3,7 +3,7 @@
 // A run starts with a number by the CPUs. When all slots are in use and images still wait, it tries twice as many. The
 // trial is kept as soon as the bytes or the images of a second have grown by a quarter of what twice as many could
 // bring; if they have not after two seconds, the run goes back and rests before it tries again, longer each time. It
-// does not try while containerd queues downloads behind its limit for the node. CPUs without a pause take back, one by
+// does not try behind containerd's limit for the node, unless more downloads than that go on at once. CPUs without a pause take back, one by
 // one, what is above the start. A registry that answers 429 ends a trial at once, or halves the number; from then on a
 // trial is one more image.
 
@@ -20,26 +20,30 @@ export interface Pace {
   readonly busy: number;
   /** Whether every slot is in use and an image waits for one. */
   readonly full: boolean;
-  /** Whether containerd has downloads waiting for others of the node. */
+  /** Whether containerd's limit for the node has downloads wait for each other. */
   readonly queued: boolean;
 }
 
 /** containerd's default for the whole node, from 2.1. With fewer of them, those that are queued included, none waits for another. */
 export const NODE_WIDE_DOWNLOADS = 3;
 
-/** What came between two looks at containerd's downloads. @returns bytes, and how many downloads grew */
+/**
+ * What came between two looks at containerd's downloads.
+ * @returns bytes, and how many downloads grew that are open at both looks: these went on at the same time
+ */
 export function traffic(
   before: readonly Download[],
   now: readonly Download[],
-): { bytes: number; grew: number } {
+): { bytes: number; together: number } {
   const open = new Map(now.map(({ ref, offset }) => [ref, offset]));
-  const known = new Map(before.map(({ ref, offset }) => [ref, offset]));
-  // One that has gone is complete.
-  const growth = [
+  const known = new Set(before.map(({ ref }) => ref));
+  const bytes = [
+    // One that has gone is complete.
     ...before.map(({ ref, offset, total }) => (open.get(ref) ?? total) - offset),
     ...now.filter(({ ref }) => !known.has(ref)).map(({ offset }) => offset),
-  ].filter((bytes) => bytes > 0);
-  return { bytes: growth.reduce((sum, bytes) => sum + bytes, 0), grew: growth.length };
+  ].filter((growth) => growth > 0);
+  const together = before.filter(({ ref, offset }) => (open.get(ref) ?? 0) > offset).length;
+  return { bytes: bytes.reduce((sum, growth) => sum + growth, 0), together };
 }
 
 export interface Level {

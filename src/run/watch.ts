@@ -124,6 +124,7 @@ function looker(options: WatchOptions, whole: ReadonlySet<string>) {
   let last: Sample | undefined;
   let seen: readonly Download[] = [];
   let received = 0;
+  let queued = options.nodeWideDownloads;
   let answeredAt = clock.now();
   let lookedAt = clock.now();
   /** Nobody looked while there was nothing to see. */
@@ -138,9 +139,9 @@ function looker(options: WatchOptions, whole: ReadonlySet<string>) {
     try {
       const downloads = await containerd.downloads();
       const open = byDigest(downloads);
-      const { bytes, grew } = traffic(seen, downloads);
-      const queued =
-        options.nodeWideDownloads && open.size >= NODE_WIDE_DOWNLOADS && grew <= NODE_WIDE_DOWNLOADS;
+      const { bytes, together } = traffic(seen, downloads);
+      // The operator may have lifted it.
+      queued &&= together <= NODE_WIDE_DOWNLOADS;
       options.looked({ bytes: (received += bytes), queued });
       seen = downloads;
       await refresh(

@@ -33,6 +33,7 @@ export interface Status {
   readonly exitCode?: number;
   readonly stopped?: string;
   readonly containerd?: string;
+  readonly concurrency?: number;
   readonly totals: {
     readonly present: number;
     readonly pulled: number;

@@ -227,5 +227,5 @@ test("what came between two looks: growth, what is new, and the rest of what is 
     { ref: "layer-d", offset: 7, total: 9 },
   ];
 
-  expect(traffic(before, now)).toEqual({ bytes: 30 + 20 + 7, grew: 3 });
+  expect(traffic(before, now)).toEqual({ bytes: 30 + 20 + 7, together: 1 });
 });

@@ -1,0 +1,69 @@
+// Images at once, without a setting, on links on which a constant would be wrong.
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { type Containerd, startContainerd } from "../rig/containerd.ts";
+import { type FaultProxy, startFaultProxy } from "../rig/fault-proxy.ts";
+import { pushImage } from "../rig/push.ts";
+import { type Registry, startRegistry } from "../rig/registry.ts";
+import { describeEachLine } from "../rig/suite.ts";
+import { agentFor } from "./support/agent.ts";
+
+const count = 24;
+/** With one layer, so that each pull has one connection. */
+const bytes = 1_000_000;
+const names = Array.from({ length: count }, (_, index) => `level/image-${index}`);
+
+let registry: Registry;
+beforeAll(async () => {
+  registry = await startRegistry();
+  for (const name of names) await pushImage(registry, `${name}:1`, { layers: [{ bytes, seed: name }] });
+});
+afterAll(() => registry.stop());
+
+describeEachLine("images at once", (line) => {
+  let containerd: Containerd;
+  let proxy: FaultProxy;
+  beforeEach(async () => {
+    containerd = await startContainerd(line);
+    proxy = await startFaultProxy(registry);
+  });
+  afterEach(async () => {
+    await proxy.stop();
+    await containerd.stop();
+  });
+
+  const run = async (settings: object = {}) => {
+    const agent = agentFor(containerd);
+    const images = names.map((name) => ({ name: `${proxy.host}/${name}:1` }));
+    const ended = await agent.run({ images, log_level: "debug", ...settings });
+    const steps = agent.log().filter(({ event }) => event === "concurrency");
+    return { ended, levels: steps.map(({ images: level }) => Number(level)), status: agent.status() };
+  };
+
+  test("are more where each connection is slow, but not behind a limit of the whole node", async () => {
+    proxy.set({ bytesPerSecond: 500_000 });
+    const { ended, levels, status } = await run();
+
+    expect(ended).toMatchObject({ exitCode: 0 });
+    if (line === "2") expect(levels).toEqual([]);
+    else expect(Math.max(...levels)).toBeGreaterThan(4);
+    expect(status.concurrency).toBe(levels.at(-1) ?? 4);
+    expect(ended.stdout).toContain(`, ${status.concurrency} at once\n`);
+  });
+
+  test("are fewer where the registry refuses too many requests, and every image comes", async () => {
+    proxy.set({ mostAtOnce: 2, bytesPerSecond: 4_000_000 });
+    const { ended, levels } = await run({ retry: { attempts: 10 } });
+
+    expect(ended).toMatchObject({ exitCode: 0 });
+    expect(levels[0]).toBe(2);
+  });
+
+  test("are what the operator says", async () => {
+    proxy.set({ bytesPerSecond: 2_000_000 });
+    const { ended, levels } = await run({ concurrency: 3 });
+
+    expect(ended).toMatchObject({ exitCode: 0 });
+    expect(levels).toEqual([]);
+    expect(ended.stdout).toContain(", 3 at once\n");
+  });
+});
