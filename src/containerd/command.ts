@@ -51,10 +51,11 @@ const MOST_EVIDENCE = 64 * 2 ** 10;
 const SETPRIV = "/usr/bin/setpriv";
 
 /**
- * For a tool that asks containerd one thing and waits for the answer, which is all of them but an import. Both are
- * written in Go: with one thread, and no garbage collection below 16 MB, they take a tenth to a fifth less CPU.
+ * For a tool that asks containerd one thing and waits for the answer, which is all of them but an import; a busy disk
+ * can hold it up. Both are written in Go: with one thread, and no garbage collection below 16 MB, they take a tenth to
+ * a fifth less CPU.
  */
-export const BRIEF = { GOMAXPROCS: "1", GOGC: "400" };
+export const BRIEF = { timeout: 30_000, env: { GOMAXPROCS: "1", GOGC: "400" } };
 
 /** @param lifetime ends every tool, whatever it was started for */
 export function commandRunner(redact: Redact, lifetime: AbortSignal): RunCommand {

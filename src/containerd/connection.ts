@@ -16,6 +16,8 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 
+import type { ContainerdConfig } from "../config/config.ts";
+
 export interface Connection extends Disposable {
   /** @throws ApiError */
   readonly ask: <I extends DescMessage, O extends DescMessage>(
@@ -28,14 +30,6 @@ export interface Connection extends Disposable {
     method: DescMethodServerStreaming<I, O>,
     request: MessageInitShape<I>,
   ) => Promise<MessageShape<O>[]>;
-}
-
-export interface ConnectionSettings {
-  /** Absolute path. */
-  readonly socket: string;
-  readonly namespace: string;
-  /** Ends every call that is under way. */
-  readonly signal: AbortSignal;
 }
 
 /** gRPC's codes, as far as anything is decided by them. */
@@ -73,7 +67,11 @@ const CALL_TIMEOUT = 30_000;
 /** Bytes that may be under way: lists of a large node come in one piece. */
 const WINDOW = 8 * 2 ** 20;
 
-export function openConnection({ socket, namespace, signal: lifetime }: ConnectionSettings): Connection {
+/** @param lifetime ends every call that is under way */
+export function openConnection(
+  { socket, namespace }: Pick<ContainerdConfig, "namespace" | "socket">,
+  lifetime: AbortSignal,
+): Connection {
   let session: ClientHttp2Session | undefined;
   /** Sends one message. @returns those of the answer */
   const exchange = async (

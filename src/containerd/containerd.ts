@@ -16,11 +16,11 @@ export function realContainerd(
   { containerd, credentials, allowCredentialsInArgv }: Config,
   signal: AbortSignal,
 ) {
-  const connection = openConnection({ ...containerd, signal });
+  const connection = openConnection(containerd, signal);
   const run = commandRunner(redactor(credentials), signal);
   return {
     ...api(connection),
-    ...crictl(run, { ...containerd, allowCredentialsInArgv }),
+    ...crictl(run, containerd, allowCredentialsInArgv),
     ...ctr(run, containerd),
     [Symbol.dispose]: connection[Symbol.dispose],
   };

@@ -2,13 +2,8 @@
 import type { SemVer } from "semver";
 import { parseVersion, takesCredentialsFromEnvironment } from "../core/capabilities.ts";
 import type { Credential } from "../core/credentials.ts";
+import type { ContainerdConfig } from "../config/config.ts";
 import { BRIEF, type RunCommand } from "./command.ts";
-
-export interface CrictlSettings {
-  readonly crictl: string;
-  readonly socket: string;
-  readonly allowCredentialsInArgv: boolean;
-}
 
 export interface PullOptions {
   readonly credential?: Credential;
@@ -17,9 +12,6 @@ export interface PullOptions {
   /** Milliseconds. */
   readonly timeout: number;
 }
-
-/** Milliseconds for anything but a pull. */
-const CALL_TIMEOUT = 30_000;
 
 /**
  * `--timeout` covers connecting and a validation call, not the pull; its default of 2 s is too short on a busy node.
@@ -32,11 +24,16 @@ const globalArgs = (socket: string): string[] => [
   "--timeout=30s",
 ];
 
-export function crictl(run: RunCommand, { crictl: tool, socket, allowCredentialsInArgv }: CrictlSettings) {
+/** @param argv whether credentials may be shown there */
+export function crictl(
+  run: RunCommand,
+  { crictl: tool, socket }: Pick<ContainerdConfig, "crictl" | "socket">,
+  argv: boolean,
+) {
   let known: Promise<SemVer | undefined> | undefined;
   /** Asks until there is an answer, and then no more. */
   const version = (): Promise<SemVer | undefined> =>
-    (known ??= run(tool, ["--version"], { timeout: CALL_TIMEOUT, env: BRIEF })
+    (known ??= run(tool, ["--version"], BRIEF)
       .then(parseVersion)
       .catch((error: unknown) => {
         known = undefined;
@@ -45,7 +42,7 @@ export function crictl(run: RunCommand, { crictl: tool, socket, allowCredentials
   const loginFor = async ({ auth }: Credential): Promise<Login> => {
     const found = await version();
     if (takesCredentialsFromEnvironment(found)) return { env: { CRICTL_AUTH: auth } };
-    if (allowCredentialsInArgv) return { args: ["--auth", auth] };
+    if (argv) return { args: ["--auth", auth] };
     throw new CredentialRefused(
       `crictl ${found?.version} cannot take credentials from its environment (1.24 and later can): ` +
         "upgrade it, or set allow_credentials_in_argv to show them in the process list",
@@ -58,7 +55,7 @@ export function crictl(run: RunCommand, { crictl: tool, socket, allowCredentials
     pull: async (name: string, { credential, ...bounds }: PullOptions): Promise<void> => {
       const login: Login = credential === undefined ? {} : await loginFor(credential);
       const args = [...globalArgs(socket), "pull", ...(login.args ?? []), name];
-      await run(tool, args, { ...bounds, env: { ...BRIEF, ...login.env } });
+      await run(tool, args, { ...bounds, env: { ...BRIEF.env, ...login.env } });
     },
   };
 }

@@ -3,13 +3,8 @@ import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { pipeline, type Readable } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
+import type { ContainerdConfig } from "../config/config.ts";
 import { BRIEF, type CommandOptions, type RunCommand } from "./command.ts";
-
-export interface CtrSettings {
-  readonly ctr: string;
-  readonly socket: string;
-  readonly namespace: string;
-}
 
 export interface ImportOptions extends Pick<CommandOptions, "signal" | "timeout"> {
   /** `linux/amd64` */
@@ -20,12 +15,10 @@ export interface ImportOptions extends Pick<CommandOptions, "signal" | "timeout"
   readonly local: boolean;
 }
 
-/** Milliseconds. A tag is one write of a small database, but a busy disk can hold it up. */
-const CALL_TIMEOUT = 30_000;
 /** Of one call: so many fit into its time, also on a busy disk, and on a command line. */
 const MOST_NAMES = 200;
 
-export function ctr(run: RunCommand, settings: CtrSettings) {
+export function ctr(run: RunCommand, settings: Pick<ContainerdConfig, "ctr" | "namespace" | "socket">) {
   // Always both: ctr's default address is not TKGI's, its default namespace not the CRI's.
   const globalArgs = [`--address=${settings.socket}`, `--namespace=${settings.namespace}`];
   return {
@@ -35,7 +28,7 @@ export function ctr(run: RunCommand, settings: CtrSettings) {
       const args = [...globalArgs, "--timeout=30s", "images", "tag", "--force", source];
       for (let done = 0; done < names.length; done += MOST_NAMES) {
         const some = names.slice(done, done + MOST_NAMES);
-        await run(settings.ctr, [...args, ...some], { timeout: CALL_TIMEOUT, env: BRIEF });
+        await run(settings.ctr, [...args, ...some], BRIEF);
       }
     },
     /** Imports a docker or OCI archive, also gzip or zstd. @returns the names that it brought, as they are recorded */

@@ -27,13 +27,6 @@ export interface RecordedArchive extends FileFacts {
   readonly names: Readonly<Record<string, string>>;
 }
 
-/** An archive as it was found, and what is known of its last import. */
-export interface FoundArchive {
-  readonly archive: WantedArchive;
-  readonly file: FileFacts | Failure;
-  readonly recorded?: RecordedArchive;
-}
-
 export type PlannedArchive = {
   readonly archive: WantedArchive;
   readonly why: string;
@@ -44,7 +37,13 @@ export type PlannedArchive = {
   | { readonly action: "fail"; readonly failure: Failure }
 );
 
-export function planArchive({ archive, file, recorded }: FoundArchive, node: Node): PlannedArchive {
+/** @param file as it was found @param recorded its last import */
+export function planArchive(
+  archive: WantedArchive,
+  file: FileFacts | Failure,
+  recorded: RecordedArchive | undefined,
+  node: Node,
+): PlannedArchive {
   const names = Object.keys(recorded?.names ?? {});
   if ("class" in file)
     return { archive, action: "fail", failure: file, why: file.message, names: usableOf(node, names) };

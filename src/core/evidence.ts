@@ -1,13 +1,9 @@
 // Reads what crictl and ctr printed: the statement that tells why, what a registry answered, and the class of both.
 // The texts come from real containerd 1.6, 1.7 and 2.x and several crictls (test/fixtures/errors; scripts/record-errors).
-import { actionOf, type FailureClass } from "./failure.ts";
+import { actionOf, type Failure, type FailureClass } from "./failure.ts";
 
 /** What a text shows. */
-export interface Diagnosis {
-  readonly class: FailureClass;
-  /** What to do next, where it is not what the class says; a sentence without a full stop. */
-  readonly next?: string;
-}
+export type Diagnosis = Pick<Failure, "class" | "next">;
 
 // Where the statement stands. A registry cannot forge these lines: its words are escaped there, or indented.
 const QUOTED = String.raw`"(?<said>[^"\\]*(?:\\.[^"\\]*)*)`;
@@ -154,11 +150,7 @@ const LOST = means(
   "containerd's own store lost a part of the image or its name (its garbage collection, or somebody's deletion); run again",
 );
 
-interface Rule {
-  readonly pattern: RegExp;
-  readonly diagnosis: Diagnosis;
-}
-const rule = (diagnosis: FailureClass | Diagnosis, pattern: RegExp): Rule => ({
+const rule = (diagnosis: FailureClass | Diagnosis, pattern: RegExp) => ({
   pattern,
   diagnosis: typeof diagnosis === "string" ? means(diagnosis) : diagnosis,
 });
@@ -167,7 +159,7 @@ const rule = (diagnosis: FailureClass | Diagnosis, pattern: RegExp): Rule => ({
  * For statements without an answer; the first match wins. First what only one side can say, then what several say, and
  * what is a consequence of the rest.
  */
-export const RULES: readonly Rule[] = [
+export const RULES = [
   rule("runtime", /validate service connection: |getting the runtime version: /u),
   rule(
     "runtime",
@@ -220,18 +212,11 @@ export const RULES: readonly Rule[] = [
 
 /** @param raw all that the tool printed, before anything was cut or masked: a password may be a word of a rule */
 export function diagnose(raw: string): Diagnosis {
-  const answer = answerIn(statement(raw));
-  return answer === undefined ? (ruleOf(raw)?.diagnosis ?? { class: "unknown" }) : ofAnswer(answer);
-}
-
-/** The rule that decides; undefined where an answer does, or nothing. */
-export function ruleOf(raw: string): Rule | undefined {
   const said = statement(raw);
-  return answerIn(said) === undefined ? RULES.find(({ pattern }) => pattern.test(said)) : undefined;
+  const answer = answerIn(said);
+  if (answer !== undefined) return ofAnswer(answer);
+  return RULES.find(({ pattern }) => pattern.test(said))?.diagnosis ?? means("unknown");
 }
-
-/** The class alone; `unknown` is retried and says so. @param raw as for diagnose */
-export const classify = (raw: string): FailureClass => diagnose(raw).class;
 
 /**
  * Refused as such, not for lack of rights to one repository: each further try brings the account nearer to a lock-out.

@@ -5,7 +5,7 @@
 export interface Failure {
   readonly class: FailureClass;
   readonly message: string;
-  /** What to do next, where it is not what the class says. */
+  /** What to do next, where it is not what the class says; a sentence without a full stop. */
   readonly next?: string;
   /** All that the tool said, redacted, where the message is a part of it; for the log alone. */
   readonly evidence?: string;
@@ -18,12 +18,7 @@ export interface Failure {
  */
 export type Action = "stop" | "at-once" | "back-off" | "registry-back-off" | "wait-for-runtime" | "stop-run";
 
-interface Entry {
-  readonly action: Action;
-  /** What the person who reads it can do next; a sentence without a full stop. */
-  readonly next: string;
-}
-
+/** `next`: what the person who reads it can do; a sentence without a full stop. */
 const CLASSES = {
   auth: {
     action: "stop",
@@ -80,7 +75,7 @@ const CLASSES = {
     action: "back-off",
     next: "read the tool's full message in import-images.log; this version does not know it",
   },
-} as const satisfies Readonly<Record<string, Entry>>;
+} as const satisfies Record<string, { action: Action; next: string }>;
 
 export type FailureClass = keyof typeof CLASSES;
 const isClass = (name: string): name is FailureClass => name in CLASSES;

@@ -48,17 +48,10 @@ export interface PlannedImage {
 
 export interface Plan {
   readonly images: readonly PlannedImage[];
-  /** Pins of ours that are no longer wanted. */
-  readonly unpin: readonly Unpin[];
+  /** Pins of ours that are no longer wanted: the record that pins, and the image's names for a person. */
+  readonly unpin: readonly { readonly record: string; readonly name: string }[];
   /** How many labels of version 1.0.0 are to be taken away. */
   readonly oldLabels: number;
-}
-
-export interface Unpin {
-  /** Of the record that pins. */
-  readonly record: string;
-  /** Of the image, for a person. */
-  readonly name: string;
 }
 
 /** Source first, then the further names. */
@@ -118,12 +111,8 @@ function planImages(wanted: readonly WantedImage[], node: Node, pins: boolean): 
 export function planImage(image: WantedImage, node: Node, pins: boolean): PlannedImage {
   const judgement = judge(node, image.source.name);
   const names = planNames(image, node, judgement);
-  const pin =
-    !image.pin || !pins
-      ? "none"
-      : judgement.is === "usable" && isPinned(node, judgement.target)
-        ? "keep"
-        : "create";
+  const hasPin = judgement.is === "usable" && isPinned(node, judgement.target);
+  const pin = !image.pin || !pins ? "none" : hasPin ? "keep" : "create";
   return { image, decision: decidePull(image, judgement), judgement, names, pin };
 }
 
@@ -171,7 +160,7 @@ export const impossibleName = ({ furtherNames }: WantedImage, { target }: Usable
   furtherNames.find(({ digest }) => digest !== undefined && digest !== target.digest);
 
 /** Pins of ours, but for those of images that a wanted name leads to, whatever became of its pull. */
-export function unwantedPins(wanted: readonly WantedImage[], node: Node): Unpin[] {
+export function unwantedPins(wanted: readonly WantedImage[], node: Node): Plan["unpin"] {
   const names = wanted.filter(({ pin }) => pin).flatMap(namesOf);
   const keep = new Set(names.flatMap((name) => node.records.get(name)?.target ?? []).map(pinName));
   return [...node.records.values()]

@@ -32,9 +32,8 @@ export const planArchives = (
 ): Promise<PlannedArchive[]> =>
   Promise.all(
     archives.map(async (archive) => {
-      const recorded = earlier[archive.path];
       const file = await factsOf(archive.path);
-      return planArchive({ archive, file, ...(recorded && { recorded }) }, node);
+      return planArchive(archive, file, earlier[archive.path], node);
     }),
   );
 

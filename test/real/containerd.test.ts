@@ -12,7 +12,7 @@ import type { PullOptions } from "../../src/containerd/crictl.ts";
 import type { ImportOptions } from "../../src/containerd/ctr.ts";
 import { chainIdOf, configOf, layersOf, manifestsOf } from "../../src/core/content.ts";
 import { credentialFromPair } from "../../src/core/credentials.ts";
-import { classify } from "../../src/core/evidence.ts";
+import { diagnose } from "../../src/core/evidence.ts";
 import type { ImageRecord } from "../../src/core/node.ts";
 import { parseReference, type Reference } from "../../src/core/reference.ts";
 import { layerRef } from "../../src/core/transfer.ts";
@@ -277,7 +277,7 @@ describeEachLine("containerd", (line) => {
       const credential = credentialFromPair(login.user, "no-sword");
       const wrong = await failureOf(CommandError, pull(image.reference, { credential }));
 
-      expect([none, wrong].map(({ raw }) => classify(raw))).toEqual(["auth", "auth"]);
+      expect([none, wrong].map(({ raw }) => diagnose(raw).class)).toEqual(["auth", "auth"]);
       port.prepareLogin();
       await pull(image.reference, { credential: credentialFromPair(login.user, login.password) });
       expect((await listed(image.reference))?.id).toBe(image.configDigest);
@@ -288,7 +288,7 @@ describeEachLine("containerd", (line) => {
       const tag = await failureOf(CommandError, pull(`${node.registry.host}/pull/there:2`));
       const repository = await failureOf(CommandError, pull(`${node.registry.host}/pull/nowhere:1`));
 
-      expect([tag, repository].map(({ raw }) => classify(raw))).toEqual(["not-found", "not-found"]);
+      expect([tag, repository].map(({ raw }) => diagnose(raw).class)).toEqual(["not-found", "not-found"]);
     });
 
     const downloadEnded = (digest: string) =>

@@ -74,7 +74,7 @@ export async function serving(folder: string, routes: readonly Route[]): Promise
   server.on("session", (session) => void sessions.add(session));
   await new Promise<void>((resolve) => void server.listen(socket, resolve));
   const stop = new AbortController();
-  const connection = openConnection({ socket, namespace: "k8s.io", signal: stop.signal });
+  const connection = openConnection({ socket, namespace: "k8s.io" }, stop.signal);
   const breakOff = (): void => sessions.forEach((session) => session.destroy());
   onTestFinished(() => {
     connection[Symbol.dispose]();
@@ -86,7 +86,7 @@ export async function serving(folder: string, routes: readonly Route[]): Promise
 
 /** A connection to a socket that a test made, or did not. */
 export function connecting(socket: string): Connection {
-  const connection = openConnection({ socket, namespace: "k8s.io", signal: new AbortController().signal });
+  const connection = openConnection({ socket, namespace: "k8s.io" }, new AbortController().signal);
   onTestFinished(() => connection[Symbol.dispose]());
   return connection;
 }

@@ -29,7 +29,7 @@ function crictl(answers: Readonly<Record<string, string>>, allowCredentialsInArg
   };
   return {
     calls,
-    client: pulls(run, { crictl: "/x/crictl", socket: "/c.sock", allowCredentialsInArgv }),
+    client: pulls(run, { crictl: "/x/crictl", socket: "/c.sock" }, allowCredentialsInArgv),
   };
 }
 const PULLED = "Image is up to date for sha256:0123\n";
@@ -42,7 +42,7 @@ describe("a pull", () => {
       {
         tool: "/x/crictl",
         args: [...GLOBAL, "pull", "a.b/c:1"],
-        options: expect.objectContaining({ signal, timeout: 99, env: BRIEF }),
+        options: expect.objectContaining({ signal, timeout: 99, env: BRIEF.env }),
       },
     ]);
   });
@@ -53,7 +53,7 @@ describe("a pull", () => {
       const login = credential();
       const { calls, client } = crictl({ "--version": version, pull: PULLED });
       await client.pull("a.b/c:1", { signal, timeout: 99, credential: login });
-      expect(calls.at(-1)?.options.env).toEqual({ ...BRIEF, CRICTL_AUTH: login.auth });
+      expect(calls.at(-1)?.options.env).toEqual({ ...BRIEF.env, CRICTL_AUTH: login.auth });
       expect(JSON.stringify(calls.map(({ args }) => args))).not.toContain(login.auth);
     },
   );
@@ -88,7 +88,7 @@ describe("a pull", () => {
     await client.pull("a.b/c:1", { signal, timeout: 99, credential: login });
     expect(calls.at(-1)).toMatchObject({
       args: [...GLOBAL, "pull", "--auth", login.auth, "a.b/c:1"],
-      options: { env: BRIEF },
+      options: { env: BRIEF.env },
     });
   });
 

@@ -4,7 +4,7 @@ import {
   isNameless,
   planArchive,
   withArchived,
-  type FoundArchive,
+  type RecordedArchive,
 } from "../../../src/core/archives.ts";
 import { served } from "../containerd/served-image.ts";
 import { failure, nodeOf, reference, wanted } from "../samples.ts";
@@ -13,12 +13,12 @@ const APP = "docker.io/library/app:1";
 const [ONE, TWO] = [served("one"), served("two")];
 const archive = { path: "/x.tar", required: false, pin: false, timeout: 7_000 };
 const file = { size: 10, mtimeMs: 20, ctimeMs: 30 };
-const known: FoundArchive = { archive, file, recorded: { ...file, names: { [APP]: ONE.target.digest } } };
+const known: RecordedArchive = { ...file, names: { [APP]: ONE.target.digest } };
 const there = nodeOf({ [APP]: ONE });
 
 describe("an archive", () => {
   test("that was never imported is imported", () => {
-    expect(planArchive({ archive, file }, there)).toMatchObject({
+    expect(planArchive(archive, file, undefined, there)).toMatchObject({
       action: "import",
       why: "not imported yet",
       names: [],
@@ -26,11 +26,15 @@ describe("an archive", () => {
   });
 
   test("that is unchanged and whose images are there is kept", () => {
-    expect(planArchive(known, there)).toMatchObject({ action: "keep", why: "unchanged", names: [APP] });
+    expect(planArchive(archive, file, known, there)).toMatchObject({
+      action: "keep",
+      why: "unchanged",
+      names: [APP],
+    });
   });
 
   test.each(["size", "mtimeMs", "ctimeMs"] as const)("whose %s is another has changed", (fact) => {
-    expect(planArchive({ ...known, file: { ...file, [fact]: 99 } }, there)).toMatchObject({
+    expect(planArchive(archive, { ...file, [fact]: 99 }, known, there)).toMatchObject({
       action: "import",
       why: "the file has changed",
     });
@@ -41,22 +45,22 @@ describe("an archive", () => {
     ["leads to another image", nodeOf({ [APP]: TWO })],
     ["is damaged", { ...there, configs: new Map() }],
   ])("whose image %s is imported again, and the plan says which", (_what, node) => {
-    expect(planArchive(known, node)).toMatchObject({
+    expect(planArchive(archive, file, known, node)).toMatchObject({
       action: "import",
       why: `${APP} is not what it brought`,
     });
   });
 
   test("that cannot be read fails, and what it brought and is still there stays wanted", () => {
-    const missing = { ...known, file: failure("not-found", "the archive does not exist") };
-    expect(planArchive(missing, there)).toEqual({
+    const missing = failure("not-found", "the archive does not exist");
+    expect(planArchive(archive, missing, known, there)).toEqual({
       archive,
       action: "fail",
-      failure: missing.file,
+      failure: missing,
       why: "the archive does not exist",
       names: [APP],
     });
-    expect(planArchive(missing, nodeOf({}))).toMatchObject({ action: "fail", names: [] });
+    expect(planArchive(archive, missing, known, nodeOf({}))).toMatchObject({ action: "fail", names: [] });
   });
 });
 

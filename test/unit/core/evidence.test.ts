@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { brokenDownload, classify, diagnose, essence, isWrongPassword } from "../../../src/core/evidence.ts";
+import { brokenDownload, diagnose, essence, isWrongPassword } from "../../../src/core/evidence.ts";
 import { FAILURE_CLASSES, actionOf, nextStep, type FailureClass } from "../../../src/core/failure.ts";
 
 const HOST = "127.0.0.1:5000";
@@ -161,12 +161,13 @@ const TRICKY = [
 
 describe("the text of a tool has its class:", () => {
   test.each(PULLS)("%s for %s", (expected, _what, text) => {
-    for (const image of TRICKY) expect(`${image}: ${classify(text(image))}`).toBe(`${image}: ${expected}`);
+    for (const image of TRICKY)
+      expect(`${image}: ${diagnose(text(image)).class}`).toBe(`${image}: ${expected}`);
   });
 
   test.each(PULLS)("%s for %s, also as a line of crictl's log", (expected, _what, text) => {
     const logged = JSON.stringify(text("app:1"));
-    expect(classify(`time="2025-01-01T00:00:00Z" level=fatal msg=${logged}`)).toBe(expected);
+    expect(diagnose(`time="2025-01-01T00:00:00Z" level=fatal msg=${logged}`).class).toBe(expected);
   });
 });
 
@@ -196,17 +197,17 @@ describe("an answer of a registry", () => {
 
   test.each(["408 Request Timeout", "425 Too Early", "500", "503 Busy", "599 Strange", "304 Not Modified"])(
     "%s passes",
-    (answer) => expect(classify(status("app:1", answer))).toBe("server"),
+    (answer) => expect(diagnose(status("app:1", answer)).class).toBe("server"),
   );
 
   test("that what is kept of a layer does not fit is a broken transfer", () => {
-    expect(classify(copying("app:1", "unexpected status code http://r/v2/a/blobs/sha256:0: 416 Range"))).toBe(
-      "transfer",
-    );
+    expect(
+      diagnose(copying("app:1", "unexpected status code http://r/v2/a/blobs/sha256:0: 416 Range")).class,
+    ).toBe("transfer");
   });
 
   test("needs no reason phrase", () => {
-    expect(classify(status("app:1", "429"))).toBe("rate-limit");
+    expect(diagnose(status("app:1", "429")).class).toBe("rate-limit");
     expect(isWrongPassword(status("app:1", "401"))).toBe(true);
   });
 
@@ -219,8 +220,8 @@ describe("an answer of a registry", () => {
         class: "auth",
         next: expect.stringContaining("realm"),
       });
-    expect(classify(asked(`${address}: 429 Too Many Requests`))).toBe("rate-limit");
-    expect(classify(asked(`${address}: 503 Service Unavailable`))).toBe("server");
+    expect(diagnose(asked(`${address}: 429 Too Many Requests`)).class).toBe("rate-limit");
+    expect(diagnose(asked(`${address}: 503 Service Unavailable`)).class).toBe("server");
   });
 
   test("is judged without the words behind it, however many there are", () => {
@@ -233,8 +234,8 @@ describe("an answer of a registry", () => {
         `failed to resolve image: unexpected status from HEAD request to ${head("app:1")}: 429 Too Many Requests\n${words.repeat(length)}`,
       );
       const logged = `time="2026-01-01T00:00:00Z" level=fatal msg=${JSON.stringify(said)}`;
-      expect(classify(logged)).toBe("rate-limit");
-      expect(classify(logged.slice(0, 2_000))).toBe("rate-limit");
+      expect(diagnose(logged).class).toBe("rate-limit");
+      expect(diagnose(logged.slice(0, 2_000)).class).toBe("rate-limit");
       expect(isWrongPassword(logged)).toBe(false);
     }
   });
@@ -242,7 +243,7 @@ describe("an answer of a registry", () => {
   test("is found in the first of crictl's two lines when the second was cut off", () => {
     const quoted = `E0101 00:00:00.000000       1 remote_image.go:180] "PullImage from image service failed" err=${JSON.stringify(status("app:1", `429 Too Many Requests ${"x: not found ".repeat(50)}`))}`;
     const block = `E0101 00:00:00.000000       1 remote_image.go:180] "PullImage from image service failed" err=<\n\t${status("app:1", "429 Too Many Requests")}\n\ttime="2026-01-01T00:00:00Z" level=fatal msg="x: not found"\n > image="x"`;
-    for (const text of [quoted, block, quoted.slice(0, 600)]) expect(classify(text)).toBe("rate-limit");
+    for (const text of [quoted, block, quoted.slice(0, 600)]) expect(diagnose(text).class).toBe("rate-limit");
   });
 });
 
@@ -274,12 +275,12 @@ describe("a layer that is refused after its manifest was served", () => {
 
   test("is a lack of rights when it is the manifest itself", () => {
     expect(
-      classify(
+      diagnose(
         copying(
           "app:1",
           `httpReadSeeker: failed open: unexpected status code http://${HOST}/v2/app/manifests/sha256:0: 403 Forbidden`,
         ),
-      ),
+      ).class,
     ).toBe("auth");
   });
 });
@@ -298,7 +299,7 @@ describe("what containerd says of itself", () => {
   test("a version that does not come is the runtime's fault", () => {
     const text =
       "getting the runtime version: rpc error: code = DeadlineExceeded desc = context deadline exceeded";
-    expect(classify(`time="2026-01-01T00:00:00Z" level=fatal msg="${text}"`)).toBe("runtime");
+    expect(diagnose(`time="2026-01-01T00:00:00Z" level=fatal msg="${text}"`).class).toBe("runtime");
   });
 
   test.each([
@@ -427,8 +428,8 @@ test("any text has a class and an essence, however long and strange it is", () =
   ];
   for (const piece of pieces) {
     const text = piece.repeat(Math.ceil(65_536 / piece.length));
-    expect(FAILURE_CLASSES).toContain(classify(text));
+    expect(FAILURE_CLASSES).toContain(diagnose(text).class);
     expect(essence(text).length).toBeLessThanOrEqual(601);
   }
-  fc.assert(fc.property(fc.string(), (text) => FAILURE_CLASSES.includes(classify(text))));
+  fc.assert(fc.property(fc.string(), (text) => FAILURE_CLASSES.includes(diagnose(text).class)));
 });

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
-import { classify, essence, isWrongPassword, ruleOf, RULES } from "../../../src/core/evidence.ts";
+import { diagnose, essence, isWrongPassword, RULES } from "../../../src/core/evidence.ts";
 import type { FailureClass } from "../../../src/core/failure.ts";
 import type { RegistryFault } from "../../real/faults-catalogue.ts";
 import { classes, classOn } from "../../real/faults-matrix.ts";
@@ -103,36 +103,38 @@ describe("what the tools print", () => {
   );
 
   test.each(recorded)("$file has the class of its fault", (recording) => {
-    expect(classify(recording.text)).toBe(expectedOf(recording));
+    expect(diagnose(recording.text).class).toBe(expectedOf(recording));
   });
 
   test.each(unrecorded)("a known text is %s: %s", (failureClass, text) => {
-    expect(classify(text)).toBe(failureClass);
+    expect(diagnose(text).class).toBe(failureClass);
   });
 
   test.each(RULES)("needs the rule $diagnosis.class $pattern", (rule) => {
     const texts = [...recorded.map(({ text }) => text), ...unrecorded.map(([, text]) => text)];
-    expect(texts.filter((text) => ruleOf(text) === rule)).not.toEqual([]);
+    expect(texts.filter((text) => diagnose(text) === rule.diagnosis)).not.toEqual([]);
   });
 
   test("is unknown when nobody has seen it before", () => {
-    expect(classify("crictl was ended by SIGKILL")).toBe("unknown");
-    expect(classify("rpc error: code = Unknown desc = something new")).toBe("unknown");
+    expect(diagnose("crictl was ended by SIGKILL").class).toBe("unknown");
+    expect(diagnose("rpc error: code = Unknown desc = something new").class).toBe("unknown");
   });
 
   test("is judged by what containerd says, not by what a registry adds to its answer", () => {
     const words = "no space left on device: toomanyrequests: x509: not found";
     const url = "https://registry.example.com/v2/a/blobs/sha256:0";
     expect(
-      classify(`unexpected status code ${url}: 503 Service Unavailable - Server message: ${words}`),
+      diagnose(`unexpected status code ${url}: 503 Service Unavailable - Server message: ${words}`).class,
     ).toBe("server");
-    expect(classify(`unexpected status from GET request to ${url}: 403 Forbidden\\n${words}`)).toBe("auth");
+    expect(diagnose(`unexpected status from GET request to ${url}: 403 Forbidden\\n${words}`).class).toBe(
+      "auth",
+    );
   });
 
   test("is not judged by the numbers in a name", () => {
     const text =
       'failed to resolve reference "registry.example.com:5000/team/429/503:500": registry.example.com:5000/team/429/503:500: not found';
-    expect(classify(text)).toBe("not-found");
+    expect(diagnose(text).class).toBe("not-found");
   });
 });
 
