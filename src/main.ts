@@ -7,8 +7,8 @@ import { parseCommand, type Command } from "./cli.ts";
 import type { Edge } from "./edge.ts";
 import { EXIT, ExitError, signalExit } from "./exit.ts";
 import { paths } from "./paths.ts";
+import { printableLine } from "./core/plain-text.ts";
 import { drained, output } from "./report/output.ts";
-import { printableLine } from "./report/summary.ts";
 import { Interruption } from "./run/interruption.ts";
 import { build } from "./version.ts";
 

@@ -3,11 +3,11 @@ import type { RunArguments } from "../cli.ts";
 import { realContainerd } from "../containerd/containerd.ts";
 import type { PlannedArchive } from "../core/archives.ts";
 import { narrow, type Plan, type PlannedImage } from "../core/plan.ts";
+import { printableLine } from "../core/plain-text.ts";
 import { counted } from "../core/units.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT } from "../exit.ts";
 import { decided } from "../report/events.ts";
-import { printableLine } from "../report/summary.ts";
 import { chosen } from "./chosen.ts";
 import { look, type Connect } from "./look.ts";
 

@@ -18,6 +18,9 @@ export const printable = (text: string): string =>
     .replaceAll("\t", " ")
     .replaceAll(UNPRINTABLE, escaped);
 
+/** The same, with the blanks at its beginning. */
+export const printableLine = (line: string): string => line.replace(/[^ ][^]*/u, printable);
+
 function escaped(character: string): string {
   const code = character.codePointAt(0) ?? 0;
   const hex = code.toString(16);

@@ -1,90 +1,49 @@
 // Which columns fit on a terminal, and the lines that they make.
 
-/** What a line may show beside its name. */
-export interface Cells {
-  /** From 0 to 1; shown as a bar and in percent. */
-  readonly share?: number;
-  readonly bytes?: string;
-  readonly layers?: string;
-  readonly rate?: string;
-  readonly left?: string;
-  readonly attempt?: string;
-}
-
-type ColumnName = "bar" | "percent" | "bytes" | "layers" | "rate" | "left" | "attempt";
-
-interface Column {
-  readonly name: ColumnName;
-  readonly width: number;
-  readonly cell: (cells: Cells, width: number) => string;
-}
-
-/** In the order in which they stand. */
-const COLUMNS: readonly Column[] = [
-  { name: "bar", width: 12, cell: ({ share }, width) => (share === undefined ? "" : bar(share, width)) },
-  {
-    name: "percent",
-    width: 4,
-    cell: ({ share }) => (share === undefined ? "" : `${Math.floor(share * 100)}%`),
-  },
-  { name: "bytes", width: 13, cell: ({ bytes = "" }) => bytes },
-  { name: "layers", width: 12, cell: ({ layers = "" }) => layers },
-  { name: "rate", width: 8, cell: ({ rate = "" }) => rate },
-  { name: "left", width: 11, cell: ({ left = "" }) => left },
-  { name: "attempt", width: 10, cell: ({ attempt = "" }) => attempt },
-];
-
+/** In the order in which they stand, with the characters that each takes. */
+const WIDTHS = { bar: 12, percent: 4, bytes: 13, layers: 12, rate: 8, left: 11, attempt: 10 };
+type Column = keyof typeof WIDTHS;
 /** What is given up last stands first. */
-const WORTH: readonly ColumnName[] = ["percent", "bar", "left", "bytes", "rate", "layers", "attempt"];
-const BY_WORTH = COLUMNS.toSorted((a, b) => WORTH.indexOf(a.name) - WORTH.indexOf(b.name));
+const BY_WORTH: readonly Column[] = ["percent", "bar", "left", "bytes", "rate", "layers", "attempt"];
 const GAP = 1;
 const WIDEST_BAR = 32;
 
-export interface Layout {
-  readonly line: (name: string, cells: Cells | string) => string;
-  /** The fullest of the texts that fits, in place of the name. */
-  readonly totalLine: (texts: readonly string[], cells: Cells | string) => string;
-  readonly text: (text: string) => string;
+/** What a line shows beside its name. */
+export interface Cells extends Partial<Record<Exclude<Column, "bar" | "percent">, string>> {
+  /** From 0 to 1; shown as a bar and in percent. */
+  readonly share?: number;
 }
+
+/** @param names the first that fits is shown. @param cells or words in their place */
+export type Line = (names: readonly string[], cells?: Cells | string) => string;
 
 /**
  * @param width of every line
  * @param longest length of the longest name
  */
-export function columnsFor(width: number, longest: number): Layout {
+export function columnsFor(width: number, longest: number): Line {
   const leastName = Math.min(Math.max(Math.floor(width * 0.3), 8), width);
-  const chosen = new Map<ColumnName, number>();
   let left = width - leastName;
+  const chosen = new Set<string>();
   for (const column of BY_WORTH) {
-    if (column.width + GAP > left) continue;
-    chosen.set(column.name, column.width);
-    left -= column.width + GAP;
+    if (WIDTHS[column] + GAP > left) continue;
+    chosen.add(column);
+    left -= WIDTHS[column] + GAP;
   }
   const nameWidth = Math.min(leastName + left, Math.max(longest, leastName));
-  const barWidth = chosen.get("bar");
-  if (barWidth !== undefined)
-    chosen.set("bar", Math.min(barWidth + leastName + left - nameWidth, WIDEST_BAR));
-  return layout(width, nameWidth, chosen);
-}
-
-function layout(width: number, nameWidth: number, chosen: ReadonlyMap<ColumnName, number>): Layout {
-  const row = (cells: Cells): string =>
-    COLUMNS.flatMap(({ name, cell }) => {
-      const room = chosen.get(name);
-      return room === undefined ? [] : [shorten(cell(cells, room), room).padStart(room)];
-    }).join(" ");
-  const line = (name: string, cells: Cells | string): string => {
-    const beside = typeof cells === "string" ? cells : row(cells);
-    return shorten(`${keepEnd(name, nameWidth).padEnd(nameWidth)} ${beside}`, width).trimEnd();
+  const barWidth = Math.min(WIDTHS.bar + leastName + left - nameWidth, WIDEST_BAR);
+  const columns = Object.entries({ ...WIDTHS, bar: barWidth }).filter(([column]) => chosen.has(column));
+  const row = ({ share, ...cells }: Cells): string => {
+    const done =
+      share === undefined ? {} : { bar: bar(share, barWidth), percent: `${Math.floor(share * 100)}%` };
+    const texts: Partial<Record<string, string>> = { ...cells, ...done };
+    return columns.map(([column, room]) => shorten(texts[column] ?? "", room).padStart(room)).join(" ");
   };
-  return {
-    line,
-    text: (text) => shorten(text, width),
-    totalLine: (texts, cells) => {
-      const room = cells === "" ? width : nameWidth;
-      const fitting = texts.find((text) => text.length <= room) ?? texts.at(-1) ?? "";
-      return cells === "" ? shorten(fitting, width) : line(fitting, cells);
-    },
+  return (names, cells) => {
+    const room = cells === undefined ? width : nameWidth;
+    const name = names.find((text) => text.length <= room) ?? keepEnd(names.at(-1) ?? "", room);
+    const beside = typeof cells === "object" ? row(cells) : (cells ?? "");
+    return shorten(`${name.padEnd(nameWidth)} ${beside}`.trimEnd(), width);
   };
 }
 

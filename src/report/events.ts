@@ -5,7 +5,7 @@ import { countDecisions, type PlannedImage, type PullDecision } from "../core/pl
 import { imageOf, lasted, type EventType, type RunEvent, type RunState } from "../core/run-state.ts";
 import { counted, formatDuration } from "../core/units.ts";
 import { stamp } from "./run-log.ts";
-import { shortList } from "./summary.ts";
+import { shortList } from "./failures.ts";
 
 interface Words<Event> {
   /** Of the log; `info` unless said. */

@@ -1,7 +1,6 @@
 // The names on the node as they are now: a table, and one line that counts them.
 import { counted } from "../core/units.ts";
-import { shortDigest, shortName } from "./summary.ts";
-import { table, type Column } from "./table.ts";
+import { shortDigest, shortName, table, type Column } from "./table.ts";
 
 export interface NameRow {
   readonly name: string;
@@ -33,17 +32,14 @@ const COLUMNS: readonly Column<NameRow>[] = [
 export function namesTable(rows: readonly NameRow[]): string[] {
   if (rows.length === 0) return [];
   const missing = rows.filter(({ present }) => !present);
-  const shown =
-    rows.length <= MOST_ROWS
-      ? [...missing, ...rows.filter(({ present }) => present)]
-      : missing.slice(0, MOST_ROWS);
+  const others = rows.length > MOST_ROWS ? [] : rows.filter(({ present }) => present);
+  const shown = [...missing.slice(0, MOST_ROWS), ...others];
   const left = rows.length - shown.length;
+  const what = shown.length < missing.length ? "" : ", all present";
   const pinned = rows.filter((row) => row.pinned).length;
   return [
-    ...(shown.length === 0 ? [] : table(COLUMNS, shown)),
-    ...(left === 0
-      ? []
-      : [`… and ${left} more${shown.length < missing.length ? "" : ", all present"} (--json lists all)`]),
+    ...table(COLUMNS, shown),
+    ...(left === 0 ? [] : [`… and ${left} more${what} (--json lists all)`]),
     `${counted(rows.length, "name")}: ${rows.length - missing.length} present, ${missing.length} missing, ${pinned} pinned`,
   ];
 }

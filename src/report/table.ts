@@ -6,22 +6,27 @@ export interface Column<Row> {
   readonly align?: "right";
 }
 
-/** Lines of a table; columns that are empty in every row are left out. */
+/** Lines of a table, none without rows. Columns that are empty in every row are left out. */
 export function table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string[] {
-  const used = columns
-    .map((column) => ({ ...column, cells: rows.map(column.cell) }))
-    .filter(({ cells }) => cells.some((cell) => cell !== ""));
-  const widths = used.map(({ title, cells }) => Math.max(title.length, ...cells.map((cell) => cell.length)));
-  const line = (texts: readonly string[]): string =>
-    texts
-      .map((text, index) => {
-        const width = widths[index] ?? 0;
-        return used[index]?.align === "right" ? text.padStart(width) : text.padEnd(width);
-      })
+  const padded = columns.flatMap(({ title, cell, align }) => {
+    const cells = rows.map(cell);
+    if (cells.every((text) => text === "")) return [];
+    const width = Math.max(...[title, ...cells].map((text) => text.length));
+    return [[title, ...cells].map((text) => (align === "right" ? text.padStart(width) : text.padEnd(width)))];
+  });
+  const [titles = []] = padded;
+  return titles.map((_, line) =>
+    padded
+      .map((column) => column[line])
       .join("  ")
-      .trimEnd();
-  return [
-    line(used.map(({ title }) => title)),
-    ...rows.map((_, row) => line(used.map(({ cells }) => cells[row] ?? ""))),
-  ];
+      .trimEnd(),
+  );
 }
+
+/** The first digits, enough to tell images apart. */
+export const shortDigest = (digest: string | undefined): string =>
+  digest?.replace(/^sha\d+:/u, "").slice(0, 12) ?? "";
+
+/** A name that fits a table: nobody reads 64 digits. */
+export const shortName = (name: string): string =>
+  name.replace(/(?<head>@sha\d+:[a-f0-9]{12})[a-f0-9]+$/u, "$<head>…");

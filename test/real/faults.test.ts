@@ -110,7 +110,7 @@ describeEachLine("faults of a registry", (line) => {
     const failing = cases.filter(({ ends }) => !ends);
     // The lines of single steps begin with their time.
     const told = failing.filter(({ target }) => ended.stdout.includes(`\nFAILED ${target.reference} `));
-    const counted = [...ended.stdout.matchAll(/^… and (?<count>\d+) more failed: /gmu)];
+    const counted = [...ended.stdout.matchAll(/^… and (?<count>\d+) more failed in /gmu)];
     const untold = counted.reduce((sum, { groups }) => sum + Number(groups?.["count"]), 0);
     expect(told.length + untold).toBe(failing.length);
     const kinds = new Set(failing.map(({ fault }) => classes[fault]));

@@ -6,7 +6,8 @@ import type { Config } from "../../../src/config/config.ts";
 import { FAILURE_CLASSES } from "../../../src/core/failure.ts";
 import { isComplete, type RunEvent } from "../../../src/core/run-state.ts";
 import { ExitError } from "../../../src/exit.ts";
-import { reason, summary } from "../../../src/report/summary.ts";
+import { reason } from "../../../src/report/failures.ts";
+import { summary } from "../../../src/report/summary.ts";
 import { Interruption } from "../../../src/run/interruption.ts";
 import { after } from "./states.ts";
 
@@ -106,7 +107,7 @@ describe("whatever happened in a run", () => {
 });
 
 test.each([
-  ["waiting", [], "was not finished: not started — next: run again"],
+  ["waiting", [], "not finished: not started — next: run again"],
   [
     "placed",
     [
@@ -114,7 +115,7 @@ test.each([
       { type: "pulled", image: "a.b/c:1", attempt: 1 },
       { type: "placed", image: "a.b/c:1" },
     ],
-    "was not finished: named and pinned, but not verified — next: run again",
+    "not finished: named and pinned, but not verified — next: run again",
   ],
   [
     "retrying",
@@ -127,7 +128,7 @@ test.each([
         retryIn: 1,
       },
     ],
-    "was not finished: waiting for its next attempt; last failure: server: 503 busy — next: look at the registry",
+    "not finished: waiting for its next attempt; last failure: server: 503 busy — next: look at the registry",
   ],
 ] satisfies [string, RunEvent[], string][])(
   "an image that was left %s has its reason",

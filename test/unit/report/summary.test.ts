@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { ImageState, StepFailure } from "../../../src/core/run-state.ts";
-import { oneLine, reason, shortDigest, shortName, summary } from "../../../src/report/summary.ts";
+import { reason } from "../../../src/report/failures.ts";
+import { summary } from "../../../src/report/summary.ts";
+import { shortDigest, shortName } from "../../../src/report/table.ts";
 import { digestOf } from "../samples.ts";
 import { ended, image } from "./states.ts";
 
@@ -101,7 +103,7 @@ describe("the summary", () => {
     const many = Array.from({ length: 40 }, (_, n) => failed(`a.b/bad-${n}:1`));
     const text = summary(ended([...many, failed("a.b/locked:1", { failure: login })]));
     expect(text.match(/^FAILED a\.b\/bad/gmu)).toHaveLength(15);
-    expect(text).toContain("… and 25 more failed: network (import-images status --json lists all)");
+    expect(text).toContain("… and 25 more failed in pull (network); import-images status --json lists all");
     expect(text).toContain("FAILED a.b/locked:1 in pull: auth");
   });
 
@@ -112,7 +114,7 @@ describe("the summary", () => {
     expect(summary(ended(images)).split("\n")).toEqual([
       "RESULT  IMAGE",
       "pulled  a.b/image-7:1",
-      "… and 199 more in place (import-images status --json lists all)",
+      "… and 199 more in place; import-images status --json lists all",
       "200 images: 1 pulled, 199 present in 1m00s",
     ]);
   });
@@ -159,7 +161,7 @@ describe("the reason", () => {
     expect(reason(ended(images))).toBe(
       "4 of 4 images failed: a.b/bad:1 failed in pull (network): connection refused, " +
         "and a.b/worse:1 failed in pull (network), and a.b/worst:1 failed in pull (server), " +
-        "and a.b/left:1 was not finished — next: check the route",
+        "and a.b/left:1 not finished — next: check the route",
     );
   });
 
@@ -190,10 +192,6 @@ test("control characters of others are seen in the summary and the reason, which
   const state = ended([failed("a.b/bad:1", { failure })]);
   expect(summary(state)).toContain(`\n  why:  ${String.raw`\x1b[2J\u202eevil`}\n`);
   expect(reason(state)).toContain(String.raw`: \x1b[2J\u202eevil — next: `);
-});
-
-test("white space of any kind becomes a single blank", () => {
-  expect(oneLine(" a\r\n\tb \u2028 c\n")).toBe("a b c");
 });
 
 test("digests are cut to what tells them apart", () => {

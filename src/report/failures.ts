@@ -1,0 +1,111 @@
+// What failed, why, and what to do next: for people, in the summary and in one line.
+import { printable } from "../core/plain-text.ts";
+import { IN_PLACE, type ImageState, type Phase, type RunState } from "../core/run-state.ts";
+import { counted } from "../core/units.ts";
+
+/**
+ * Failures that are told with their reasons. BOSH keeps an errand's output in memory and refuses more than 1 MiB; and
+ * nobody finds three failures among a thousand rows.
+ */
+const MOST_FAILURES = 30;
+/** Names of one kind of failure in the line that says it all. */
+const MOST_NAMES = 5;
+
+type Images = readonly ImageState[];
+
+/** The images of a run that is over that failed, or were left before they were done. */
+export const lacking = (images: Images): Images => images.filter(({ phase }) => !IN_PLACE.has(phase));
+
+/** Required images first, and together what has the same next step, so that it is said once. */
+const byNextStep = (failed: Images): (readonly [string, Images])[] => [
+  ...Map.groupBy(
+    failed.toSorted((a, b) => Number(b.required) - Number(a.required)),
+    ({ failure }) => failure?.next ?? "run again",
+  ),
+];
+
+/** A blank line after each group. When not all can be told, each kind of failure gets its share: the rare one may be the one that matters. */
+export function failureLines(failed: Images): string[] {
+  const groups = byNextStep(failed);
+  const most = failed.length <= MOST_FAILURES ? MOST_FAILURES : Math.ceil(MOST_FAILURES / groups.length);
+  return groups.flatMap(([next, images]) => [
+    ...images.slice(0, most).flatMap(failureOf),
+    // What they have in common is their kind and next step, not their reason.
+    ...[...Map.groupBy(images.slice(most), kindOf)].flatMap(([kind, alike]) => moreLine(alike.length, kind)),
+    `  next${images.length === 1 ? "" : `, for these ${images.length}`}: ${next}`,
+    "",
+  ]);
+}
+
+function failureOf(image: ImageState): string[] {
+  const { name, required, attempts, failure, phase } = image;
+  const what =
+    phase === "failed" && failure !== undefined
+      ? `FAILED ${name} in ${failure.step}: ${failure.class}, after ${counted(attempts, "attempt")}`
+      : `NOT FINISHED ${name}`;
+  return [`${what}${required ? "" : " (not required)"}`, `  why:  ${whyOf(image)}`];
+}
+
+/** What an image lacks that was left in this phase. */
+const LEFT: Partial<Record<Phase, string>> = {
+  waiting: "not started",
+  pulling: "the pull did not finish",
+  retrying: "waiting for its next attempt",
+  finishing: "pulled, but not named and pinned",
+  placed: "named and pinned, but not verified",
+};
+
+/** Without what the name before it has told. */
+function whyOf({ name, phase, failure }: ImageState): string {
+  const why = failure?.message.replace(`failed to resolve reference "${name}": `, "");
+  if (phase === "failed" && why !== undefined) return why;
+  const left = LEFT[phase] ?? "not finished";
+  return failure === undefined ? left : `${left}; last failure: ${failure.class}: ${why}`;
+}
+
+const kindOf = ({ phase, failure }: ImageState): string =>
+  phase === "failed" && failure !== undefined
+    ? `failed in ${failure.step} (${failure.class})`
+    : "not finished";
+
+const inFull = (image: ImageState): string => `${kindOf(image)}: ${whyOf(image)}`;
+
+export const moreLine = (count: number, what: string): string[] =>
+  count <= 0 ? [] : [`… and ${count} more ${what}; import-images status --json lists all`];
+
+/**
+ * One line for the end of stderr, which in BOSH's post-start.stderr.log has to say everything: BOSH itself only tells
+ * that a hook failed. Undefined when there is nothing to tell, which is never so for an exit code other than 0.
+ */
+export function reason(state: RunState): string | undefined {
+  const { exitCode = 0, stopped = failuresInOneLine(state) } = state;
+  if (stopped !== undefined) return printable(stopped);
+  return exitCode === 0
+    ? undefined
+    : `ended with exit code ${exitCode}; read import-images.log to see what happened`;
+}
+
+function failuresInOneLine({ images }: RunState): string | undefined {
+  const failed = lacking(images);
+  const groups = byNextStep(failed);
+  const first = groups[0]?.[1][0];
+  if (first === undefined) return undefined;
+  const kinds = groups.map(([next, alike]) => `${kindsOf(alike, first)} — next: ${next}`);
+  const count = failed.length === 1 ? "" : `${failed.length} of ${counted(images.length, "image")} failed: `;
+  return `${count}${kinds.join("; ")}`;
+}
+
+/** Only the first failure of all has its reason here, with all that failed for it; the others have theirs in the summary. */
+function kindsOf(images: Images, first: ImageState): string {
+  const told = inFull(first);
+  const byKind = Map.groupBy(images, (image) => (inFull(image) === told ? told : kindOf(image)));
+  return [...byKind]
+    .map(([kind, alike]) => `${shortList(alike.map(({ name }) => name))} ${kind}`)
+    .join(", and ");
+}
+
+/** The first of them, and how many more there are. */
+export const shortList = (names: readonly string[]): string =>
+  names.length <= MOST_NAMES
+    ? names.join(", ")
+    : `${names.slice(0, MOST_NAMES).join(", ")} and ${names.length - MOST_NAMES} more`;
