@@ -6,8 +6,8 @@ import type { Machine } from "./run/context.ts";
 export interface Output {
   /** Never waits, and never throws. */
   write(text: string): void;
-  /** Whether it has not taken yet what was written: what can be left out had better be. */
-  readonly behind?: boolean;
+  /** Bytes that its reader has not taken yet; while there are any, what can be left out had better be. */
+  readonly pending?: number;
   /** Columns of a terminal that can redraw a line, as it is now; undefined where there is none. */
   readonly columns: number | undefined;
   /** Its lines. */

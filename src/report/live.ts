@@ -34,16 +34,16 @@ function liveSink(output: Output): Watcher {
   let drawnAt = 0;
   /** @param staying lines that are left above the bars */
   const draw = (state: RunState, staying = ""): void => {
-    const { columns = SIZE.columns, rows = SIZE.rows, behind = false } = output;
+    const { columns = SIZE.columns, rows = SIZE.rows, pending = 0 } = output;
     const now = stamp();
     // Somebody has stopped the terminal: it gets the next bars that it has time for.
-    const lines = behind ? [] : barLines(viewOf(state), { columns, rows: rows - 1, now, rates });
+    const lines = pending > 0 ? [] : barLines(viewOf(state), { columns, rows: rows - 1, now, rates });
     const start = drawnAt === 0 ? HIDE_CURSOR : wiped(drawn, columns);
     output.write([start + staying, ...lines.map((line) => `${line}\n`)].join(""));
     [drawn, drawnAt] = [{ lines, columns }, now];
   };
   const timer = setInterval(() => {
-    if (latest === undefined || output.behind === true) return;
+    if (latest === undefined || (output.pending ?? 0) > 0) return;
     if (output.columns !== drawn.columns || stamp() - drawnAt >= DRAW_EVERY) draw(latest);
   }, LOOK_EVERY).unref();
   const end = (): void => {

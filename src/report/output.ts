@@ -3,11 +3,9 @@
 import { constants, openSync, writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Output } from "../edge.ts";
+import { codeOf } from "../state/regular-file.ts";
 
-export interface Stream extends Output {
-  /** Bytes that its reader has not taken yet. */
-  readonly pending: number;
-}
+export type Stream = Output & { readonly pending: number };
 
 /**
  * @param term the environment's TERM
@@ -26,14 +24,10 @@ export function output(
   });
   const isScreen = stream.isTTY && term !== "dumb";
   const terminal = stream.isTTY ? openTerminal(`/proc/self/fd/${stream.fd}`) : undefined;
-  const pending = (): number => terminal?.pending() ?? stream.writableLength;
   return {
     write: (text) => void (terminal ?? stream).write(text),
     get pending() {
-      return pending();
-    },
-    get behind() {
-      return pending() > 0;
+      return terminal?.pending() ?? stream.writableLength;
     },
     // A serial line tells 0.
     get columns() {
@@ -98,7 +92,7 @@ function writerOf(descriptor: number): Terminal {
         else queue[0] = part.subarray(taken);
       }
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "EAGAIN") {
+      if (codeOf(error) === "EAGAIN") {
         timer = setTimeout(flush, RETRY).unref();
         return;
       }

@@ -8,15 +8,9 @@ import { readRegular, replaceRegular } from "./regular-file.ts";
 /** By path. */
 export type ArchiveRecord = Readonly<Record<string, RecordedArchive>>;
 
-const fileSchema = v.record(
-  v.string(),
-  v.object({
-    size: v.number(),
-    mtimeMs: v.number(),
-    ctimeMs: v.number(),
-    names: v.record(v.string(), v.string()),
-  }),
-);
+const digests = v.record(v.string(), v.string());
+const archive = v.object({ size: v.number(), mtimeMs: v.number(), ctimeMs: v.number(), names: digests });
+const recordSchema = v.fallback(v.record(v.string(), archive), {});
 
 const fileIn = (directory: string): string => path.join(directory, "archives.json");
 
@@ -27,8 +21,7 @@ const fileIn = (directory: string): string => path.join(directory, "archives.jso
 export function readArchiveRecord(directory: string, onProblem: (why: string) => void): ArchiveRecord {
   try {
     const text = readRegular(fileIn(directory));
-    const read = v.safeParse(fileSchema, JSON.parse(text ?? "{}"));
-    return read.success ? read.output : {};
+    return v.parse(recordSchema, JSON.parse(text ?? "{}"));
   } catch (error) {
     if (!(error instanceof SyntaxError)) onProblem(forgotten(error));
     return {};

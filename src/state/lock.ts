@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../core/plain-text.ts";
 import { formatDuration } from "../core/units.ts";
 import { EXIT, ExitError } from "../exit.ts";
-import { fileProblem, requireRegular } from "./regular-file.ts";
+import { codeOf, fileProblem, requireRegular } from "./regular-file.ts";
 
 const POLL = 200;
 const fileIn = (directory: string): string => path.join(directory, "lock");
@@ -33,13 +33,17 @@ export async function takeLock(wish: LockWish): Promise<Disposable> {
     const waited = performance.now() - start;
     if (waited >= patience) {
       database.close();
-      throw held(waited, holder());
+      throw new ExitError(
+        EXIT.locked,
+        `another run holds the lock (${holder()}); waited ${formatDuration(waited)}. ` +
+          "See what it does with: import-images status",
+      );
     }
     // The first time it may be held by `status`, for a moment.
     if (tries === 2) onWait(holder());
     await sleep(POLL, undefined, { signal }).catch(() => signal.throwIfAborted());
   }
-  return { [Symbol.dispose]: () => database.close() };
+  return database;
 }
 
 /** Whether a run is in progress. Undefined for a user who has no right to ask. */
@@ -47,13 +51,13 @@ export function lockIsHeld(directory: string): boolean | undefined {
   const file = fileIn(directory);
   try {
     requireRegular(file);
-    if (!lstatSync(file).isFile()) return undefined;
+    accessSync(file, constants.R_OK);
     using database = new DatabaseSync(file, { readOnly: true, timeout: 0 });
     database.exec("BEGIN; SELECT 1 FROM sqlite_schema");
     return false;
   } catch (error) {
     if (isBusy(error)) return true;
-    return error instanceof Error && "code" in error && error.code === "ENOENT" ? false : undefined;
+    return codeOf(error) === "ENOENT" ? false : undefined;
   }
 }
 
@@ -74,7 +78,7 @@ function prepare(file: string): void {
     closeSync(openSync(file, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o600));
   } catch (error) {
     requireRegular(file);
-    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+    if (codeOf(error) !== "EEXIST") throw error;
     if ((lstatSync(file).mode & 0o077) !== 0) chmodSync(file, 0o600);
     // SQLite would open what it may not write for reading, and share it.
     accessSync(file, constants.W_OK);
@@ -88,8 +92,7 @@ function tryLock(database: DatabaseSync, file: string): boolean {
     return true;
   } catch (error) {
     if (isBusy(error)) return false;
-    const why = messageOf(error);
-    throw unusable(`${file}: ${why}: remove it`);
+    throw unusable(`${file}: ${messageOf(error)}: remove it`);
   }
 }
 
@@ -97,10 +100,3 @@ const isBusy = (error: unknown): boolean => error instanceof Error && /locked|bu
 
 const unusable = (why: string): ExitError =>
   new ExitError(EXIT.usage, `the lock cannot be used, so nothing was done: ${why}`);
-
-const held = (waited: number, holder: string): ExitError =>
-  new ExitError(
-    EXIT.locked,
-    `another run holds the lock (${holder}); waited ${formatDuration(waited)}. ` +
-      "See what it does with: import-images status",
-  );

@@ -12,7 +12,6 @@ import {
   renameSync,
   rmSync,
   writeFileSync,
-  type Stats,
 } from "node:fs";
 import path from "node:path";
 import { messageOf } from "../core/plain-text.ts";
@@ -22,20 +21,21 @@ const MOST = 64 * 1024 * 1024;
 
 /** Undefined when there is no such file. @throws Error with a sentence for a person, which names the path */
 export function readRegular(file: string): string | undefined {
-  try {
-    const descriptor = openRegular(file, constants.O_RDONLY);
+  return inWords(file, () => {
     try {
+      const descriptor = openRegular(file, constants.O_RDONLY);
+      using _closing = closing(descriptor);
       const { size } = fstatSync(descriptor);
       if (size > MOST) throw new Error(`it has ${size} bytes, which is too much`);
       return readFileSync(descriptor, "utf8");
-    } finally {
-      closeSync(descriptor);
+    } catch (error) {
+      if (codeOf(error) === "ENOENT") return undefined;
+      throw error;
     }
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return undefined;
-    throw new Error(fileProblem(file, error), { cause: error });
-  }
+  });
 }
+
+const closing = (descriptor: number): Disposable => ({ [Symbol.dispose]: () => closeSync(descriptor) });
 
 export interface Appending {
   /** @throws Error with a sentence for a person, which names the path */
@@ -98,12 +98,9 @@ function inWords<T>(file: string, act: () => T): T {
 /** O_EXCL: nobody's link or file is written to, even if it came a moment ago. */
 function writeAnew(file: string, text: string, mode: number): void {
   const descriptor = openSync(file, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode);
-  try {
-    fchmodSync(descriptor, mode);
-    writeFileSync(descriptor, text);
-  } finally {
-    closeSync(descriptor);
-  }
+  using _closing = closing(descriptor);
+  fchmodSync(descriptor, mode);
+  writeFileSync(descriptor, text);
 }
 
 /** @throws Error that says what stands there instead of a file */
@@ -115,9 +112,7 @@ export function requireRegular(file: string): void {
 export function fileProblem(file: string, error: unknown): string {
   const kind = kindAt(file);
   if (kind !== undefined) return `${file} is a ${kind}, not a regular file: remove it`;
-  const code = codeOf(error);
-  const why = code === undefined ? undefined : CODES[code];
-  return `${file}: ${why ?? messageOf(error)}`;
+  return `${file}: ${CODES[codeOf(error) ?? ""] ?? messageOf(error)}`;
 }
 
 const CODES: Readonly<Record<string, string>> = {
@@ -132,22 +127,20 @@ const CODES: Readonly<Record<string, string>> = {
   EIO: "the disk cannot be read or written (dmesg may say why)",
 };
 
-const codeOf = (error: unknown): string | undefined =>
+/** `ENOENT` and the like, of an error of the system. */
+export const codeOf = (error: unknown): string | undefined =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 
 /** Undefined for a regular file, and where nothing can be seen. */
 function kindAt(file: string): string | undefined {
   try {
-    return kindOf(lstatSync(file));
+    const found = lstatSync(file);
+    if (found.isFile()) return undefined;
+    if (found.isSymbolicLink()) return "symbolic link";
+    if (found.isDirectory()) return "directory";
+    if (found.isFIFO()) return "FIFO";
+    return found.isSocket() ? "socket" : "device";
   } catch {
     return undefined;
   }
-}
-
-function kindOf(found: Stats): string | undefined {
-  if (found.isFile()) return undefined;
-  if (found.isSymbolicLink()) return "symbolic link";
-  if (found.isDirectory()) return "directory";
-  if (found.isFIFO()) return "FIFO";
-  return found.isSocket() ? "socket" : "device";
 }
