@@ -1,6 +1,5 @@
 // What the program has of the process it runs in. Made in main.ts, the only module that touches `process`.
 import { printable } from "./core/plain-text.ts";
-import type { Paths } from "./paths.ts";
 import type { Machine } from "./run/context.ts";
 
 export interface Output {
@@ -13,6 +12,22 @@ export interface Output {
   /** Its lines. */
   readonly rows?: number | undefined;
 }
+
+/** Where BOSH puts things. */
+interface Paths {
+  readonly config: string;
+  /** Directory of import-images.log. */
+  readonly log: string;
+  /** Directory of status.json and the lock. */
+  readonly state: string;
+}
+
+/** @param environment two of its variables exist for tests and for trying it out beside a BOSH VM */
+export const paths = (environment: Readonly<Record<string, string | undefined>>): Paths => ({
+  config: "/var/vcap/jobs/import-images/config/config.json",
+  log: environment["IMPORT_IMAGES_LOG_DIR"] ?? "/var/vcap/sys/log/import-images",
+  state: environment["IMPORT_IMAGES_STATE_DIR"] ?? "/var/vcap/data/import-images",
+});
 
 export interface Edge extends Machine {
   readonly stdout: Output;

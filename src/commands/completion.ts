@@ -5,25 +5,22 @@ import { COMMANDS, OPTIONS, SHAPES, SHELLS, type OptionName, type OptionShape, t
 interface Place {
   /** Empty where there is none as yet. */
   readonly command: string;
-  readonly options: readonly Option[];
+  readonly options: readonly OptionName[];
   readonly words: readonly string[] | "FILE";
 }
-interface Option extends OptionShape {
-  readonly name: OptionName;
-}
 
-const place = (command: string, options: readonly OptionName[], words: Place["words"]): Place => ({
-  command,
-  options: [...options, "help" as const].map((name) => ({ name, ...OPTIONS[name] })),
-  words,
-});
 const WORDS = { FILE: "FILE", NAME: [], SHELL: SHELLS, COMMAND: COMMANDS } as const;
-
-const PLACES = Object.entries(SHAPES).map(([command, { options, argument = "NAME" }]) =>
-  place(command, options, WORDS[argument]),
-);
+const PLACES = Object.entries(SHAPES).map(([command, { options, argument = "NAME" }]): Place => ({
+  command,
+  options: [...options, "help"],
+  words: WORDS[argument],
+}));
 /** Without a command it is run, which has the same options. */
-const START = place("", [...SHAPES.run.options, "version"], Object.keys(SHAPES));
+const START: Place = {
+  command: "",
+  options: [...SHAPES.run.options, "version", "help"],
+  words: Object.keys(SHAPES),
+};
 
 export const completionScript = (shell: Shell): string => SCRIPTS[shell]();
 
@@ -31,7 +28,7 @@ const SCRIPTS: Readonly<Record<Shell, () => string>> = { bash: bashScript, zsh: 
 
 function bashCase({ command, options, words }: Place): string {
   const follow = words === "FILE" ? "files=1" : `words='${words.join(" ")}'`;
-  return `    '${command}') options='${options.map(({ name }) => `--${name}`).join(" ")}' ${follow} ;;`;
+  return `    '${command}') options='${options.map((name) => `--${name}`).join(" ")}' ${follow} ;;`;
 }
 
 function bashScript(): string {
@@ -69,7 +66,8 @@ complete -F _import_images import-images
 `;
 }
 
-function zshOption({ name, about, value }: Option): string {
+function zshOption(name: OptionName): string {
+  const { about, value }: OptionShape = OPTIONS[name];
   const [equals, action] =
     value === undefined ? ["", ""] : ["=", value === "FILE" ? ":file:_files" : ":image:"];
   return `'${name === "only" ? "*" : ""}--${name}${equals}[${about}]${action}'`;
@@ -110,9 +108,10 @@ function fishLines({ command, options, words }: Place): string[] {
   const at = `complete -c import-images -n '__import_images_at "${command}"`;
   const nth = command === "" ? 0 : 1;
   return [
-    ...options.map(({ name, about, value }) => {
+    ...options.map((name) => {
+      const { about, value, short }: OptionShape = OPTIONS[name];
       const takes = value === undefined ? "" : value === "FILE" ? " -r -F" : " -x";
-      return `${at}' -l ${name}${name === "help" ? " -s h" : ""} -d '${about}'${takes}`;
+      return `${at}' -l ${name}${short === undefined ? "" : ` -s ${short}`} -d '${about}'${takes}`;
     }),
     ...(words === "FILE" ? [`${at} ${nth}' -F`] : words.map((word) => `${at} ${nth}' -a ${word}`)),
   ];

@@ -1,6 +1,7 @@
 // Where this job's properties stand in what a BOSH operator writes (runtime config, manifest, ops file, or alone), and
 // what BOSH would refuse there or do otherwise than meant.
-import { isMapping, issueAt, type Issue, type Mapping, type PathKey } from "./issue.ts";
+import { issueAt, type Issue, type PathKey } from "./issue.ts";
+import { isMapping, type Mapping } from "./value.ts";
 
 const JOB = "import-images";
 
@@ -19,9 +20,8 @@ const HOLDERS = ["addons", "instance_groups", "jobs", "templates"] as const;
 
 /** Whether a document is for BOSH, as opposed to the properties alone, as in config.json. */
 export const isForBosh = (value: unknown): boolean =>
-  isMapping(value)
-    ? isJob(value) || [...HOLDERS, "releases"].some((key) => key in value)
-    : isOperations(value);
+  isOperations(value) ||
+  (isMapping(value) && (isJob(value) || [...HOLDERS, "releases"].some((key) => key in value)));
 
 /** @param value a whole document */
 export function findProperties(value: unknown): Found[] {
@@ -37,28 +37,22 @@ const isJob = (value: Mapping): boolean =>
 function jobsIn(value: unknown, keys: readonly PathKey[], inherited: unknown = {}): Found[] {
   if (Array.isArray(value)) return value.flatMap((item, index) => jobsIn(item, [...keys, index], inherited));
   if (!isMapping(value)) return [];
-  if (isJob(value)) {
-    if ("properties" in value)
-      return [{ value: value["properties"], keys: [...keys, "properties"], part: [] }];
-    return [{ value: inherited, keys, part: [] }];
-  }
+  if (isJob(value))
+    return "properties" in value
+      ? [{ value: value["properties"], keys: [...keys, "properties"], part: [] }]
+      : [{ value: inherited, keys, part: [] }];
   const shared = value["properties"] ?? inherited;
   return HOLDERS.flatMap((key) => jobsIn(value[key], [...keys, key], shared));
 }
 
-interface Operation extends Mapping {
-  readonly path: string;
-}
+const isOperations = (value: unknown): value is readonly Mapping[] =>
+  Array.isArray(value) &&
+  value.length > 0 &&
+  value.every((one) => isMapping(one) && typeof one["path"] === "string" && "type" in one);
 
-const isOperation = (value: unknown): value is Operation =>
-  isMapping(value) && typeof value["path"] === "string" && "type" in value;
-
-const isOperations = (value: unknown): value is readonly Operation[] =>
-  Array.isArray(value) && value.length > 0 && value.every(isOperation);
-
-function ofOperation({ path, value }: Operation, keys: readonly PathKey[]): Found[] {
+function ofOperation({ path, value }: Mapping, keys: readonly PathKey[]): Found[] {
   if (value === undefined) return [];
-  const tokens = path.split("/").slice(1).map(unescaped);
+  const tokens = String(path).split("/").slice(1).map(unescaped);
   const job = tokens.findLastIndex((token, index) => token === `name=${JOB}` && isJobList(tokens[index - 1]));
   if (job === -1 || tokens[job + 1] === undefined) return jobsIn(value, keys);
   if (tokens[job + 1] !== "properties") return [];

@@ -1,20 +1,12 @@
 // Every problem of a configuration where it stands: config.json, or this job's properties in what is given to BOSH.
 import { findProperties, isForBosh, warningsFor, type Found } from "./check-bosh.ts";
 import { decodeConfig } from "./decode.ts";
-import { isMapping, type Issue } from "./issue.ts";
+import type { Issue, PathKey } from "./issue.ts";
 import { UNKNOWN_PROPERTY } from "./schema.ts";
 import { excerpts } from "./source-excerpt.ts";
-import { isCertain, isVariable, standIn } from "./source-variables.ts";
-import {
-  offsetOf,
-  ofWhole,
-  parseSource,
-  placeOf,
-  SECOND_DOCUMENT,
-  type Source,
-  type Spot,
-  type Written,
-} from "./source.ts";
+import { isCertain, standIn } from "./source-variables.ts";
+import { offsetOf, ofWhole, parseSource, placeOf, type Spot, type Written } from "./source.ts";
+import { isMapping, parseJson } from "./value.ts";
 
 /** Something to tell, with its place in the text. Holds no secret. */
 export interface Finding {
@@ -35,106 +27,65 @@ export interface Checked {
   readonly images: number | undefined;
 }
 
-/** What one document shows. */
-interface Examined {
-  readonly problems: readonly Spot[];
-  readonly warnings: readonly Spot[];
-  readonly found: readonly Found[];
-}
-
 export function checkText(text: string): Checked {
-  const isJson = parsesAsJson(text);
+  const isJson = parseJson(text) !== undefined;
   const read = parseSource(text, isJson ? "1.2" : "1.1", isJson);
   const forBosh = read.documents.some(({ value }) => isForBosh(value));
   const source = isJson || forBosh ? read : parseSource(text, "1.2", false);
-  const examined = source.documents.map(examine);
+  const examined = source.documents.map((document, index) => examine(document, forBosh && index > 0));
   const found = examined.flatMap((document) => document.found);
   const problems = examined.flatMap((document) => document.problems);
-  const warnings = examined.flatMap((document) => document.warnings);
+  const none = problems.length + found.length > 0 ? [] : [ofWhole(0, forBosh ? NO_JOB : "is empty")];
   const excerpt = excerpts(source);
   const placed = (spots: readonly Spot[]): Finding[] =>
     spots
       .toSorted((a, b) => a.offset - b.offset)
-      .map(({ offset, path, problem }) => ({
-        ...placeOf(source, offset),
-        path,
-        problem,
-        excerpt: excerpt(offset),
-      }));
+      .map(({ offset, ...told }) => ({ ...placeOf(source, offset), ...told, excerpt: excerpt(offset) }));
   return {
-    problems: placed(problems.length > 0 ? problems : ofText(source, found, forBosh)),
-    warnings: placed([...warnings, ...(forBosh ? laterDocuments(source, examined) : [])]),
+    problems: placed([...problems, ...none]),
+    warnings: placed(examined.flatMap(({ warnings }) => warnings)),
     jobs: found.length,
     images: countImages(found),
   };
 }
 
-function parsesAsJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
+const NO_JOB = "has no job import-images with properties (in addons[].jobs[] or instance_groups[].jobs[])";
 
-function examine(document: Written): Examined {
-  const { problems, value } = document;
+const LATER = "is a further document: BOSH reads only the first one of a file";
+
+/** @param isLater BOSH, which the file is for, does not read this document */
+function examine(document: Written, isLater: boolean) {
+  const { parsed, value } = document;
   // Emptiness is told of the whole text, if at all: a file may begin with `---` and comments.
-  if (value === undefined) return { problems, warnings: [], found: [] };
-  const found = findProperties(value);
+  const found = value === undefined ? [] : findProperties(value);
   const judged = found.map((properties) => judge(document, properties));
-  const ofBosh = warningsFor(value).map(({ keys, path, problem }): Spot => ({
-    offset: offsetOf(document, keys, false),
-    path,
-    problem,
-  }));
   return {
-    problems: [...problems, ...judged.flatMap((properties) => properties.problems)],
-    warnings: [...ofBosh, ...judged.flatMap(({ warnings }) => warnings)],
     found,
+    problems: [...document.problems, ...judged.flatMap(({ problems }) => problems)],
+    warnings: [
+      ...(isLater && found.length > 0 ? [ofWhole(parsed.range[0], LATER)] : []),
+      ...warningsFor(value).map((issue) => spotOf(document, issue, issue.keys)),
+      ...judged.flatMap(({ warnings }) => warnings),
+    ],
   };
 }
 
-function judge(document: Written, { value, keys, part }: Found): Omit<Examined, "found"> {
-  if (typeof value === "string" && isVariable(value)) return { problems: [], warnings: [] };
+function judge(document: Written, { value, keys, part }: Found) {
   const stoodIn = standIn(value);
-  const decoded = decodeConfig(stoodIn.value);
-  const spots = (issues: readonly Issue[]): Spot[] =>
-    issues
+  const { issues, warnings } = decodeConfig(stoodIn.value);
+  const spots = (all: readonly Issue[]): Spot[] =>
+    all
       .filter((issue) => isCertain(issue, stoodIn) && part.every((key, index) => issue.keys[index] === key))
-      .map(({ keys: below, path, problem }) => {
-        const at = [...keys, ...below.slice(part.length)];
-        return { offset: offsetOf(document, at, problem.startsWith(UNKNOWN_PROPERTY)), path, problem };
-      });
-  return decoded.ok
-    ? { problems: [], warnings: spots(decoded.warnings) }
-    : { problems: spots(decoded.issues), warnings: [] };
+      .map((issue) => spotOf(document, issue, [...keys, ...issue.keys.slice(part.length)]));
+  return { problems: spots(issues), warnings: spots(warnings) };
 }
 
-/** What is wrong with a text whose documents are right by themselves. */
-function ofText({ documents }: Source, found: readonly Found[], forBosh: boolean): Spot[] {
-  if (found.length === 0)
-    return [
-      forBosh
-        ? ofWhole(
-            0,
-            "has no job import-images with properties (in addons[].jobs[] or instance_groups[].jobs[])",
-          )
-        : ofWhole(0, "is empty"),
-    ];
-  const second = forBosh ? undefined : documents[1];
-  return second === undefined ? [] : [ofWhole(second.parsed.range[0], SECOND_DOCUMENT)];
-}
-
-/** BOSH takes the first document of a file and says nothing about the others. */
-const laterDocuments = ({ documents }: Source, examined: readonly Examined[]): Spot[] =>
-  documents
-    .slice(1)
-    .filter((_, index) => examined[index + 1]?.found.length !== 0)
-    .map(({ parsed }) =>
-      ofWhole(parsed.range[0], "is a further document: BOSH reads only the first one of a file"),
-    );
+/** @param keys from the document's root */
+const spotOf = (document: Written, { path, problem }: Issue, keys: readonly PathKey[]): Spot => ({
+  offset: offsetOf(document, keys, problem.startsWith(UNKNOWN_PROPERTY)),
+  path,
+  problem,
+});
 
 function countImages(found: readonly Found[]): number | undefined {
   const lists = found.map(({ value }) => (isMapping(value) ? value["images"] : undefined));

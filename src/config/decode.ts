@@ -6,9 +6,10 @@ import { issueAt, type Issue, type PathKey } from "./issue.ts";
 import { conflicts, unusedLogins, wantedArchives, wantedImages, type Parts } from "./resolve.ts";
 import { configSchema, withoutUnset, type WrittenConfig } from "./schema.ts";
 
-export type Decoded =
-  | { readonly ok: true; readonly config: Config; readonly warnings: readonly Issue[] }
-  | { readonly ok: false; readonly issues: readonly Issue[] };
+export type Decoded = ({ readonly ok: true; readonly config: Config } | { readonly ok: false }) & {
+  readonly issues: readonly Issue[];
+  readonly warnings: readonly Issue[];
+};
 
 /** @param value parsed JSON or YAML */
 export function decodeConfig(value: unknown): Decoded {
@@ -22,9 +23,9 @@ export function decodeConfig(value: unknown): Decoded {
     dockerConfig: docker.logins,
   };
   const issues = [...single, ...docker.issues, ...conflicts(parts)];
-  if (!written.success || issues.length > 0) return { ok: false, issues };
+  if (!written.success || issues.length > 0) return { ok: false, issues, warnings: [] };
   const warnings = [...docker.warnings, ...unusedLogins(parts)];
-  return { ok: true, config: toConfig(written.output, parts, warnings), warnings };
+  return { ok: true, config: toConfig(written.output, parts, warnings), issues, warnings };
 }
 
 const toIssue = ({ path, message }: v.BaseIssue<unknown>): Issue =>

@@ -1,7 +1,8 @@
 // The content of a docker config.json, as text or already parsed. Of all its ways to log in only `auths` is ours; what
 // else it has is told, so that nobody takes a pull without credentials for one with them.
 import { credentialFromPair, parseAuth, registryScope, type Credential } from "../core/credentials.ts";
-import { isMapping, issueAt, type Issue, type Login, type Mapping, type PathKey } from "./issue.ts";
+import { issueAt, type Issue, type Login, type PathKey } from "./issue.ts";
+import { isMapping, parseJson, type Mapping } from "./value.ts";
 
 const ROOT = ["docker_config"] as const;
 const UNUSABLE =
@@ -23,7 +24,7 @@ interface DockerConfig {
 
 /** @param given the property; undefined if it is not there */
 export function readDockerConfig(given: unknown): DockerConfig {
-  const content = typeof given === "string" ? parsedJson(given) : (given ?? {});
+  const content = typeof given === "string" ? parseJson(given) : (given ?? {});
   if (content === undefined) return refused(issueAt(ROOT, "is not the JSON of a docker config.json"));
   if (!isMapping(content)) return refused(issueAt(ROOT, "must be a JSON object"));
   const { auths } = content;
@@ -42,15 +43,6 @@ function warningsOf(content: Mapping, isOld: boolean, helpers: readonly string[]
 }
 
 const refused = (issue: Issue): DockerConfig => ({ logins: [], issues: [issue], warnings: [] });
-
-/** JSON.parse's own message repeats the text, so it is dropped. */
-function parsedJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
 
 /** Entries of registries at the top, as before Docker 1.7 and in secrets of the type kubernetes.io/dockercfg. */
 const isOldForm = (content: object): boolean =>

@@ -3,12 +3,6 @@ import type { Credential, RegistryScope } from "../core/credentials.ts";
 
 export type PathKey = string | number;
 
-export type Mapping = Readonly<Record<string, unknown>>;
-
-/** Neither a list nor what YAML makes of a date. */
-export const isMapping = (value: unknown): value is Mapping =>
-  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
-
 /** One thing that is wrong, at `path` such as `images[3].retagAs`. Neither part ever repeats a value. */
 export interface Issue {
   readonly path: string;

@@ -5,6 +5,7 @@ import { EXIT, ExitError } from "../exit.ts";
 import type { Config } from "./config.ts";
 import { decodeConfig } from "./decode.ts";
 import { firstOf, type Issue } from "./issue.ts";
+import { parseJson } from "./value.ts";
 
 /** @throws ExitError (usage) with every problem of the file */
 export async function loadConfig(path: string): Promise<Config> {
@@ -39,10 +40,5 @@ export async function readText(path: string): Promise<string> {
 
 /** BOSH renders JSON: a YAML parser, which takes longer to load than the whole of such a file to read, is not needed then. */
 async function parseText(path: string, text: string): Promise<unknown> {
-  try {
-    return JSON.parse(text);
-  } catch {
-    const { parseYaml } = await import("./source.ts");
-    return parseYaml(path, text);
-  }
+  return parseJson(text) ?? (await import("./source.ts")).parseYaml(path, text);
 }

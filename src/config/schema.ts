@@ -12,12 +12,13 @@ import {
 import { parseReference } from "../core/reference.ts";
 import { parseDuration } from "../core/units.ts";
 import { LOG_LEVELS } from "./config.ts";
-import { isMapping, type Login, type Mapping } from "./issue.ts";
+import type { Login } from "./issue.ts";
+import { isMapping, type Mapping } from "./value.ts";
 
 /** For properties_schema.json, where a value is more than its type; BOSH checks it before it renders the templates. */
-const inJson = <Input>(json: JsonSchema): v.MetadataAction<Input, { readonly json: JsonSchema }> =>
+const inJson = <Input>(json: Mapping): v.MetadataAction<Input, { readonly json: Mapping }> =>
   v.metadata({ json });
-type JsonSchema = Readonly<Record<string, unknown>>;
+const likeText = (pattern: string) => ({ type: "string", pattern });
 
 const TEXT = "must be text (quote it)";
 const flag = v.boolean("must be true or false");
@@ -34,11 +35,8 @@ const parsed = <Value extends object | number>(message: string, parse: (text: st
     }),
   );
 
-/** A text of this form. */
-const shaped = (form: RegExp, message: string) => v.pipe(v.string(message), v.regex(form, message));
-
 const REFERENCE = "[A-Za-z0-9\\[][A-Za-z0-9._:/@\\[\\]-]*";
-const reference = v.pipe(parsed(TEXT, parseReference), inJson({ type: "string", pattern: `^${REFERENCE}$` }));
+const reference = v.pipe(parsed(TEXT, parseReference), inJson(likeText(`^${REFERENCE}$`)));
 /** One name or a list; chosen by the value's type, so that a problem is told of the element and not of the choice. */
 const furtherNames = v.pipe(
   v.lazy((given) =>
@@ -50,17 +48,14 @@ const furtherNames = v.pipe(
         ),
   ),
   inJson({
-    anyOf: [
-      { type: "string", pattern: `^(?:${REFERENCE})?$` },
-      { type: "array", items: { type: "string", pattern: `^${REFERENCE}$` } },
-    ],
+    anyOf: [likeText(`^(?:${REFERENCE})?$`), { type: "array", items: likeText(`^${REFERENCE}$`) }],
   }),
 );
 
 const DURATION = 'must be a duration such as "500ms", "60s" or "1h30m", at most 24 days';
 const duration = v.pipe(
   parsed(DURATION, (written) => parseDuration(written) ?? DURATION),
-  inJson({ type: "string", pattern: "^([0-9]+([.][0-9]+)?(ms|s|m|h))+$" }),
+  inJson(likeText("^([0-9]+([.][0-9]+)?(ms|s|m|h))+$")),
 );
 const positiveDuration = v.pipe(duration, v.minValue(1, "must be longer than zero"));
 const SCOPE = "must be a registry such as harbor.example.com, 10.0.0.5:5000 or harbor.example.com/team-a";
@@ -68,14 +63,16 @@ const scope = parsed(SCOPE, (written) => {
   const read = registryScope(written);
   return isScope(read) ? read : SCOPE;
 });
+/** A text of this form. */
+const shaped = (form: RegExp, message: string) => v.pipe(v.string(message), v.regex(form, message));
 const absolutePath = v.pipe(
   shaped(/^\/\P{Cc}*$/u, "must be an absolute path without control characters"),
-  inJson({ type: "string", pattern: "^/" }),
+  inJson(likeText("^/")),
 );
 /** node_exporter reads no other files of its directory. */
 const metricsFile = v.pipe(
   shaped(/^\/(?:\P{Cc}*\/)?[^/\p{Cc}]+\.prom$/u, "must be an absolute path that ends in .prom"),
-  inJson({ type: "string", pattern: "^/.*[.]prom$" }),
+  inJson(likeText("^/.*[.]prom$")),
 );
 /** Not beginning with `-`, which a tool would read as an option. */
 const namespace = shaped(

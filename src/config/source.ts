@@ -43,14 +43,20 @@ export interface Source {
 }
 
 /**
- * @param version BOSH reads YAML 1.1, where `no` is false, 1.20 is 1.2 and 1:30 is 90; the agent reads 1.2
+ * @param version BOSH reads YAML 1.1, where `no` is false, 1.20 is 1.2 and 1:30 is 90, and of several documents the first;
+ * the agent reads 1.2
  * @param isJson the text is known to be JSON, in which a key given twice is all that can be wrong
  */
 export function parseSource(text: string, version: "1.1" | "1.2", isJson: boolean): Source {
   const lines = new LineCounter();
   const options = { version, lineCounter: lines, prettyErrors: false, logLevel: "silent" } as const;
-  const documents = [...parseAllDocuments(text, options)];
-  return { text, documents: documents.map((parsed) => written(parsed, text, isJson)), lines };
+  const documents = [...parseAllDocuments(text, options)].map((parsed, index) => {
+    const document = written(parsed, text, isJson);
+    if (index === 0 || version === "1.1") return document;
+    const second = ofWhole(parsed.range[0], "is a second document: a configuration has only one");
+    return { ...document, problems: [second, ...document.problems] };
+  });
+  return { text, documents, lines };
 }
 
 /** Line and column of an offset, both from 1. */
@@ -59,15 +65,11 @@ export function placeOf({ lines }: Source, offset: number) {
   return { line: Math.max(line, 1), column: Math.max(col, 1) };
 }
 
-export const SECOND_DOCUMENT = "is a second document: a configuration has only one";
-
 /** The value of a text in YAML. @throws ExitError (usage) */
 export function parseYaml(path: string, text: string): unknown {
   const source = parseSource(text, "1.2", false);
-  const [first, second] = source.documents;
-  const later = second === undefined ? [] : [ofWhole(second.parsed.range[0], SECOND_DOCUMENT)];
-  const [problem] = [...source.documents.flatMap(({ problems }) => problems), ...later];
-  if (problem === undefined) return first?.value;
+  const [problem] = source.documents.flatMap(({ problems }) => problems);
+  if (problem === undefined) return source.documents[0]?.value;
   const { line, column } = placeOf(source, problem.offset);
   throw new ExitError(EXIT.usage, `${path}:${line}:${column}: ${problem.problem}`);
 }
@@ -77,20 +79,19 @@ export const ofWhole = (offset: number, problem: string): Spot => ({ offset, pat
 /** Beyond any real list, and far below what an alias bomb needs. */
 const MOST_ALIASES = 10_000;
 
+const isDuplicate = ({ code }: YAMLError): boolean => code === "DUPLICATE_KEY";
+
 /**
  * Of broken syntax only the first place is told, as the further ones follow from it; keys that are given twice are all
  * told, and leave the rest readable.
  */
 function written(parsed: Document.Parsed, text: string, isJson: boolean): Written {
-  const [duplicates, others] = [true, false].map((isDuplicate) =>
-    parsed.errors
-      .filter(({ code }) => (code === "DUPLICATE_KEY") === isDuplicate)
-      .map((error) => syntaxSpot(error, text)),
-  );
-  const broken = isJson ? [] : (others ?? []).slice(0, 1);
+  const duplicates = parsed.errors.filter(isDuplicate).map((error) => syntaxSpot(error, text));
+  const others = isJson ? [] : parsed.errors.filter((error) => !isDuplicate(error));
+  const broken = others.slice(0, 1).map((error) => syntaxSpot(error, text));
   const { targets, spots } = broken.length > 0 ? { targets: new Map(), spots: broken } : aliasesOf(parsed);
   const document = { parsed, targets, isBroken: broken.length > 0 };
-  const problems = [...spots, ...(duplicates ?? [])];
+  const problems = [...spots, ...duplicates];
   if (spots.length > 0) return { ...document, problems, value: undefined };
   try {
     return { ...document, problems, value: parsed.toJS({ maxAliasCount: MOST_ALIASES }) ?? undefined };
