@@ -121,7 +121,6 @@ export function watchPulls(options: WatchOptions): Watch {
 /** One look at all attempts under way. */
 function looker(options: WatchOptions, whole: ReadonlySet<string>) {
   const { config, containerd, clock } = options;
-  let last: Sample | undefined;
   let seen: readonly Download[] = [];
   let received = 0;
   let queued = options.nodeWideDownloads;
@@ -140,6 +139,7 @@ function looker(options: WatchOptions, whole: ReadonlySet<string>) {
       const downloads = await containerd.downloads();
       const open = byDigest(downloads);
       const { bytes, together } = traffic(seen, downloads);
+      const moved = open.size >= NODE_WIDE_DOWNLOADS && (bytes > 0 || downloads.length !== seen.length);
       // The operator may have lifted it.
       queued &&= together <= NODE_WIDE_DOWNLOADS;
       options.looked({ bytes: (received += bytes), queued });
@@ -149,13 +149,9 @@ function looker(options: WatchOptions, whole: ReadonlySet<string>) {
         [...attempts].filter((attempt) => isStale(attempt, open, clock.now())),
         whole,
       );
-      const at = clock.now();
-      const moved =
-        open.size >= NODE_WIDE_DOWNLOADS && (last === undefined || hasMoved(last.downloads, open));
-      last = { downloads: open, finished: new Set(), at };
-      for (const attempt of attempts)
-        observe(options, attempt, moved, { ...last, finished: attempt.finished });
       answeredAt = clock.now();
+      for (const attempt of attempts)
+        observe(options, attempt, moved, { downloads: open, finished: attempt.finished, at: answeredAt });
     } catch {
       // containerd may be restarting; the attempts find out by themselves, unless it is frozen.
       const patience = config.containerd.readyTimeout;
@@ -169,9 +165,6 @@ type Open = ReadonlyMap<string, number>;
 
 const byDigest = (downloads: readonly Download[]): Open =>
   new Map(downloads.map(({ ref, offset }) => [ref.slice(ref.indexOf("-") + 1), offset]));
-
-const hasMoved = (before: Open, now: Open): boolean =>
-  now.size !== before.size || [...now].some(([digest, offset]) => offset !== before.get(digest));
 
 /** Its manifest is not known, a download of it has gone, or one was over before it could be seen. */
 function isStale({ layers, finished, begun, listedAt }: Attempt, open: Open, now: number): boolean {
