@@ -108,7 +108,9 @@ export function startLevel(wanted: number | "auto", nodeWideDownloads: boolean, 
 
 export function nextLevel(level: Level, pace: Pace): Level {
   const { images, start, since, trial } = level;
-  if (since === undefined) return pace.bytes + pace.images > 0 ? { ...level, since: pace } : level;
+  // With slots to spare no rate says anything of their number.
+  if (since === undefined || !pace.full)
+    return pace.bytes + pace.images > 0 ? { ...level, since: pace, trial: undefined } : level;
   const measured = pace.at - since.at;
   if (measured < SOON) return level;
   if (trial !== undefined && !isWorth(trial, images, rateBetween(since, pace, -1)))
@@ -127,8 +129,8 @@ export function lowered(level: Level, at: number): Level {
   return { ...rested({ ...level, images }, at), careful: true };
 }
 
-const mayTry = ({ images, restsUntil }: Level, { at, full, queued }: Pace): boolean =>
-  images < MOST && full && !queued && at >= restsUntil;
+const mayTry = ({ images, restsUntil }: Level, { at, queued }: Pace): boolean =>
+  images < MOST && !queued && at >= restsUntil;
 
 function tryMore(level: Level, pace: Pace, rate: Rate): Level {
   const more = level.careful ? level.images + 1 : level.images * 2;

@@ -159,6 +159,16 @@ describe("a registry that refuses", () => {
   });
 });
 
+test("a trial is not taken back for want of images", () => {
+  const run = driven();
+  run.go(0.75, { each: 2, all: Infinity });
+  const last: Pace = { at: 1_000, bytes: 4, images: 0, busy: 0, full: false, queued: false };
+  let level = run.now();
+  for (let at = 1_000; at < 20_000; at += 250) level = nextLevel(level, { ...last, at });
+
+  expect(level.images).toBe(8);
+});
+
 test("a number that is not in use is left alone", () => {
   const idle = { at: 0, bytes: 1, images: 0, busy: 0, full: false, queued: false };
   let level = nextLevel(startLevel("auto", false, 2), idle);
