@@ -1,22 +1,47 @@
-// The end state, read back.
+// The end state, read back; what is wrong gets one repair, because others pull and delete beside us.
 import type { Failure } from "../core/failure.ts";
 import type { Node } from "../core/node.ts";
-import { namesOf, planImage, type PlannedImage, type WantedImage } from "../core/plan.ts";
-import { verdictOn, type Verdict } from "../core/verdict.ts";
+import { namesOf, planImage, type PlannedImage } from "../core/plan.ts";
+import type { Verified } from "../core/run-state.ts";
+import { verdictOn } from "../core/verdict.ts";
 import { lookAtNode } from "./look.ts";
 import { toFailure } from "./tool-failure.ts";
-import type { Placed, Work } from "./work.ts";
+import { pullAndPlace, type Placed, type Work } from "./work.ts";
 
 export interface Proof {
-  readonly placed: readonly Placed[];
-  /** By source name. */
-  readonly verdicts: ReadonlyMap<string, Verdict>;
-  readonly wrong: readonly Placed[];
-  readonly right: number;
+  readonly right: readonly (Placed & { readonly verified: Verified })[];
+  readonly wrong: readonly (Placed & { readonly failure: Failure })[];
   /** As it was last seen; undefined when it could not be read. */
   readonly node: Node | undefined;
-  /** Why it could not be read. */
-  readonly failure?: Failure;
+}
+
+/**
+ * Tells of every image whether it is right.
+ * @param seen the node as it was seen before, if nothing has changed it since
+ */
+export async function prove(work: Work, placed: readonly Placed[], seen: Node | undefined): Promise<Proof> {
+  const { emit, stop } = work.context;
+  let proof = await waitForCri(work, placed, seen);
+  if (proof.wrong.length > 0 && !stop.signal.aborted)
+    proof = await waitForCri(work, [...proof.right, ...(await repair(work, proof))], undefined);
+  for (const { image, how, verified } of proof.right)
+    emit({ type: "image-done", image: image.source.name, phase: how, verified });
+  for (const { image, failure } of proof.wrong)
+    emit({ type: "image-failed", image: image.source.name, step: "verify", failure });
+  return proof;
+}
+
+async function repair(work: Work, { wrong, node = work.node }: Proof): Promise<Placed[]> {
+  const planned = wrong.map(({ image }): PlannedImage => {
+    // Nobody asks for a newer image a second time.
+    const plan = planImage({ ...image, pullPolicy: "IfNotPresent" }, node, work.can.pins);
+    return { ...plan, image };
+  });
+  const mended = await pullAndPlace({ ...work, isRepair: true, node }, planned);
+  // What was pulled, and lost no more than a name since, was pulled all the same.
+  return mended.map((each) =>
+    each.how === "present" ? (wrong.find(({ image }) => image === each.image) ?? each) : each,
+  );
 }
 
 /** CRI learns of a name or pin through an event, some milliseconds later; of a thousand at once in some ten seconds. */
@@ -24,11 +49,8 @@ const LAG = 5_000;
 const LAG_EACH = 20;
 const POLL = 100;
 
-/**
- * Holds every image against the node, and looks again for a while where CRI has not heard of it yet.
- * @param seen the node as it was seen before, if nothing has changed it since
- */
-export async function waitForCri(
+/** Holds every image against the node, and looks again for a while where CRI has not heard of it yet. */
+async function waitForCri(
   { context, can }: Work,
   placed: readonly Placed[],
   seen: Node | undefined,
@@ -37,67 +59,32 @@ export async function waitForCri(
   const names = placed.flatMap(({ image }) => namesOf(image));
   const until = clock.now() + LAG + LAG_EACH * names.length;
   try {
-    for (let node = seen; ;) {
+    for (let node = seen; ; node = undefined) {
       node ??= await lookAtNode(containerd, machine.platform, names);
       const proof = judged(placed, node, can.pins);
-      const lags = [...proof.verdicts.values()].some((verdict) => !verdict.ok && verdict.mayPass);
-      if (!lags || clock.now() >= until) return proof;
-      node = undefined;
+      if (!proof.wrong.some(({ mayPass }) => mayPass) || clock.now() >= until) return proof;
       await clock.sleep(POLL, stop.ended);
     }
   } catch (error) {
-    return {
-      placed,
-      verdicts: new Map(),
-      wrong: placed,
-      right: 0,
-      node: undefined,
-      failure: toFailure(error, stop.ended),
-    };
+    const unread = toFailure(error, stop.ended);
+    const message = `it is in place, but could not be read back: ${unread.message}`;
+    const failure = { ...unread, message };
+    return { right: [], wrong: placed.map((each) => ({ ...each, failure })), node: undefined };
   }
 }
 
-function judged(placed: readonly Placed[], node: Node, pins: boolean): Proof {
-  const verdicts = new Map(placed.map(({ image }) => [image.source.name, verdictOn(image, node, pins)]));
-  const wrong = placed.filter(({ image }) => verdicts.get(image.source.name)?.ok !== true);
-  return { placed, verdicts, wrong, right: placed.length - wrong.length, node };
-}
-
-/** What is to be done once more. Nobody asks for a newer image a second time. */
-export const repair = ({ wrong, node }: Proof, { can, node: before }: Work): PlannedImage[] =>
-  wrong.map(({ image }) => {
-    const planned = planImage({ ...image, pullPolicy: "IfNotPresent" }, node ?? before, can.pins);
-    return { ...planned, image };
-  });
-
-/** Tells of every image whether it is right. */
-export function tell({ context }: Work, proof: Proof): Proof {
-  for (const { image, how } of proof.placed) {
-    const verdict = proof.verdicts.get(image.source.name);
-    const name = image.source.name;
-    if (verdict?.ok === true)
-      context.emit({ type: "image-done", image: name, phase: how, verified: verdict.verified });
-    else
-      context.emit({
-        type: "image-failed",
-        image: name,
-        step: "verify",
-        failure: failureOf(image, verdict, proof.failure),
-      });
-  }
-  return proof;
-}
-
-function failureOf(
-  image: WantedImage,
-  verdict: Exclude<Verdict, { ok: true }> | undefined,
-  unread: Failure | undefined,
-): Failure {
-  if (unread !== undefined)
-    return { ...unread, message: `it is in place, but could not be read back: ${unread.message}` };
+function judged(placed: readonly Placed[], node: Node, pins: boolean) {
+  const verdicts = placed.map((each) => ({ ...each, verdict: verdictOn(each.image, node, pins) }));
   return {
-    class: "unknown",
-    message: verdict?.problem ?? "it was not looked at",
-    next: `find out what deletes or moves ${image.source.name} on this node, then run again`,
+    right: verdicts.flatMap(({ verdict, ...each }) =>
+      verdict.ok ? [{ ...each, verified: verdict.verified }] : [],
+    ),
+    wrong: verdicts.flatMap(({ verdict, ...each }) => {
+      if (verdict.ok) return [];
+      const next = `find out what deletes or moves ${each.image.source.name} on this node, then run again`;
+      const failure: Failure = { class: "unknown", message: verdict.problem, next };
+      return [{ ...each, failure, mayPass: verdict.mayPass }];
+    }),
+    node,
   };
 }

@@ -17,10 +17,10 @@ import type { Context } from "./context.ts";
 import { kubeletWarning } from "./kubelet-records.ts";
 import { leaseOf } from "./lease.ts";
 import { lookAtNode } from "./look.ts";
-import { repair, tell, waitForCri, type Proof } from "./prove.ts";
+import { prove } from "./prove.ts";
 import { comeback, patient, untilReady } from "./ready.ts";
 import { tidy } from "./tidy.ts";
-import { pullAndPlace, type Placed, type Work } from "./work.ts";
+import { pullAndPlace, type Work } from "./work.ts";
 
 /** What earlier runs left behind. */
 export interface Earlier {
@@ -62,25 +62,9 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
     await warnOfKubelet(context, wanted, proof.node);
     if (isWhole) await tidy(context, wanted, proof.node, can);
   }
-  if (proof.right === plan.images.length) await (isWhole ? lease.release() : lease.releaseOwn());
+  if (proof.right.length === plan.images.length) await (isWhole ? lease.release() : lease.releaseOwn());
   context.stop.throwIfLost();
   context.stop.throwIfStopped();
-}
-
-/** What the node shows; what is wrong gets one repair, because others pull and delete beside us. */
-async function prove(work: Work, placed: readonly Placed[], seen: Node | undefined): Promise<Proof> {
-  const first = await waitForCri(work, placed, seen);
-  if (first.wrong.length === 0 || work.context.stop.signal.aborted) return tell(work, first);
-  const mended = await pullAndPlace(
-    { ...work, isRepair: true, node: first.node ?? work.node },
-    repair(first, work),
-  );
-  const right = placed.filter((each) => !first.wrong.includes(each));
-  // What was pulled, and lost no more than a name since, was pulled all the same.
-  const known = mended.map((each) =>
-    each.how === "present" ? (first.wrong.find(({ image }) => image === each.image) ?? each) : each,
-  );
-  return tell(work, await waitForCri(work, [...right, ...known], undefined));
 }
 
 async function ready(context: Context): Promise<Capabilities> {
