@@ -10,48 +10,43 @@ import type { Context } from "./context.ts";
 import { slots } from "./slots.ts";
 import { toFailure } from "./tool-failure.ts";
 
-/** An image could not be made what it should be; nothing that the runtime did wrong. */
-export class PlaceFailed extends Error {
-  override readonly name = "PlaceFailed";
+/** Why an image could not be made what it should be. */
+export interface Unplaced {
   readonly step: Step;
   readonly failure: Failure;
-
-  constructor(step: Step, failure: Failure) {
-    super(failure.message);
-    this.step = step;
-    this.failure = failure;
-  }
 }
 
-/**
- * Places an image. Its node is that of now, at least the part that the image needs.
- * @returns what the image's name leads to. @throws PlaceFailed
- */
-export type Place = (image: WantedImage, node: Node) => Promise<Usable>;
+/** Pins and names an image. Its node is that of now, at least the part that the image needs. */
+export type Place = (image: WantedImage, node: Node) => Promise<Usable | Unplaced>;
 
 /** For images that may share what is made: an archive can bring one under thousands of names. */
 export function placer({ containerd, emit, stop }: Context, pins: boolean): Place {
   const maker = recordMaker(containerd);
-  const step = async (name: keyof typeof LACKING, act: Promise<unknown>): Promise<void> => {
-    await act.catch((error: unknown) => {
+  const failed = async (step: Step, what: string, act: Promise<unknown>): Promise<Unplaced | undefined> => {
+    try {
+      await act;
+      return undefined;
+    } catch (error) {
       const failure = toFailure(error, stop.ended);
-      const message = `it is on the node, but ${LACKING[name]}: ${failure.message}`;
-      throw new PlaceFailed(name, { ...failure, message });
-    });
+      return { step, failure: { ...failure, message: `it is on the node, but ${what}: ${failure.message}` } };
+    }
   };
   return async (image, node) => {
     const source = image.source.name;
     const { judgement, names, pin } = planImage(image, node, pins);
-    if (judgement.is !== "usable") throw new PlaceFailed("pull", unusable(judgement));
+    if (judgement.is !== "usable") return { step: "pull", failure: unusable(judgement) };
     const impossible = impossibleName(image, judgement);
-    if (impossible !== undefined) throw new PlaceFailed("tag", otherDigest(impossible.name, judgement));
+    if (impossible !== undefined) return { step: "tag", failure: otherDigest(impossible.name, judgement) };
     const { target } = judgement;
     if (pin === "create") {
-      await step("pin", maker.pin(target));
+      const unpinned = await failed("pin", "not pinned", maker.pin(target));
+      if (unpinned !== undefined) return unpinned;
       emit({ type: "pinned", image: source, digest: target.digest });
     }
     const changed = names.filter(({ action }) => action !== "keep");
-    await step("tag", Promise.all(changed.map(({ name }) => maker.tag(source, target, name))));
+    const tags = Promise.all(changed.map(({ name }) => maker.tag(source, target, name)));
+    const unnamed = await failed("tag", "without all its names", tags);
+    if (unnamed !== undefined) return unnamed;
     for (const { name, action } of changed)
       emit({ type: "tagged", image: source, target: name, moved: action === "move" });
     return judgement;
@@ -88,21 +83,11 @@ function recordMaker(containerd: Containerd) {
   };
 }
 
-/** What an image lacks when a step of these failed. */
-const LACKING = { pin: "not pinned", tag: "without all its names" } as const;
-
 function unusable({ is, why }: Unusable): Failure {
-  if (is === "absent")
-    return {
-      class: "unknown",
-      message: "it was pulled, but its name was gone at once: something on this node deletes images",
-    };
-  if (is === "damaged")
-    return {
-      class: "unknown",
-      message: `it was pulled, but is ${why}; something on this node deletes content`,
-    };
-  return { class: is === "foreign" ? "platform" : is, message: `what was pulled is ${why}` };
+  const message = `it was pulled, but is ${why}`;
+  if (is === "foreign") return { class: "platform", message };
+  if (is === "not-an-image") return { class: is, message };
+  return { class: "unknown", message, next: "find out what deletes images on this node, then run again" };
 }
 
 const otherDigest = (name: string, { target }: Usable): Failure => ({

@@ -12,7 +12,7 @@ import type { Context } from "./context.ts";
 import { diskGuard, type DiskGuard } from "./disk.ts";
 import type { Lease } from "./lease.ts";
 import { lookAtImage } from "./look.ts";
-import { PlaceFailed, placer, type Place } from "./place.ts";
+import { placer, type Place } from "./place.ts";
 import { pullImage, type Puller } from "./pull.ts";
 import type { Comeback } from "./ready.ts";
 import { RegistryHealth } from "./registry-health.ts";
@@ -201,17 +201,15 @@ async function place(
   image: WantedImage,
   { how, node }: Obtained,
 ): Promise<Placed | undefined> {
-  try {
-    const { id } = await crew.place(image, node);
-    crew.watch.pulled(id);
-    work.context.emit({ type: "placed", image: image.source.name });
-    return { image, how };
-  } catch (error) {
-    if (!(error instanceof PlaceFailed)) throw error;
+  const placed = await crew.place(image, node);
+  if ("failure" in placed) {
     // Somebody may have taken the image away under our hands; the proof shows what is to be done once more.
-    if (error.step !== "pull" && !work.isRepair && PASSING.has(error.failure.class)) return { image, how };
-    return fail(work, crew, image, error.step, error.failure);
+    if (!work.isRepair && PASSING.has(placed.failure.class)) return { image, how };
+    return fail(work, crew, image, placed.step, placed.failure);
   }
+  crew.watch.pulled(placed.id);
+  work.context.emit({ type: "placed", image: image.source.name });
+  return { image, how };
 }
 
 const PASSING = new Set<FailureClass>(["runtime", "unknown"]);

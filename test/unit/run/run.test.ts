@@ -220,6 +220,21 @@ describe("names", () => {
     ]);
   });
 
+  test("of an image whose source somebody deletes at once are given after it was pulled once more", async () => {
+    const { node, run, serve } = bench();
+    serve(served("a"), A);
+    // First the node is looked at, and then the image that was pulled.
+    node.before(
+      "records",
+      () => {},
+      () => void node.records.delete(A),
+    );
+    const { outcomes } = await run([wanted(A, { furtherNames: [reference("x.y/z:1")] })]);
+    expect(outcomes).toEqual({ [A]: "pulled" });
+    expect(node.changes().filter((call) => call.startsWith("pull"))).toHaveLength(2);
+    expect(node.records.has("x.y/z:1")).toBe(true);
+  });
+
   test("of an image whose source is deleted again and again fail it, and what is missing is told", async () => {
     const { node, run, serve } = bench();
     serve(served("a"), A);
