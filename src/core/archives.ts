@@ -27,6 +27,9 @@ export interface RecordedArchive extends FileFacts {
   readonly names: Readonly<Record<string, string>>;
 }
 
+/** By path: what was imported, for the next run. */
+export type ArchiveRecord = Readonly<Record<string, RecordedArchive>>;
+
 export type PlannedArchive = {
   readonly archive: WantedArchive;
   readonly why: string;

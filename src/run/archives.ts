@@ -7,9 +7,9 @@ import {
   isNameless,
   planArchive,
   usableOf,
+  type ArchiveRecord,
   type FileFacts,
   type PlannedArchive,
-  type RecordedArchive,
   type WantedArchive,
 } from "../core/archives.ts";
 import type { Failure, FailureClass } from "../core/failure.ts";
@@ -20,9 +20,6 @@ import { parseReference } from "../core/reference.ts";
 import type { Context } from "./context.ts";
 import { lookAtNode } from "./look.ts";
 import { toFailure } from "./tool-failure.ts";
-
-/** What was imported from archives, by their paths. */
-export type ArchiveRecord = Readonly<Record<string, RecordedArchive>>;
 
 /** @param earlier of the last run */
 export const planArchives = (
@@ -49,13 +46,13 @@ async function factsOf(path: string): Promise<FileFacts | Failure> {
   }
 }
 
-type Readable = Exclude<PlannedArchive, { action: "fail" }>;
+type Importable = Exclude<PlannedArchive, { action: "fail" }>;
 
 export interface Brought {
   /** Of all archives, whether they were imported by this run or before. */
   readonly images: readonly WantedImage[];
   /** What this run imported, with the names that it brought now. */
-  readonly imported: readonly Readable[];
+  readonly imported: readonly Importable[];
 }
 
 /** @param local whether ctr has to be told not to use the transfer service */
@@ -66,7 +63,7 @@ export async function importArchives(
   node: Node,
 ): Promise<Brought> {
   const images: WantedImage[] = [];
-  const imported: Readable[] = [];
+  const imported: Importable[] = [];
   for (const plan of planned) {
     const { archive, names } = plan;
     const fresh = plan.action === "import" ? await importOne(context, archive, local, node) : undefined;

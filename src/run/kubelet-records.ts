@@ -20,14 +20,12 @@ export async function readPulledRecords(kubeletRoot: string): Promise<PulledReco
   const files = await readdir(folder).catch(() => []);
   // Beside them are files that it is writing, which end in .tmp.
   const records = files.filter((file) => /^sha256-[0-9a-f]{64}$/u.test(file));
-  return Promise.all(records.toSorted().map((name) => readRecord(path.join(folder, name))));
-}
-
-async function readRecord(file: string): Promise<PulledRecord> {
-  try {
-    return { file, content: JSON.parse(await readFile(file, "utf8")) };
-  } catch {
-    // Removed meanwhile, or not JSON: then it is no record for us either.
-    return { file, content: undefined };
-  }
+  return Promise.all(
+    records.toSorted().map(async (name) => {
+      const file = path.join(folder, name);
+      // Removed meanwhile, or not JSON: then it is no record for us either.
+      const content = readFile(file, "utf8").then((text): unknown => JSON.parse(text));
+      return { file, content: await content.catch(() => undefined) };
+    }),
+  );
 }

@@ -1,11 +1,10 @@
 // Reads the node into one value, or the part of it that an image needs.
 import { chainIdOf, parseConfig, snapshottersOf } from "../core/content.ts";
-import { type ImageConfig, type Platform } from "../core/node.ts";
 import { configsOf, configsToRead } from "../core/judge.ts";
-import { type Blob, type CriImage, type ImageRecord, type Node } from "../core/node.ts";
+import type { Blob, CriImage, ImageRecord, Node, Platform } from "../core/node.ts";
 import { pinName } from "../core/pins.ts";
 import { namesOf, type WantedImage } from "../core/plan.ts";
-import { ApiError, CODE } from "../containerd/connection.ts";
+import { CODE, unlessCode } from "../containerd/connection.ts";
 import type { Containerd } from "../containerd/containerd.ts";
 import { slots } from "./slots.ts";
 
@@ -29,7 +28,7 @@ export async function lookAtNode(
     platform,
     snapshotter,
     ...byKey(records, blobs),
-    ...(directory === undefined ? {} : { imageDirectory: directory }),
+    ...(directory !== undefined && { imageDirectory: directory }),
   };
   const unpacked = { ...node, snapshots: new Set(await containerd.snapshots(snapshotter)) };
   const configs = await readConfigs(
@@ -76,11 +75,11 @@ const byKey = (records: readonly ImageRecord[], blobs: readonly Blob[]) => ({
   blobs: new Map(blobs.map((blob) => [blob.digest, blob])),
 });
 
-const criByName = (images: readonly CriImage[]): Node["cri"] => {
-  const named = images.flatMap((image) => image.names.map((name) => ({ name, image })));
-  const byName = Map.groupBy(named, ({ name }) => name);
-  return new Map([...byName].map(([name, entries]) => [name, entries.map(({ image }) => image)]));
-};
+function criByName(images: readonly CriImage[]): Node["cri"] {
+  const byName = new Map<string, CriImage[]>();
+  for (const image of images) for (const name of image.names) byName.getOrInsert(name, []).push(image);
+  return byName;
+}
 
 /** CRI's directory is named after its snapshotter; else the one with which most was unpacked. */
 function snapshotterOf(directory: string | undefined, blobs: readonly Blob[]): string {
@@ -93,18 +92,12 @@ function snapshotterOf(directory: string | undefined, blobs: readonly Blob[]): s
 }
 
 /** A config that has gone since it was listed is missing, which is judged like one that never was here. */
-async function readConfigs(
-  containerd: Containerd,
-  digests: readonly string[],
-): Promise<Map<string, ImageConfig>> {
+async function readConfigs(containerd: Containerd, digests: readonly string[]): Promise<Node["configs"]> {
   const limit = slots(READS_AT_ONCE);
   const read = digests.map((digest) =>
-    limit(async () => [[digest, parseConfig(await containerd.read(digest))] as const]).catch(noneIfGone),
+    limit(async () => [digest, parseConfig(await containerd.read(digest))] as const).catch(
+      unlessCode(CODE.notFound),
+    ),
   );
-  return new Map((await Promise.all(read)).flat());
-}
-
-function noneIfGone(error: unknown): [] {
-  if (error instanceof ApiError && error.code === CODE.notFound) return [];
-  throw error;
+  return new Map((await Promise.all(read)).filter((config) => config !== undefined));
 }

@@ -14,12 +14,11 @@ const POLL = 250;
 
 /** @throws ExitError (runtime not ready) when a tool is missing, which waiting does not mend */
 export function requireTools(config: ContainerdConfig): void {
-  const missing = (["crictl", "ctr"] as const).filter((tool) => !isExecutable(config[tool]));
-  if (missing.length === 0) return;
-  const lines = missing.map(
-    (tool) => `${tool} is not an executable at ${config[tool]} (property containerd.${tool})`,
-  );
-  throw new ExitError(EXIT.runtimeNotReady, `container runtime not usable: ${lines.join("; ")}`);
+  const missing = (["crictl", "ctr"] as const)
+    .filter((tool) => !isExecutable(config[tool]))
+    .map((tool) => `${tool} is not an executable at ${config[tool]} (property containerd.${tool})`);
+  if (missing.length > 0)
+    throw new ExitError(EXIT.runtimeNotReady, `container runtime not usable: ${missing.join("; ")}`);
 }
 
 export type Waiting = Pick<Context, "config" | "containerd" | "clock"> & {

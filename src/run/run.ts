@@ -1,5 +1,5 @@
 // The run, from top to bottom: look, plan, pull, pin, name, prove. Everything that happens goes out as an event.
-import { withArchived } from "../core/archives.ts";
+import { withArchived, type ArchiveRecord } from "../core/archives.ts";
 import type { Capabilities } from "../core/capabilities.ts";
 import { startLevel } from "../core/concurrency.ts";
 import type { Node } from "../core/node.ts";
@@ -12,7 +12,7 @@ import {
   type Plan,
   type WantedImage,
 } from "../core/plan.ts";
-import { importArchives, planArchives, recordOf, type ArchiveRecord, type Brought } from "./archives.ts";
+import { importArchives, planArchives, recordOf, type Brought } from "./archives.ts";
 import type { Context } from "./context.ts";
 import { kubeletWarning } from "./kubelet-records.ts";
 import { leaseOf } from "./lease.ts";

@@ -1,6 +1,6 @@
 // Everything that can end a run before its work is done, in one signal: the operator, the deadline, a full disk, a
 // lost runtime. Its reason is an Interruption, which becomes the failure of every image that is not complete.
-import { formatDuration, LONGEST_MS } from "../core/units.ts";
+import { formatDuration } from "../core/units.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import { Interruption } from "./interruption.ts";
 
@@ -29,19 +29,19 @@ const WRAP_UP = 6_000;
  * @param deadline milliseconds
  */
 export function stopper(outer: AbortSignal, deadline: number): Stopper {
-  const [own, ended] = [new AbortController(), new AbortController()];
+  const [own, over, ended] = [new AbortController(), new AbortController(), new AbortController()];
   let lost: ExitError | undefined;
-  const over = new Interruption({
-    class: "timeout",
-    message: `the deadline of ${formatDuration(deadline)} has passed`,
-  });
-  const endAfter = (ms: number, reason: () => unknown): NodeJS.Timeout =>
-    setTimeout(() => ended.abort(reason()), Math.min(ms, LONGEST_MS));
-  const timers = [setTimeout(() => own.abort(over), deadline), endAfter(deadline + WRAP_UP, () => over)];
-  const onStop = (): void => void timers.push(endAfter(WRAP_UP, () => outer.reason));
-  outer.addEventListener("abort", onStop, { once: true });
+  const message = `the deadline of ${formatDuration(deadline)} has passed`;
+  let timer = setTimeout(() => over.abort(new Interruption({ class: "timeout", message })), deadline);
+  const last = AbortSignal.any([outer, over.signal]);
+  const wrapUp = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(() => ended.abort(last.reason), WRAP_UP);
+  };
+  if (last.aborted) wrapUp();
+  else last.addEventListener("abort", wrapUp, { once: true });
   return {
-    signal: AbortSignal.any([outer, own.signal]),
+    signal: AbortSignal.any([last, own.signal]),
     ended: ended.signal,
     diskFull: (why) => own.abort(new Interruption({ class: "disk", message: `not pulled: ${why}` })),
     runtimeLost: (error) => {
@@ -60,8 +60,8 @@ export function stopper(outer: AbortSignal, deadline: number): Stopper {
     },
     throwIfStopped: () => outer.throwIfAborted(),
     [Symbol.dispose]: () => {
-      outer.removeEventListener("abort", onStop);
-      timers.forEach(clearTimeout);
+      last.removeEventListener("abort", wrapUp);
+      clearTimeout(timer);
     },
   };
 }

@@ -2,11 +2,8 @@
 import path from "node:path";
 import * as v from "valibot";
 import { messageOf } from "../core/plain-text.ts";
-import type { RecordedArchive } from "../core/archives.ts";
+import type { ArchiveRecord } from "../core/archives.ts";
 import { readRegular, replaceRegular } from "./regular-file.ts";
-
-/** By path. */
-export type ArchiveRecord = Readonly<Record<string, RecordedArchive>>;
 
 const digests = v.record(v.string(), v.string());
 const archive = v.object({ size: v.number(), mtimeMs: v.number(), ctimeMs: v.number(), names: digests });
