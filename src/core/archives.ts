@@ -1,4 +1,5 @@
 // Archives on the VM, for images without a registry: which have to be imported, and what they are to bring.
+import * as v from "valibot";
 import type { Failure } from "./failure.ts";
 import { judge } from "./judge.ts";
 import { type Node } from "./node.ts";
@@ -14,21 +15,22 @@ export interface WantedArchive {
   readonly timeout: number;
 }
 
-/** What tells that a file is still the one that was imported. Bytes, and epoch milliseconds. */
-export interface FileFacts {
-  readonly size: number;
-  readonly mtimeMs: number;
-  /** Nobody can set it: a file that was replaced by one of the same size and time has another. */
-  readonly ctimeMs: number;
-}
-
-export interface RecordedArchive extends FileFacts {
-  /** Target digests by the names that the import gave them. */
-  readonly names: Readonly<Record<string, string>>;
-}
-
-/** By path: what was imported, for the next run. */
-export type ArchiveRecord = Readonly<Record<string, RecordedArchive>>;
+/** What an import left, as archives.json has it by the path of the archive, which is read by what it says here. */
+export const archiveRecord = v.record(
+  v.string(),
+  v.object({
+    /** What tells that a file is still the one that was imported. Bytes, and epoch milliseconds. */
+    size: v.number(),
+    mtimeMs: v.number(),
+    /** Nobody can set it: a file that was replaced by one of the same size and time has another. */
+    ctimeMs: v.number(),
+    /** Target digests by the names that the import gave them. */
+    names: v.record(v.string(), v.string()),
+  }),
+);
+export type ArchiveRecord = Readonly<v.InferOutput<typeof archiveRecord>>;
+export type RecordedArchive = ArchiveRecord[string];
+export type FileFacts = Omit<RecordedArchive, "names">;
 
 export type PlannedArchive = {
   readonly archive: WantedArchive;

@@ -1,13 +1,9 @@
 // What was imported from which archive file: archives.json in the state directory. Losing it costs an import, no more.
 import path from "node:path";
 import * as v from "valibot";
+import { archiveRecord, type ArchiveRecord } from "../core/archives.ts";
 import { messageOf } from "../core/plain-text.ts";
-import type { ArchiveRecord } from "../core/archives.ts";
 import { readRegular, replaceRegular } from "./regular-file.ts";
-
-const digests = v.record(v.string(), v.string());
-const archive = v.object({ size: v.number(), mtimeMs: v.number(), ctimeMs: v.number(), names: digests });
-const recordSchema = v.fallback(v.record(v.string(), archive), {});
 
 const fileIn = (directory: string): string => path.join(directory, "archives.json");
 
@@ -18,7 +14,7 @@ const fileIn = (directory: string): string => path.join(directory, "archives.jso
 export function readArchiveRecord(directory: string, onProblem: (why: string) => void): ArchiveRecord {
   try {
     const text = readRegular(fileIn(directory));
-    return v.parse(recordSchema, JSON.parse(text ?? "{}"));
+    return v.parse(v.fallback(archiveRecord, {}), JSON.parse(text ?? "{}"));
   } catch (error) {
     if (!(error instanceof SyntaxError)) onProblem(forgotten(error));
     return {};

@@ -11,9 +11,9 @@ import {
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { decodeConfig } from "../../src/config/decode.ts";
-import { applyEvent, startState, type RunEvent } from "../../src/core/run-state.ts";
-import { metricsText, writeMetrics } from "../../src/report/metrics.ts";
+import { decodeConfig } from "../../../src/config/decode.ts";
+import { applyEvent, startState, type RunEvent } from "../../../src/core/run-state.ts";
+import { metricsText, writeMetrics } from "../../../src/report/metrics.ts";
 
 const START = 1_767_225_600_000;
 const VERIFIED = { id: "sha256:1", size: 1_234, pinned: true };

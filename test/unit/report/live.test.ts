@@ -1,10 +1,10 @@
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { applyEvent, startState, type RunEvent, type RunState } from "../../src/core/run-state.ts";
-import { downloads, progressOf } from "../../src/core/transfer.ts";
-import { barLines, viewOf, WHOLE_RUN } from "../../src/report/bars.ts";
-import { watchSink, wiped } from "../../src/report/live.ts";
-import { noRates, rateOf, withMark } from "../../src/report/transfer-rate.ts";
-import { parseStatus, statusText } from "../../src/state/status.ts";
+import { applyEvent, startState, type RunEvent, type RunState } from "../../../src/core/run-state.ts";
+import { downloads, progressOf } from "../../../src/core/transfer.ts";
+import { barLines, viewOf, WHOLE_RUN } from "../../../src/report/bars.ts";
+import { watchSink, wiped } from "../../../src/report/live.ts";
+import { noRates, rateOf, withMark } from "../../../src/report/transfer-rate.ts";
+import { parseStatus, statusText } from "../../../src/state/status.ts";
 
 const START = Date.parse("2026-01-01T00:00:00Z");
 const MB = 1_000_000;
