@@ -122,17 +122,18 @@ interface WrittenCredential {
   password?: string | undefined;
 }
 
-/** `auth`, or `username` and `password`, become one `credential`. */
-function withCredential<Entry extends WrittenCredential>({
-  dataset,
-  addIssue,
-}: v.RawTransformContext<Entry>) {
-  const { auth, username, password, ...rest } = dataset.value;
-  const isPair = username !== undefined && password !== undefined;
-  if (!isPair && (username ?? password) !== undefined)
+function oneLogin<Entry extends WrittenCredential>({ dataset, addIssue }: v.RawCheckContext<Entry>): void {
+  if (!dataset.typed) return;
+  const { auth, username, password } = dataset.value;
+  if ((username === undefined) !== (password === undefined))
     addIssue({ message: "needs username and password together" });
   if (auth !== undefined && username !== undefined)
     addIssue({ message: "has both auth and username: give one of them" });
+}
+
+/** `auth`, or `username` and `password`, become one `credential`. */
+function withCredential<Entry extends WrittenCredential>({ auth, username, password, ...rest }: Entry) {
+  const isPair = username !== undefined && password !== undefined;
   return { ...rest, credential: isPair ? credentialFromPair(username, password) : auth };
 }
 
@@ -146,13 +147,15 @@ const image = v.pipe(
     pin: v.optional(flag),
     timeout: v.optional(positiveDuration),
   }),
-  v.rawTransform((context) => withCredential(context)),
+  v.rawCheck((context) => oneLogin(context)),
+  v.transform((entry) => withCredential(entry)),
 );
 export type WrittenImage = v.InferOutput<typeof image>;
 
 const registry = v.pipe(
   strict({ host: scope, ...credentialEntries }),
-  v.rawTransform((context) => withCredential(context)),
+  v.rawCheck((context) => oneLogin(context)),
+  v.transform((entry) => withCredential(entry)),
   v.rawTransform(({ dataset: { value }, addIssue, NEVER }): Omit<Login, "keys"> => {
     if (value.credential !== undefined) return { ...value.host, credential: value.credential };
     addIssue({ message: "has no credentials: give auth, or username and password" });

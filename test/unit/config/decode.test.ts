@@ -474,6 +474,13 @@ describe("credentials", () => {
     expect(problemsOf({ images: [{ name: A, ...properties }] })).toEqual([problem]);
   });
 
+  test("that are half a login with a wrong user have both told", () => {
+    expect(problemsOf({ images: [{ name: A, username: "ro:bot" }] })).toEqual([
+      "images[0].username: must not contain a colon",
+      `images[0]: ${PAIR}`,
+    ]);
+  });
+
   const UNUSABLE =
     "has an entry without usable credentials (auth as base64 of user:password, or username and password)";
   test.each([
