@@ -1,6 +1,6 @@
 // Reads what crictl and ctr printed: the statement that tells why, what a registry answered, and the class of both.
 // The texts come from real containerd 1.6, 1.7 and 2.x and several crictls (test/fixtures/errors; scripts/record-errors).
-import { actionOf, type Failure, type FailureClass } from "./failure.ts";
+import type { Failure, FailureClass } from "./failure.ts";
 
 /** What a text shows. */
 export type Diagnosis = Pick<Failure, "class" | "next">;
@@ -42,118 +42,93 @@ export function essence(text: string): string {
   return short.length > LONGEST ? `${short.slice(0, LONGEST)}…` : short;
 }
 
-/** What a registry, a token service or a proxy answered to a request of containerd. */
-interface Answer {
-  /** Undefined where only its words are told: it denies the access that was asked for. */
-  readonly status: number | undefined;
-  /** Empty where containerd does not tell it. */
-  readonly url: string;
-  /** Asked for a token, not for a part of an image. */
-  readonly forToken: boolean;
-  /** For a layer or config, and so after the manifest was served. */
-  readonly forBlob: boolean;
-}
-
-/** containerd's ways to introduce what it was answered. Behind it anything may stand. */
+/** containerd's ways to introduce what a registry, a token service or a proxy answered. Behind it anything may stand. */
 const ANSWER =
-  /(?:unexpected (?:HEAD )?status(?: code| from [A-Z]+ request to)?(?: (?<url>\S+))?|failed with status code \[[^\]]*\]): (?<status>\d{3})(?!\d)|pull access denied|server message: |authorization failed/u;
+  /(?:unexpected (?:HEAD )?status(?: code| from [A-Z]+ request to)?(?: \S+)?|failed with status code \[[^\]]*\]): \d{3}(?!\d)|pull access denied|server message: |authorization failed/u;
 
-function answerIn(said: string): Answer | undefined {
+/** A statement up to what was answered, which is a status or words that deny access; undefined where nothing was. */
+function answerIn(said: string): string | undefined {
   const match = ANSWER.exec(said);
-  if (match === null) return undefined;
-  const { url = "", status } = match.groups ?? {};
-  const before = said.slice(0, match.index);
-  const copying = /failed to copy: |failed open: /u.test(before);
-  return {
-    status: status === undefined ? undefined : Number(status),
-    url,
-    forToken: /failed to (?:authorize|fetch \w+ token): /u.test(before),
-    forBlob: copying && !url.includes("/manifests/"),
-  };
+  return match === null ? undefined : said.slice(0, match.index + match[0].length);
 }
 
-const means = (failureClass: FailureClass, next?: string): Diagnosis => ({
-  class: failureClass,
-  ...(next !== undefined && { next }),
+/** @param patterns all of them have to match @param next where it is not what the class says */
+const rule = (failureClass: FailureClass, patterns: RegExp | readonly RegExp[], next?: string) => ({
+  patterns: [patterns].flat(),
+  diagnosis: { class: failureClass, ...(next !== undefined && { next }) } satisfies Diagnosis,
 });
 
-const BLOB_REFUSED = means(
-  "server",
-  "the registry served the manifest and then refused a layer: look at the store behind it (signed addresses, expired tokens) and at this node's clock",
-);
-const NO_TOKEN = means(
-  "auth",
-  "the registry's token service refuses the request: check the user and password, and the realm that the registry names in its answer",
-);
-const PLAIN_TO_TLS = means(
-  "tls",
-  "plain http reached a server that may want https: give it the right scheme, and its CA, in certs.d/<host>/hosts.toml",
-);
-const PROXY_REFUSES = means(
-  "auth",
-  "the proxy refuses the request: put the proxy's login into containerd's HTTPS_PROXY, or the registry into its NO_PROXY",
-);
-const REJECTED = means("not-found", "the registry rejects the request for good: its own log says why");
+const PROXY_REFUSES =
+  "the proxy refuses the request: put the proxy's login into containerd's HTTPS_PROXY, or the registry into its NO_PROXY";
 
-/** Answers that say more than their first digit: the rest of 4xx is permanent, all else passes. */
-const BY_STATUS: Readonly<Record<number, Diagnosis>> = {
+/** For statements that end with an answer; the first match wins. */
+const ANSWERS = [
+  // A layer or config, and so after the manifest was served.
+  rule(
+    "server",
+    [
+      /failed to copy: |failed open: /u,
+      /(?:: 40[13]|pull access denied|server message: |authorization failed)$(?<!\/manifests\/\S*: 40[13])/u,
+    ],
+    "the registry served the manifest and then refused a layer: look at the store behind it (signed addresses, expired tokens) and at this node's clock",
+  ),
+  rule("auth", /(?:: 40[13]|pull access denied|server message: |authorization failed)$/u),
+  rule("auth", /: 407$/u, PROXY_REFUSES),
+  rule("server", /: (?:[^4]\d\d|408|425)$/u),
+  // What was kept of a layer does not fit what the registry has.
+  rule("transfer", /: 416$/u),
+  rule("rate-limit", /: 429$/u),
+  // The rest of 4xx is permanent.
+  rule(
+    "auth",
+    /failed to (?:authorize|fetch \w+ token): /u,
+    "the registry's token service refuses the request: check the user and password, and the realm that the registry names in its answer",
+  ),
+  rule(
+    "tls",
+    /: 400$(?<= http:\S+: 400)/u,
+    "plain http reached a server that may want https: give it the right scheme, and its CA, in certs.d/<host>/hosts.toml",
+  ),
   // 1.6.20 does not tell the address, and so not its scheme.
-  400: means(
+  rule(
     "reference",
+    /: 400$/u,
     "the registry, or a proxy in front of it, finds the request malformed: check the image's name, the registry's log, and that plain http does not reach a server that wants https",
   ),
-  402: means("auth", "the registry wants to be paid: renew its plan or quota, or pull from another registry"),
-  405: means(
+  rule(
+    "auth",
+    /: 402$/u,
+    "the registry wants to be paid: renew its plan or quota, or pull from another registry",
+  ),
+  rule(
     "not-found",
+    /: 405$/u,
     "whatever answers there does not serve images: check the host and port of the name, and certs.d/<host>/hosts.toml",
   ),
-  407: PROXY_REFUSES,
-  408: means("server"),
-  409: means(
+  rule(
     "not-found",
+    /: 409$/u,
     "the registry gives this image to nobody at the moment (it is being deleted, copied or scanned): look at it in the registry",
   ),
-  410: means("not-found", "the registry deleted this image for good: push it again, or correct its name"),
-  412: means(
+  rule(
+    "not-found",
+    /: 410$/u,
+    "the registry deleted this image for good: push it again, or correct its name",
+  ),
+  rule(
     "auth",
+    /: 412$/u,
     "the registry's policy forbids this image (a scan or a signature is missing or failed): look at the image in the registry",
   ),
-  // What was kept of a layer does not fit what the registry has.
-  416: means("transfer"),
-  425: means("server"),
-  429: means("rate-limit"),
-  451: means("auth", "the registry may not give out this image for legal reasons: take it from elsewhere"),
-};
+  rule(
+    "auth",
+    /: 451$/u,
+    "the registry may not give out this image for legal reasons: take it from elsewhere",
+  ),
+  rule("not-found", /: \d{3}$/u, "the registry rejects the request for good: its own log says why"),
+];
 
-function ofAnswer({ status, url, forToken, forBlob }: Answer): Diagnosis {
-  if (status === undefined || status === 401 || status === 403) return forBlob ? BLOB_REFUSED : means("auth");
-  const found = BY_STATUS[status] ?? (status >= 400 && status < 500 ? REJECTED : means("server"));
-  if (forToken && actionOf(found.class) === "stop" && found !== PROXY_REFUSES) return NO_TOKEN;
-  return status === 400 && url.startsWith("http:") ? PLAIN_TO_TLS : found;
-}
-
-const IN_BETWEEN = means(
-  "server",
-  "something in between answers HTML instead of the registry (a captive portal, a login page, a proxy), or the address is not a registry's: open it with curl from this node",
-);
-const BROKEN_IMAGE = means(
-  "not-an-image",
-  "the image is broken, because its layers are not those that its config names: build it and push it again",
-);
-const OLD_SCHEMA = means(
-  "not-an-image",
-  "the image has a manifest of Docker's schema 1, which containerd cannot use: push it again with a current tool",
-);
 const HOSTS_FILE = "correct certs.d/<host>/hosts.toml of this registry, and the files that it names";
-const LOST = means(
-  "runtime",
-  "containerd's own store lost a part of the image or its name (its garbage collection, or somebody's deletion); run again",
-);
-
-const rule = (diagnosis: FailureClass | Diagnosis, pattern: RegExp) => ({
-  pattern,
-  diagnosis: typeof diagnosis === "string" ? means(diagnosis) : diagnosis,
-});
 
 /**
  * For statements without an answer; the first match wins. First what only one side can say, then what several say, and
@@ -169,26 +144,41 @@ export const RULES = [
   rule("runtime", /failed to dial "|connection error: desc = |^ctr: [^\n]*context deadline exceeded/u),
   rule("auth", /illegal base64 data|invalid decoded auth/u),
   rule(
-    means("auth", "this node's own image verifier forbids the image; see its policy"),
+    "auth",
     /image verifier \S+ blocked pull/u,
+    "this node's own image verifier forbids the image; see its policy",
   ),
-  rule(PROXY_REFUSES, /failed to do request: \w+ "[^"]*": (?:Proxy Authentication Required|Forbidden)$/u),
   rule(
-    IN_BETWEEN,
+    "auth",
+    /failed to do request: \w+ "[^"]*": (?:Proxy Authentication Required|Forbidden)$/u,
+    PROXY_REFUSES,
+  ),
+  rule(
+    "server",
     /unexpected media type text\/html|unable to decode token response|not include a token in the response/u,
+    "something in between answers HTML instead of the registry (a captive portal, a login page, a proxy), or the address is not a registry's: open it with curl from this node",
   ),
   rule("disk", /no space left on device|disk quota exceeded/u),
   rule("reference", /failed to parse image reference|invalid reference format|error parsing reference/u),
   rule("platform", /no match for platform|does not support platform/u),
-  rule(OLD_SCHEMA, /manifest\.v1\+prettyjws|schema 1 (?:image )?manifest|: no signatures$/u),
-  rule(BROKEN_IMAGE, /wrong diff id|layers and diffIDs don't match: \d+ != [1-9]/u),
+  rule(
+    "not-an-image",
+    /manifest\.v1\+prettyjws|schema 1 (?:image )?manifest|: no signatures$/u,
+    "the image has a manifest of Docker's schema 1, which containerd cannot use: push it again with a current tool",
+  ),
+  rule(
+    "not-an-image",
+    /wrong diff id|layers and diffIDs don't match: \d+ != [1-9]/u,
+    "the image is broken, because its layers are not those that its config names: build it and push it again",
+  ),
   rule(
     "not-an-image",
     /layers and diffIDs don't match|mismatched image rootfs|no processor for media-type|unexpected media type|rejecting \d+ byte manifest/u,
   ),
   rule(
-    means("tls", HOSTS_FILE),
+    "tls",
     /unable to (?:read|load) (?:CA cert|CERT file)|failed to load (?:X509 key pair|CA file|cert file)/u,
+    HOSTS_FILE,
   ),
   // Newer crictls say so when they are stopped. What containerd cancels by itself is a pull without progress.
   rule("cancelled", /interrupted: context canceled/u),
@@ -206,26 +196,29 @@ export const RULES = [
   rule("transfer", /unexpected EOF|connection reset by peer|broken pipe|(?<![^\s"])http2: |stream error/u),
   rule("transfer", /unexpected commit digest|failed size validation/u),
   rule("not-found", /failed to resolve (?:reference "[^"]*"|image): \S+: not found$/u),
-  rule(means("not-found", HOSTS_FILE), /no (?:resolve|pull) hosts: not found$/u),
-  rule(LOST, /: not found$/u),
+  rule("not-found", /no (?:resolve|pull) hosts: not found$/u, HOSTS_FILE),
+  rule(
+    "runtime",
+    /: not found$/u,
+    "containerd's own store lost a part of the image or its name (its garbage collection, or somebody's deletion); run again",
+  ),
 ];
 
 /** @param raw all that the tool printed, before anything was cut or masked: a password may be a word of a rule */
 export function diagnose(raw: string): Diagnosis {
   const said = statement(raw);
   const answer = answerIn(said);
-  if (answer !== undefined) return ofAnswer(answer);
-  return RULES.find(({ pattern }) => pattern.test(said))?.diagnosis ?? means("unknown");
+  const [rules, text] = answer === undefined ? [RULES, said] : [ANSWERS, answer];
+  const found = rules.find(({ patterns }) => patterns.every((pattern) => pattern.test(text)));
+  return found?.diagnosis ?? { class: "unknown" };
 }
 
 /**
  * Refused as such, not for lack of rights to one repository: each further try brings the account nearer to a lock-out.
  * @param raw as for diagnose
  */
-export function isWrongPassword(raw: string): boolean {
-  const answer = answerIn(statement(raw));
-  return answer?.status === 401 && !answer.forBlob;
-}
+export const isWrongPassword = (raw: string): boolean =>
+  diagnose(raw).class === "auth" && /: 401$/u.test(answerIn(statement(raw)) ?? "");
 
 /**
  * containerd's key of a download that an attempt could not finish because what came is not what was promised; kept, it
@@ -237,7 +230,6 @@ export function brokenDownload(raw: string): string | undefined {
   const answer = answerIn(said);
   if (answer === undefined) return /failed commit on ref "(?<ref>[^"]+)"/u.exec(said)?.groups?.["ref"];
   // It goes on behind the end of the blob.
-  const digest =
-    answer.status === 416 ? /\/blobs\/(?<digest>[^/?]+)$/u.exec(answer.url)?.groups?.["digest"] : undefined;
+  const digest = /\/blobs\/(?<digest>[^/?\s]+): 416$/u.exec(answer)?.groups?.["digest"];
   return digest === undefined ? undefined : `layer-${digest}`;
 }

@@ -110,7 +110,7 @@ describe("what the tools print", () => {
     expect(diagnose(text).class).toBe(failureClass);
   });
 
-  test.each(RULES)("needs the rule $diagnosis.class $pattern", (rule) => {
+  test.each(RULES)("needs the rule $diagnosis.class $patterns", (rule) => {
     const texts = [...recorded.map(({ text }) => text), ...unrecorded.map(([, text]) => text)];
     expect(texts.filter((text) => diagnose(text) === rule.diagnosis)).not.toEqual([]);
   });
