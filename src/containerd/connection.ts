@@ -18,19 +18,8 @@ import {
 
 import type { ContainerdConfig } from "../config/config.ts";
 
-export interface Connection extends Disposable {
-  /** @throws ApiError */
-  readonly ask: <I extends DescMessage, O extends DescMessage>(
-    method: DescMethodUnary<I, O>,
-    request: MessageInitShape<I>,
-    signal?: AbortSignal,
-  ) => Promise<MessageShape<O>>;
-  /** All of a streamed answer. @throws ApiError */
-  readonly collect: <I extends DescMessage, O extends DescMessage>(
-    method: DescMethodServerStreaming<I, O>,
-    request: MessageInitShape<I>,
-  ) => Promise<MessageShape<O>[]>;
-}
+/** Every call throws ApiError. */
+export type Connection = ReturnType<typeof openConnection>;
 
 /** gRPC's codes, as far as anything is decided by them. */
 export const CODE = {
@@ -71,7 +60,7 @@ const WINDOW = 8 * 2 ** 20;
 export function openConnection(
   { socket, namespace }: Pick<ContainerdConfig, "namespace" | "socket">,
   lifetime: AbortSignal,
-): Connection {
+) {
   let session: ClientHttp2Session | undefined;
   /** Sends one message. @returns those of the answer */
   const exchange = async (
@@ -108,11 +97,19 @@ export function openConnection(
     }
   };
   return {
-    ask: async (method, request, signal) => {
+    ask: async <I extends DescMessage, O extends DescMessage>(
+      method: DescMethodUnary<I, O>,
+      request: MessageInitShape<I>,
+      signal?: AbortSignal,
+    ): Promise<MessageShape<O>> => {
       const [answer = new Uint8Array()] = await exchange(method, request, signal);
       return fromBinary(method.output, answer);
     },
-    collect: async (method, request) =>
+    /** All of a streamed answer. */
+    collect: async <I extends DescMessage, O extends DescMessage>(
+      method: DescMethodServerStreaming<I, O>,
+      request: MessageInitShape<I>,
+    ): Promise<MessageShape<O>[]> =>
       (await exchange(method, request)).map((message) => fromBinary(method.output, message)),
     [Symbol.dispose]: () => session?.destroy(),
   };

@@ -218,7 +218,7 @@ export function diagnose(raw: string): Diagnosis {
  * @param raw as for diagnose
  */
 export const isWrongPassword = (raw: string): boolean =>
-  diagnose(raw).class === "auth" && /: 401$/u.test(answerIn(statement(raw)) ?? "");
+  diagnose(raw).class === "auth" && answerIn(statement(raw))?.endsWith(": 401") === true;
 
 /**
  * containerd's key of a download that an attempt could not finish because what came is not what was promised; kept, it

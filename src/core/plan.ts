@@ -168,31 +168,23 @@ export function unwantedPins(wanted: readonly WantedImage[], node: Node): Plan["
     .map((record) => ({ record: record.name, name: namesOfPin(node, record) }));
 }
 
-/** Compressed bytes that an image will probably have; undefined when nothing is known of it. */
-export type SizeOf = (image: WantedImage) => number | undefined;
-
 /**
- * By an earlier run's size of the same name, or else by another image of its repository: the next version of an image
- * has about the size of the last one.
+ * Longest first, so that the biggest image does not start last and run alone. Of an image the size of an earlier run
+ * counts, or else that of another image of its repository: the next version of an image has about the size of the last
+ * one. Unknown ones keep the list's order, before the known: any of them may be the biggest.
  * @param earlier compressed bytes by source name
  */
-export function probableSizes(earlier: ReadonlyMap<string, number>, { cri }: Node): SizeOf {
-  const here = [...cri].flatMap(([name, images]) =>
-    images.map(({ size }) => [repositoryOf(name), size] as const),
-  );
-  const before = [...earlier].map(([name, size]) => [repositoryOf(name), size] as const);
-  const byRepository = new Map([...here, ...before]);
-  return ({ source }) => earlier.get(source.name) ?? byRepository.get(`${source.domain}/${source.path}`);
+export function longestFirst(
+  planned: readonly PlannedImage[],
+  earlier: ReadonlyMap<string, number>,
+  { cri }: Node,
+): PlannedImage[] {
+  const here = [...cri].flatMap(([name, images]) => images.map(({ size }) => [name, size] as const));
+  const byRepository = new Map([...here, ...earlier].map(([name, size]) => [repositoryOf(name), size]));
+  const sizeOf = ({ image: { source } }: PlannedImage): number =>
+    earlier.get(source.name) ?? byRepository.get(repositoryOf(source.name)) ?? Number.POSITIVE_INFINITY;
+  return planned.toSorted((a, b) => (sizeOf(a) === sizeOf(b) ? 0 : sizeOf(b) - sizeOf(a)));
 }
 
 /** Of a normalised name. */
 const repositoryOf = (name: string): string => name.replace(/@.*$|:[^:/@]+$/u, "");
-
-/**
- * Longest first, so that the biggest image does not start last and run alone. Unknown ones keep the list's order, before
- * the known: any of them may be the biggest.
- */
-export function longestFirst(images: readonly PlannedImage[], sizeOf: SizeOf): PlannedImage[] {
-  const size = ({ image }: PlannedImage): number => sizeOf(image) ?? Number.POSITIVE_INFINITY;
-  return images.toSorted((a, b) => (size(a) === size(b) ? 0 : size(b) - size(a)));
-}

@@ -35,7 +35,7 @@ export function redactor(credentials: Iterable<Credential>): Redact {
   const patterns = [...longestFirst.map((form) => RegExp.escape(form)), ...known.flatMap(weakPattern)];
   const secrets = new RegExp(patterns.join("|"), "gu");
   return (text) => {
-    const masked = patterns.length === 0 ? text : maskRanges(text, rangesOf(text, secrets));
+    const masked = patterns.length === 0 ? text : maskSecrets(text, secrets);
     return BY_PLACE.reduce((result, [pattern, by]) => result.replace(pattern, by), masked);
   };
 }
@@ -45,8 +45,6 @@ interface Layer {
   readonly text: string;
   readonly starts: Uint32Array;
 }
-
-type Range = readonly [start: number, end: number];
 
 const DEEPEST_ESCAPE = 3;
 
@@ -62,24 +60,20 @@ function* layersOf(text: string): Generator<Layer> {
   }
 }
 
-const rangesOf = (original: string, secrets: RegExp): Range[] =>
-  [...layersOf(original)]
-    .flatMap(({ text, starts }) =>
-      [...text.matchAll(secrets)].map(({ 0: secret, index }): Range => [
-        starts[index] ?? 0,
-        starts[index + secret.length] ?? original.length,
-      ]),
-    )
-    .toSorted(([a], [b]) => a - b);
-
-function maskRanges(text: string, ranges: readonly Range[]): string {
+function maskSecrets(original: string, secrets: RegExp): string {
+  const ranges = layersOf(original).flatMap(({ text, starts }) =>
+    text.matchAll(secrets).map(({ 0: secret, index }) => ({
+      start: starts[index] ?? 0,
+      end: starts[index + secret.length] ?? original.length,
+    })),
+  );
   let result = "";
   let last = 0;
-  for (const [start, end] of ranges) {
-    if (start >= last) result += `${text.slice(last, start)}${MASK}`;
+  for (const { start, end } of [...ranges].toSorted((a, b) => a.start - b.start)) {
+    if (start >= last) result += `${original.slice(last, start)}${MASK}`;
     last = Math.max(last, end);
   }
-  return result + text.slice(last);
+  return result + original.slice(last);
 }
 
 const ESCAPE =

@@ -5,7 +5,7 @@ import { startLevel } from "../core/concurrency.ts";
 import { configsOf } from "../core/judge.ts";
 import { type Node } from "../core/node.ts";
 import type { Failure, FailureClass } from "../core/failure.ts";
-import { longestFirst, probableSizes, type PlannedImage, type WantedImage } from "../core/plan.ts";
+import { longestFirst, type PlannedImage, type WantedImage } from "../core/plan.ts";
 import type { Step } from "../core/run-state.ts";
 import { formatBytes } from "../core/units.ts";
 import type { Context } from "./context.ts";
@@ -76,7 +76,7 @@ export async function pullAndPlace(work: Work, planned: readonly PlannedImage[])
 /** Longest first where each image has its own downloads; those that share a digest last, because they wait for the one that is pulled. */
 function inTurn({ can, node, sizes }: Work, planned: readonly PlannedImage[]): PlannedImage[] {
   // Behind a node-wide limit the list's order is the operator's.
-  const ordered = can.nodeWideDownloads ? [...planned] : longestFirst(planned, probableSizes(sizes, node));
+  const ordered = can.nodeWideDownloads ? [...planned] : longestFirst(planned, sizes, node);
   return ordered.toSorted((a, b) => Number(isShared(a)) - Number(isShared(b)));
 }
 
