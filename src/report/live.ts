@@ -23,6 +23,8 @@ export const watchSink = (output: Output): Watcher =>
 
 const HIDE_CURSOR = "\u001B[?25l";
 const SHOW_CURSOR = "\u001B[?25h";
+/** What stands between them appears at once, on terminals that can. */
+const [BEGIN, END] = ["\u001B[?2026h", "\u001B[?2026l"];
 
 /** What the bars show already, or the table at the end will. */
 const SILENT = new Set<EventType>(["attempt-started", "tagged"]);
@@ -39,7 +41,7 @@ function liveSink(output: Output): Watcher {
     // Somebody has stopped the terminal: it gets the next bars that it has time for.
     const lines = pending > 0 ? [] : barLines(viewOf(state), { columns, rows: rows - 1, now, rates });
     const start = drawnAt === 0 ? HIDE_CURSOR : wiped(drawn, columns);
-    output.write([start + staying, ...lines.map((line) => `${line}\n`)].join(""));
+    output.write([BEGIN, start, staying, ...lines.map((line) => `${line}\n`), END].join(""));
     [drawn, drawnAt] = [{ lines, columns }, now];
   };
   const timer = setInterval(() => {

@@ -3,14 +3,14 @@ import { printable } from "../core/plain-text.ts";
 
 /** Bytes of JSON: with the time, the run and the message a line stays below 4 kB. */
 const MOST = 3_600;
-/** Characters of each text and each list, tried one after the other until all fits. */
-const LIMITS = [2_400, 1_200, 600, 300, 150];
-const SMALLEST = 60;
+const SMALLEST = 64;
 
-export const bounded = (fields: object): unknown =>
-  LIMITS.values()
-    .map((limit) => shortened(fields, limit))
-    .find((short) => Buffer.byteLength(JSON.stringify(short)) <= MOST) ?? shortened(fields, SMALLEST);
+/** @param limit characters of each text and each list, halved until all fits */
+export function bounded(fields: object, limit = 2_048): unknown {
+  const short = shortened(fields, limit);
+  const fits = Buffer.byteLength(JSON.stringify(short)) <= MOST;
+  return fits || limit <= SMALLEST ? short : bounded(fields, limit / 2);
+}
 
 function shortened(value: unknown, limit: number): unknown {
   if (typeof value === "string") return cut(value, limit);

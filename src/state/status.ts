@@ -14,16 +14,12 @@ const PACE = 200;
 /** And so many times what it took to make the last text, which is long with a thousand images: 5 % of the time at most. */
 const REST = 20;
 
-export interface StatusFile extends Disposable {
-  update(state: RunState): void;
-}
-
 /**
  * Disposing it writes what has not been written yet.
  * @param sizes known compressed bytes, to be kept for images that the run leaves alone
  * @param onProblem told once when the file cannot be written, which never fails a run
  */
-export function statusFile(directory: string, sizes: Sizes, onProblem: (why: string) => void): StatusFile {
+export function statusFile(directory: string, sizes: Sizes, onProblem: (why: string) => void) {
   let pending: RunState | undefined;
   let timer: NodeJS.Timeout | undefined;
   let tell = onProblem;
@@ -46,7 +42,7 @@ export function statusFile(directory: string, sizes: Sizes, onProblem: (why: str
     }
   };
   return {
-    update: (state) => {
+    update: (state: RunState): void => {
       pending = state;
       timer ??= setTimeout(write, pace);
     },
