@@ -86,9 +86,8 @@ export function parseCommand(argv: readonly string[]): Command {
   const { values, positionals } = parse(argv);
   const [first, argument] = positionals;
   if (values.version === true) return { name: "version" };
-  if (first === "help") return argument === undefined ? { name: "help" } : helpFor(argument);
-  if (values.help === true) return first === undefined ? { name: "help" } : helpFor(first);
-  const name = commandNamed(first ?? "run");
+  if (first === "help" || values.help === true) return helpFor(first === "help" ? argument : first);
+  const name = oneOf(COMMANDS, first ?? "run", "command");
   const { options, argument: needed } = SHAPES[name];
   const foreign = Object.keys(values).find((given) => !options.some((option) => option === given));
   if (foreign !== undefined) throw usage(`--${foreign} is not for ${name}`);
@@ -115,8 +114,8 @@ function parse(argv: readonly string[]) {
   }
 }
 
-const commandNamed = (word: string): CommandName => oneOf(COMMANDS, word, "command");
-const helpFor = (topic: string): Command => ({ name: "help", topic: commandNamed(topic) });
+const helpFor = (topic: string | undefined): Command =>
+  topic === undefined ? { name: "help" } : { name: "help", topic: oneOf(COMMANDS, topic, "command") };
 
 function oneOf<Word extends string>(words: readonly Word[], given: string, what: string): Word {
   const word = words.find((known) => known === given);

@@ -141,8 +141,6 @@ function tell(error: unknown): number {
 }
 
 process.on("uncaughtException", (error) => process.exit(tell(error)));
-try {
-  await main();
-} catch (error) {
+await main().catch((error: unknown) => {
   process.exitCode = tell(error);
-}
+});

@@ -41,7 +41,7 @@ const planJson = ({ images, unpin, oldLabels }: Plan, archives: readonly Planned
 
 const planText = ({ images, unpin, oldLabels }: Plan, archives: readonly PlannedArchive[]): string =>
   [
-    ...archives.map(({ archive, action, why }) => `${VERBS[action].padEnd(6)} ${archive.path}: ${why}`),
+    ...archives.map(({ archive, action, why }) => `${verb(action).padEnd(6)} ${archive.path}: ${why}`),
     ...images.flatMap(imageLines),
     ...unpin.map(({ name }) => `unpin  ${name}: pinned by an earlier run, no longer in the list`),
     ...(oldLabels === 0 ? [] : [`clean  ${counted(oldLabels, "label")} that version 1.0.0 left`]),
@@ -50,21 +50,15 @@ const planText = ({ images, unpin, oldLabels }: Plan, archives: readonly Planned
     .map(printableLine)
     .join("\n");
 
-const VERBS = {
-  import: "import",
-  fail: "FAIL",
-  pull: "pull",
-  share: "tag",
-  keep: "keep",
-  create: "tag",
-  move: "move",
-} as const;
+/** What an action is called where its own name would not do. */
+const VERBS: Readonly<Record<string, string>> = { share: "tag", create: "tag", fail: "FAIL" };
+const verb = (action: string): string => VERBS[action] ?? action;
 
 /** What a pull of each name would make as well goes without saying where it is there. */
 const imageLines = ({ image, decision, names, pin }: PlannedImage): string[] => [
-  `${VERBS[decision.action].padEnd(6)} ${image.source.name}: ${decision.why}`,
+  `${verb(decision.action).padEnd(6)} ${image.source.name}: ${decision.why}`,
   ...names
     .filter(({ name, action }) => action !== "keep" || !name.includes("@"))
-    .map(({ name, action, why }) => `  ${VERBS[action].padEnd(5)}${name}: ${why}`),
+    .map(({ name, action, why }) => `  ${verb(action).padEnd(5)}${name}: ${why}`),
   ...(pin === "create" ? ["  pin"] : []),
 ];

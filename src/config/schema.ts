@@ -216,7 +216,7 @@ const DEEPEST = 8;
 export function withoutUnset(value: unknown, depth = 0): unknown {
   if (depth > DEEPEST) return value;
   if (Array.isArray(value)) return value.map((item) => withoutUnset(item, depth + 1));
-  if (typeof value !== "object" || value === null) return value;
+  if (!isMapping(value)) return value;
   const kept = Object.entries(value).filter(
     ([key, entry]) => entry !== null && !(entry === "" && EMPTY_IS_UNSET.has(key)),
   );

@@ -1,6 +1,7 @@
 // `((variables))` of BOSH: what they will be is not known here, so that nothing may be said about it.
 import type { Issue, PathKey } from "./issue.ts";
 import { OTHER_CREDENTIALS, UNUSED_LOGIN } from "./resolve.ts";
+import { isMapping } from "./value.ts";
 
 /** As the bosh CLI and the director recognise them. */
 const VARIABLE = /\(\(!?[-/.\w\p{L}]+\)\)/gu;
@@ -33,7 +34,7 @@ export function standIn(value: unknown): StoodIn {
       return isVariable(part) ? valueFor(keys, token(part)) : part.replaceAll(VARIABLE, token);
     }
     if (Array.isArray(part)) return part.map((item: unknown, index) => walk(item, [...keys, index]));
-    if (typeof part !== "object" || part === null || part instanceof Date) return part;
+    if (!isMapping(part)) return part;
     const entries = Object.entries(part).filter(([key]) => !hasVariable(key));
     return Object.fromEntries(entries.map(([key, entry]) => [key, walk(entry, [...keys, key])]));
   };
@@ -59,16 +60,15 @@ export function isCertain(issue: Issue, { places }: StoodIn): boolean {
   if (STAND_IN.test(issue.problem)) return false;
   if (places.some((place) => isWithin(issue.keys, place))) return false;
   if (issue.problem === UNUSED_LOGIN) return !places.some(isNameOfImage);
-  return !issue.problem.startsWith(OTHER_CREDENTIALS) || !places.some(isCredentialIn(issue.keys[0]));
+  if (!issue.problem.startsWith(OTHER_CREDENTIALS)) return true;
+  return !places.some((place) => place[0] === issue.keys[0] && isCredential(place));
 }
 
 const isWithin = (keys: readonly PathKey[], place: readonly PathKey[]): boolean =>
   place.every((key, index) => keys[index] === key);
 
-const isCredentialIn =
-  (section: PathKey | undefined) =>
-  (place: readonly PathKey[]): boolean =>
-    place[0] === section && ["auth", "username", "password"].includes(String(place.at(-1)));
+const isCredential = (place: readonly PathKey[]): boolean =>
+  ["auth", "username", "password"].includes(String(place.at(-1)));
 
 /** Of an element or the whole list too, in which it is. */
 const isNameOfImage = ([first, , property = "name"]: readonly PathKey[]): boolean =>

@@ -237,6 +237,13 @@ describe("a broken configuration", () => {
     },
   );
 
+  it("has a date in place of a set of properties told, which YAML 1.1 makes of a plain 2001-01-01", () => {
+    const job = "{name: import-images, release: r, properties: {images: [], retry: 2001-01-01}}";
+    expect(checkText(`addons: [{name: a, jobs: [${job}]}]`).problems).toMatchObject([
+      { path: "retry", problem: "must be a set of properties" },
+    ]);
+  });
+
   it("has each unknown key of an entry told, at its place", () => {
     expect(checkText("images: [{name: a, retag: 1, Zz9: 2, Zz8: 3}]\n").problems).toMatchObject([
       { column: 20, path: "images[0].retag" },
