@@ -63,9 +63,10 @@ const toRecord = ({ name, labels, target }: Image): ImageRecord => ({
   },
 });
 
-/** Dots need a class rather than a backslash, which the filter's own quoting would take for itself. */
-const digestsOf = ({ domain, path }: Repository): string =>
-  `name~="^${`${domain}/${path}`.replaceAll(/[.[\]]/gu, (char) => (char === "." ? "[.]" : "."))}@"`;
+/** Within a filter's expression. Dots need a class rather than a backslash, which the filter's own quoting would take for itself. */
+const literal = (text: string): string => text.replaceAll(/[.[\]]/gu, (char) => (char === "." ? "[.]" : "."));
+
+const digestsOf = ({ domain, path }: Repository): string => `name~="^${literal(`${domain}/${path}`)}@"`;
 
 /** containerd cuts the prefix and takes the rest as the label's key, dots and all; a mask `labels` would replace all of them. */
 const labelMask = (labels: readonly string[]) => ({ paths: labels.map((label) => `labels.${label}`) });
@@ -113,9 +114,9 @@ function contentStore({ ask, collect }: Connection) {
   };
 }
 
-/** containerd's filter for blobs of a repository; the label holds a list when repositories share the blob. Dots: as above. */
+/** Blobs of it; the label holds a list when repositories share the blob. */
 const fromRepository = (repository: Repository): string =>
-  `labels."${sourceLabel(repository)}"~="(^|,)${repository.path.replaceAll(".", "[.]")}(,|$)"`;
+  `labels."${sourceLabel(repository)}"~="(^|,)${literal(repository.path)}(,|$)"`;
 
 /** A blob by its digest, or a download by its ref, which need not have begun. */
 export interface Resource {

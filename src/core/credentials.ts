@@ -1,5 +1,5 @@
 // Credentials: read as people write them, and chosen for a reference as the kubelet would.
-import { canonicalHost, parseReference, type Reference } from "./reference.ts";
+import { parseReference, type Reference } from "./reference.ts";
 
 /** Registry credentials. Held as base64 of `user:password`, the form that crictl's CRICTL_AUTH takes. */
 export interface Credential {
@@ -86,6 +86,10 @@ const ENCODED: Looks = [
 const lookIn = (looks: Looks, text: string): string | undefined =>
   looks.find(([pattern]) => pattern.test(text))?.[1];
 
+/** Docker Hub's aliases become `docker.io`, so that credentials for it are found under each. */
+const canonicalHost = (host: string): string =>
+  host.toLowerCase().replace(/^(?:index|registry-1)\.docker\.io$/u, "docker.io");
+
 /** The registry or repositories that a login is for, as people and docker's config.json write it: `https://index.docker.io/v1/`. */
 export function registryScope(text: string): RegistryScope {
   const [host = "", ...path] = text
@@ -93,7 +97,7 @@ export function registryScope(text: string): RegistryScope {
     .replace(/^https?:\/\//iu, "")
     .split("/");
   const below = path.join("/").replace(/^v[12](?=\/|$)/u, "");
-  return { host: canonicalHost(host.toLowerCase()), path: below.replaceAll(/^\/+|\/+$/gu, "") };
+  return { host: canonicalHost(host), path: below.replaceAll(/^\/+|\/+$/gu, "") };
 }
 
 /** Whether an image can have a reference in this scope. */
@@ -112,7 +116,7 @@ export function loginFor<Login extends RegistryScope>(
   { domain, path }: Reference,
   logins: readonly Login[],
 ): Login | undefined {
-  const host = canonicalHost(domain.toLowerCase());
+  const host = canonicalHost(domain);
   return logins
     .filter((login) => login.path === "" || `${path}/`.startsWith(`${login.path}/`))
     .filter((login) => globs.getOrInsertComputed(login.host, globExpression).test(host))

@@ -23,8 +23,6 @@ const PATH = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|
 const TAG = /^\w[\w.-]{0,127}$/u;
 /** A known algorithm, and its full length in lower-case hexadecimal. */
 const DIGEST = /^(?:sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128})$/u;
-/** The one alias that a reference's normal form replaces; containerd keeps every other host as it is written. */
-const LEGACY_DOMAIN = "index.docker.io";
 /** distribution/reference, NameTotalLengthMax. */
 const LONGEST_NAME = 255;
 
@@ -75,11 +73,7 @@ function cutDomain(text: string): { domain: string; remainder: string } {
   const first = text.slice(0, Math.max(slash, 0));
   const isHost = /[.:]/u.test(first) || first === "localhost" || first.toLowerCase() !== first;
   if (slash === -1 || !isHost) return { domain: "docker.io", remainder: text };
-  const domain = first === LEGACY_DOMAIN ? "docker.io" : first;
+  // The one alias that the normal form replaces; containerd keeps every other host as it is written.
+  const domain = first === "index.docker.io" ? "docker.io" : first;
   return { domain, remainder: text.slice(slash + 1) };
-}
-
-/** Docker Hub's aliases become `docker.io`, so that credentials for it are found under each. */
-export function canonicalHost(host: string): string {
-  return host === LEGACY_DOMAIN || host === "registry-1.docker.io" ? "docker.io" : host;
 }
