@@ -21,7 +21,7 @@ export function openRunLog(edge: Edge, level: LogLevel, run: string): Watcher {
     const logger = pino({ level, base: { run }, timestamp, formatters }, { write: file.append });
     const { version, commit } = build;
     logger.info({ event: "started", version, commit, pid: edge.pid }, "started");
-    return { sink: (event, state) => logEvent(logger, event, state), [Symbol.dispose]: file.close };
+    return { sink: (event, state) => logEvent(logger, event, state), [Symbol.dispose]: file[Symbol.dispose] };
   } catch (error) {
     warnOn(edge)(`there is no log: ${messageOf(error)}`);
     return { sink: () => {}, [Symbol.dispose]: () => {} };

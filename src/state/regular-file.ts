@@ -37,22 +37,17 @@ export function readRegular(file: string): string | undefined {
 
 const closing = (descriptor: number): Disposable => ({ [Symbol.dispose]: () => closeSync(descriptor) });
 
-export interface Appending {
-  /** @throws Error with a sentence for a person, which names the path */
-  readonly append: (text: string) => void;
-  readonly close: () => void;
-}
-
-/** Makes file and directory if need be. What is appended suits logrotate's copytruncate. @throws as `append` does */
-export function appendRegular(file: string, mode: number): Appending {
+/**
+ * Makes file and directory if need be. What is appended suits logrotate's copytruncate.
+ * @throws Error with a sentence for a person, which names the path; so does `append`
+ */
+export function appendRegular(file: string, mode: number) {
   const descriptor = inWords(file, () => {
     mkdirSync(path.dirname(file), { recursive: true });
     return openRegular(file, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT, mode);
   });
-  return {
-    append: (text) => inWords(file, () => writeFileSync(descriptor, text)),
-    close: () => closeSync(descriptor),
-  };
+  const append = (text: string): void => inWords(file, () => writeFileSync(descriptor, text));
+  return { append, ...closing(descriptor) };
 }
 
 /** Never waits for what is opened, and follows no link. */

@@ -88,23 +88,22 @@ export function readStatus(directory: string, onProblem: (why: string) => void):
   const file = fileIn(directory);
   try {
     const text = readRegular(file);
-    const status = text === undefined ? undefined : parseStatus(text);
-    if (text !== undefined && status === undefined)
-      onProblem(`${file} is damaged, or written by another version; the next run replaces it`);
-    return status;
+    return text === undefined ? undefined : parseStatus(text);
   } catch (error) {
-    onProblem(messageOf(error));
+    const isDamaged = error instanceof SyntaxError || error instanceof v.ValiError;
+    onProblem(
+      isDamaged
+        ? `${file} is damaged, or written by another version; the next run replaces it`
+        : messageOf(error),
+    );
     return undefined;
   }
 }
 
-export function parseStatus(text: string): Status | undefined {
-  try {
-    const json: unknown = JSON.parse(text);
-    return { ...v.parse(statusSchema, json), json };
-  } catch {
-    return undefined;
-  }
+/** @throws SyntaxError, ValiError */
+export function parseStatus(text: string): Status {
+  const json: unknown = JSON.parse(text);
+  return { ...v.parse(statusSchema, json), json };
 }
 
 type Sizes = ReadonlyMap<string, number>;

@@ -137,11 +137,7 @@ test("the sizes of images that a narrowed run leaves alone stay known, those of 
 });
 
 describe("who holds the lock", () => {
-  const status = (overrides: Partial<RunState>) => {
-    const parsed = parseStatus(statusText(ended([], overrides)));
-    if (parsed === undefined) throw new Error("it was not understood");
-    return parsed;
-  };
+  const status = (overrides: Partial<RunState>) => parseStatus(statusText(ended([], overrides)));
 
   test("is named while it lives", () => {
     expect(holderIn(status({ phase: "importing", pid: process.pid }))).toBe(
