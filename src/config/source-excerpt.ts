@@ -11,8 +11,9 @@ const WIDTH = 100;
 
 /** @returns a function from an offset to the two lines */
 export function excerpts(source: Source): (offset: number) => readonly string[] {
-  const text = masked(source);
+  let text: string | undefined;
   return (offset) => {
+    text ??= masked(source);
     const { line } = placeOf(source, offset);
     const { lineStarts } = source.lines;
     const start = Math.max(lineStarts[line - 1] ?? 0, offset - 2 * WIDTH);
