@@ -141,11 +141,3 @@ export function stalledFor(movement: Movement, nodeWideLimit: boolean, at: numbe
   );
   return Math.max(0, at - Math.max(movement.idleSince, queuedUntil), ...waits);
 }
-
-/** Takes away a time in which nobody looked: the machine slept, or we did. */
-export const forgive = (movement: Movement, ms: number): Movement => ({
-  ...movement,
-  open: new Map([...movement.open].map(([digest, layer]) => [digest, { ...layer, since: layer.since + ms }])),
-  idleSince: movement.idleSince + ms,
-  nodeSince: movement.nodeSince + ms,
-});

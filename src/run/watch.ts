@@ -6,7 +6,6 @@ import type { Blob } from "../core/node.ts";
 import type { WantedImage } from "../core/plan.ts";
 import {
   advance,
-  forgive,
   layerRef,
   progressOf,
   stalledFor,
@@ -72,7 +71,7 @@ export function watchPulls(options: WatchOptions): Watch {
   const { clock } = options;
   const attempts = new Set<Attempt>();
   const whole = new Set(options.whole);
-  const { begin, look } = looker(options, whole);
+  const { begin, look, now } = looker(options, whole);
   const stopped = new AbortController();
   let looking: Promise<void> | undefined;
   let fresh = false;
@@ -96,7 +95,7 @@ export function watchPulls(options: WatchOptions): Watch {
         image,
         abort,
         answered,
-        movement: startMovement(clock.now()),
+        movement: startMovement(now()),
         finished: new Set(),
         begun: new Set(),
         listedAt: clock.now(),
@@ -124,17 +123,20 @@ function looker(options: WatchOptions, whole: ReadonlySet<string>) {
   let seen: readonly Download[] = [];
   let received = 0;
   let queued = options.nodeWideDownloads;
-  let answeredAt = clock.now();
+  /** Time in which nobody looked: the machine slept, or we did. It counts against no download, nor containerd. */
+  let skipped = 0;
+  const now = (): number => clock.now() - skipped;
+  let answeredAt = now();
   let lookedAt = clock.now();
   /** Nobody looked while there was nothing to see. */
-  const begin = (): void => void (answeredAt = lookedAt = clock.now());
+  const begin = (): void => {
+    answeredAt = now();
+    lookedAt = clock.now();
+  };
   const look = async (attempts: ReadonlySet<Attempt>): Promise<void> => {
     const late = clock.now() - lookedAt - LOOK_EVERY;
     lookedAt = clock.now();
-    if (late > BLINK) {
-      answeredAt += late;
-      for (const attempt of attempts) attempt.movement = forgive(attempt.movement, late);
-    }
+    if (late > BLINK) skipped += late;
     try {
       const downloads = await containerd.downloads();
       const open = byDigest(downloads);
@@ -149,16 +151,16 @@ function looker(options: WatchOptions, whole: ReadonlySet<string>) {
         [...attempts].filter((attempt) => isStale(attempt, open, clock.now())),
         whole,
       );
-      answeredAt = clock.now();
+      answeredAt = now();
       for (const attempt of attempts)
         observe(options, attempt, moved, { downloads: open, finished: attempt.finished, at: answeredAt });
     } catch {
       // containerd may be restarting; the attempts find out by themselves, unless it is frozen.
       const patience = config.containerd.readyTimeout;
-      if (clock.now() - answeredAt > patience) attempts.forEach(({ abort }) => abort.abort(frozen(patience)));
+      if (now() - answeredAt > patience) attempts.forEach(({ abort }) => abort.abort(frozen(patience)));
     }
   };
-  return { begin, look };
+  return { begin, look, now };
 }
 
 type Open = ReadonlyMap<string, number>;
