@@ -60,7 +60,10 @@ export function planArchive(
 function whyImport(file: FileFacts, recorded: RecordedArchive | undefined, node: Node): string | undefined {
   if (recorded === undefined) return "not imported yet";
   if (!isSameFile(file, recorded)) return "the file has changed";
-  const lost = Object.entries(recorded.names).find(([name, digest]) => !isThere(node, name, digest));
+  const lost = Object.entries(recorded.names).find(([name, digest]) => {
+    const judgement = judge(node, name);
+    return judgement.is !== "usable" || judgement.target.digest !== digest;
+  });
   return lost && `${lost[0]} is not what it brought`;
 }
 
@@ -70,11 +73,6 @@ export const usableOf = (node: Node, names: readonly string[]): string[] =>
 
 const isSameFile = (file: FileFacts, recorded: FileFacts): boolean =>
   file.size === recorded.size && file.mtimeMs === recorded.mtimeMs && file.ctimeMs === recorded.ctimeMs;
-
-function isThere(node: Node, name: string, digest: string): boolean {
-  const judgement = judge(node, name);
-  return judgement.is === "usable" && judgement.target.digest === digest;
-}
 
 /** What an archive holds, as images to be pinned and proved like any other. */
 export const archivedImages = (

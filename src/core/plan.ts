@@ -118,17 +118,13 @@ export function planImage(image: WantedImage, node: Node, pins: boolean): Planne
 
 function decidePull({ source, pullPolicy }: WantedImage, judgement: Judgement): PullDecision {
   if (judgement.is !== "usable") return { action: "pull", why: whyPull(judgement) };
-  switch (pullPolicy) {
-    case "IfNotPresent":
-      return { action: "keep", why: source.digest === undefined ? "present" : "present, by its digest" };
-    case "Always":
-      return { action: "pull", why: "present, but pullPolicy is Always" };
-    case "implicit-Always":
-      return {
-        action: "pull",
-        why: "present, but :latest is always looked up (set pullPolicy: IfNotPresent to keep it)",
-      };
-  }
+  if (pullPolicy === "IfNotPresent")
+    return { action: "keep", why: source.digest === undefined ? "present" : "present, by its digest" };
+  const latest = ":latest is always looked up (set pullPolicy: IfNotPresent to keep it)";
+  return {
+    action: "pull",
+    why: `present, but ${pullPolicy === "Always" ? "pullPolicy is Always" : latest}`,
+  };
 }
 
 const whyPull = ({ is, why }: Unusable): string =>
