@@ -29,6 +29,7 @@ const FAMILIES = [
   "image_last_success_timestamp_seconds",
   "image_size_bytes",
   "image_state",
+  "run_concurrency",
   "run_duration_seconds",
   "run_exit_code",
   "run_timestamp_seconds",
