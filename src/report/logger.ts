@@ -2,13 +2,12 @@
 import path from "node:path";
 import { pino, type Logger } from "pino";
 import type { LogLevel } from "../config/config.ts";
-import { messageOf } from "../core/plain-text.ts";
+import { messageOf, printable } from "../core/plain-text.ts";
 import type { RunEvent, RunState } from "../core/run-state.ts";
 import { warnOn, type Edge } from "../edge.ts";
 import { build } from "../version.ts";
 import { appendRegular } from "../state/regular-file.ts";
 import { eventFields } from "./events.ts";
-import { bounded } from "./log-fields.ts";
 import type { Watcher } from "./run-log.ts";
 
 /** The log of one run. A log that cannot be written is told on stderr, and never fails a run. */
@@ -36,4 +35,39 @@ function logEvent(logger: Logger, event: RunEvent, state: RunState): void {
   const evidence =
     type === "attempt-failed" && !logger.isLevelEnabled("debug") ? { evidence: undefined } : {};
   logger[level](bounded({ event: type, ...fields, ...evidence, type: undefined }), type.replaceAll("-", " "));
+}
+
+/** Bytes of JSON: with the time, the run and the message a line stays below 4 kB. */
+const MOST = 3_600;
+const SMALLEST = 64;
+
+/**
+ * Harmless and short: what a registry says may be anything, and syslog cuts lines.
+ * @param limit characters of each text and each list, halved until all fits
+ */
+function bounded(fields: object, limit = 2_048): unknown {
+  const short = shortened(fields, limit);
+  const fits = Buffer.byteLength(JSON.stringify(short)) <= MOST;
+  return fits || limit <= SMALLEST ? short : bounded(fields, limit / 2);
+}
+
+function shortened(value: unknown, limit: number): unknown {
+  if (typeof value === "string") return cut(value, limit);
+  if (Array.isArray(value)) return firstOf(value, limit);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, shortened(part, limit)]));
+}
+
+/** Line breaks stay: JSON escapes them. */
+function cut(text: string, limit: number): string {
+  const short = text.slice(0, limit).split("\n").map(printable).join("\n");
+  return text.length <= limit ? short : `${short}… and ${text.length - limit} more characters`;
+}
+
+/** As many as have room, and the number of the others. */
+function firstOf(list: readonly unknown[], limit: number): unknown[] {
+  let room = limit;
+  const shown = list.filter((item) => (room -= JSON.stringify(item).length) >= 0);
+  const left = list.length - shown.length;
+  return [...shown.map((item) => shortened(item, limit)), ...(left === 0 ? [] : [`… and ${left} more`])];
 }
