@@ -50,6 +50,9 @@ const FIRST_LOOK = 250;
 const LOOK_EVERY = 500;
 /** For layers that are neither open nor known to be here: they may wait for their turn, or be over already. */
 const LIST_EVERY = 2_000;
+/** Bytes, and milliseconds: a small image is mostly here before it is written down that its parts are to be kept. */
+const LITTLE = 1_000_000;
+const SLOW = 2_000;
 /** A look that comes so much later than it should says nothing of what happened meanwhile. */
 const BLINK = 5_000;
 
@@ -58,8 +61,11 @@ interface Attempt {
   readonly abort: AbortController;
   readonly answered: () => void;
   movement: Movement;
-  /** Once its manifest is here. */
+  readonly begunAt: number;
+  /** Indexes and manifests, once they are here, and the layers that they list. */
+  documents: readonly Blob[];
   layers?: readonly Layer[];
+  isHeld: boolean;
   finished: ReadonlySet<string>;
   /** Digests of layers whose downloads were seen. */
   readonly begun: Set<string>;
@@ -96,6 +102,9 @@ export function watchPulls(options: WatchOptions): Watch {
         abort,
         answered,
         movement: startMovement(now()),
+        begunAt: clock.now(),
+        documents: [],
+        isHeld: false,
         finished: new Set(),
         begun: new Set(),
         listedAt: clock.now(),
@@ -151,6 +160,7 @@ function looker(options: WatchOptions, whole: ReadonlySet<string>) {
         [...attempts].filter((attempt) => isStale(attempt, open, clock.now())),
         whole,
       );
+      await Promise.all([...attempts].map((attempt) => hold(options.lease, attempt, clock.now())));
       answeredAt = now();
       for (const attempt of attempts)
         observe(options, attempt, moved, { downloads: open, finished: attempt.finished, at: answeredAt });
@@ -179,7 +189,7 @@ function isStale({ layers, finished, begun, listedAt }: Attempt, open: Open, now
 }
 
 async function refresh(
-  { containerd, lease, clock }: WatchOptions,
+  { containerd, clock }: WatchOptions,
   stale: readonly Attempt[],
   whole: ReadonlySet<string>,
 ): Promise<void> {
@@ -190,22 +200,29 @@ async function refresh(
     attempt.finished = finished;
     attempt.listedAt = clock.now();
     if (attempt.layers !== undefined) continue;
-    const documents = documentsOf(attempt.image, blobs, whole);
+    attempt.documents = documentsOf(attempt.image, blobs, whole);
     // One that has gone since it was listed, with another attempt that failed, has no layers to show.
     const read = await Promise.all(
-      documents.map(({ digest }) => containerd.read(digest).then(parseLayers, () => [])),
+      attempt.documents.map(({ digest }) => containerd.read(digest).then(parseLayers, () => [])),
     );
     const layers = read.flat();
-    if (layers.length === 0) continue;
-    attempt.layers = [...new Map(layers.map((layer) => [layer.digest, layer])).values()];
-    const missing = attempt.layers.filter(({ digest }) => !finished.has(digest));
-    // With all of them here only unpacking is left, which a write to the database would keep waiting.
-    if (missing.length === 0) continue;
-    await lease.hold([
-      ...documents.map(({ digest }) => ({ type: "content" as const, id: digest })),
-      ...missing.map(({ digest }) => ({ type: "ingests" as const, id: layerRef(digest) })),
-    ]);
+    if (layers.length > 0)
+      attempt.layers = [...new Map(layers.map((layer) => [layer.digest, layer])).values()];
   }
+}
+
+/** Holds an attempt's documents and layers to come, when losing them would cost more than writing that down. */
+async function hold(lease: Lease, attempt: Attempt, now: number): Promise<void> {
+  const { layers = [], finished, documents, isHeld, begunAt } = attempt;
+  const missing = layers.filter(({ digest }) => !finished.has(digest));
+  const size = missing.reduce((sum, layer) => sum + layer.size, 0);
+  // With all of them here only unpacking is left, which a write to the database would keep waiting.
+  if (isHeld || missing.length === 0 || (size < LITTLE && now - begunAt < SLOW)) return;
+  attempt.isHeld = true;
+  await lease.hold([
+    ...documents.map(({ digest }) => ({ type: "content" as const, id: digest })),
+    ...missing.map(({ digest }) => ({ type: "ingests" as const, id: layerRef(digest) })),
+  ]);
 }
 
 /** Indexes and manifests of an image's repository that belong to no image that is whole. */

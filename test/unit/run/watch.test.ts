@@ -112,6 +112,20 @@ describe("the progress of a pull", () => {
     expect(node.changes().filter((call) => call.startsWith("hold"))).toHaveLength(4);
   });
 
+  test.each([
+    ["at once where much could be lost", 2_000_000, 1],
+    ["not where little could, and it comes soon", 2_000, 0],
+  ])("holds them %s", async (_, bytes, leases) => {
+    const { node, clock, watch, begin, have } = watching();
+    const image = served("sized", { layers: [bytes] });
+    const attempt = begin();
+    have("a", image.manifest, image.config);
+    await clock.sleep(SECOND);
+    attempt.end();
+    await watch.stop();
+    expect(node.leases.size).toBe(leases);
+  });
+
   test("holds nothing of an image that is only unpacked", async () => {
     const { node, clock, watch, begin, have } = watching();
     const attempt = begin();
