@@ -1,4 +1,6 @@
 // The run on a terminal: bars that are drawn again and again, and lines above them that stay.
+import { Writable } from "node:stream";
+import type { createLogUpdate } from "log-update";
 import type { EventType, RunEvent, RunState } from "../core/run-state.ts";
 import type { Output } from "../edge.ts";
 import { barLines, viewOf, WHOLE_RUN } from "./bars.ts";
@@ -7,6 +9,8 @@ import { linesSink, stamped } from "./lines.ts";
 import { stamp, type Watcher } from "./run-log.ts";
 import { noRates, withMark, type Rates } from "./transfer-rate.ts";
 
+type Draw = ReturnType<typeof createLogUpdate>;
+
 /**
  * Milliseconds between two drawings. Not more often than there is news: tmux tells of a new size 250 ms after it has
  * wrapped the lines anew, and what is drawn in between leaves rows behind that nobody clears.
@@ -14,52 +18,67 @@ import { noRates, withMark, type Rates } from "./transfer-rate.ts";
 const DRAW_EVERY = 1_000;
 /** Milliseconds after which a new size is seen. */
 const LOOK_EVERY = 100;
-/** The size of a terminal that does not say. */
-const SIZE = { columns: 80, rows: 24 };
+/** The lines of a terminal that does not say. */
+const ROWS = 24;
 
 /** Bars on a terminal, lines where there is none. */
-export const watchSink = (output: Output): Watcher =>
-  output.columns === undefined ? linesSink(output) : liveSink(output);
+export async function watchSink(output: Output): Promise<Watcher> {
+  if (output.columns === undefined) return linesSink(output);
+  // Loaded only here: no run of BOSH has a terminal.
+  const { createLogUpdate } = await import("log-update");
+  // It would show the cursor again when the process ends, synchronously, for which a stopped terminal does not let go.
+  return liveSink(output, createLogUpdate(terminal(output), { showCursor: true }));
+}
 
 const HIDE_CURSOR = "\u001B[?25l";
 const SHOW_CURSOR = "\u001B[?25h";
-/** What stands between them appears at once, on terminals that can. */
-const [BEGIN, END] = ["\u001B[?2026h", "\u001B[?2026l"];
 
 /** What the bars show already, or the table at the end will. */
 const SILENT = new Set<EventType>(["attempt-started", "tagged"]);
 
-function liveSink(output: Output): Watcher {
+function liveSink(output: Output, draw: Draw): Watcher {
   let latest: RunState | undefined;
   let rates = noRates;
   let drawn: Frame = { lines: [], columns: 0 };
   let drawnAt = 0;
-  /** @param staying lines that are left above the bars */
-  const draw = (state: RunState, staying = ""): void => {
-    const { columns = SIZE.columns, rows = SIZE.rows, pending = 0 } = output;
+  const render = (): void => {
+    // Somebody has stopped the terminal: it gets the next drawing that it has time for.
+    if (latest === undefined || (output.pending ?? 0) > 0) return;
+    const columns = output.columns ?? 80;
     const now = stamp();
-    // Somebody has stopped the terminal: it gets the next bars that it has time for.
-    const lines = pending > 0 ? [] : barLines(viewOf(state), { columns, rows: rows - 1, now, rates });
-    const start = drawnAt === 0 ? HIDE_CURSOR : wiped(drawn, columns);
-    output.write([BEGIN, start, staying, ...lines.map((line) => `${line}\n`), END].join(""));
-    [drawn, drawnAt] = [{ lines, columns }, now];
+    output.write(drawnAt === 0 ? HIDE_CURSOR : clearReflowed(drawn, columns));
+    drawnAt = now;
+    const rows = (output.rows ?? ROWS) - 1;
+    drawn = { lines: barLines(viewOf(latest), { columns, rows, now, rates }), columns };
+    draw(drawn.lines.join("\n"));
+  };
+  const wipe = (): void => {
+    output.write(clearReflowed(drawn, output.columns ?? 80));
+    drawn = { lines: [], columns: 0 };
+    draw.clear();
   };
   const timer = setInterval(() => {
-    if (latest === undefined || (output.pending ?? 0) > 0) return;
-    if (output.columns !== drawn.columns || stamp() - drawnAt >= DRAW_EVERY) draw(latest);
+    if (output.columns !== drawn.columns || stamp() - drawnAt >= DRAW_EVERY) render();
   }, LOOK_EVERY).unref();
   const end = (): void => {
     clearInterval(timer);
-    if (drawnAt !== 0) output.write(wiped(drawn, output.columns ?? SIZE.columns) + SHOW_CURSOR);
+    if (latest !== undefined) wipe();
+    latest = undefined;
+    if (drawnAt !== 0) output.write(SHOW_CURSOR);
     drawnAt = 0;
+    draw.done();
   };
   return {
     sink: (event, state) => {
       latest = state;
       rates = measured(rates, event, state);
       const line = SILENT.has(event.type) ? undefined : eventLine(event, state);
-      if (line !== undefined) draw(state, stamped(line));
+      if (line !== undefined) {
+        wipe();
+        output.write(stamped(line));
+      }
       if (event.type === "run-ended") end();
+      else if (line !== undefined) render();
     },
     [Symbol.dispose]: end,
   };
@@ -77,9 +96,28 @@ interface Frame {
   readonly columns: number;
 }
 
-/** Clears what was drawn, from its first row on. A terminal that became narrower has wrapped its lines into more rows. */
-export function wiped({ lines, columns: before }: Frame, columns: number): string {
-  const width = Math.min(columns, before);
-  const rows = lines.reduce((sum, line) => sum + Math.ceil(Math.max(line.length, 1) / width), 0);
-  return rows === 0 ? "" : `\u001B[${rows}A\u001B[J`;
+/**
+ * A terminal that became narrower has wrapped what was drawn: the rows that this made are cleared here, from below, as
+ * the library knows only of those that it drew.
+ */
+export function clearReflowed({ lines, columns: before }: Frame, columns: number): string {
+  if (columns >= before) return "";
+  const more = lines.reduce((sum, line) => sum + Math.ceil(Math.max(line.length, 1) / columns) - 1, 0);
+  return "\u001B[2K\u001B[1A".repeat(more);
+}
+
+/** The part of a terminal that the library needs, with the size that it has at the moment. */
+function terminal(output: Output): Writable {
+  const stream = new Writable({
+    decodeStrings: false,
+    write: (chunk, _encoding, done) => {
+      output.write(String(chunk));
+      done();
+    },
+  });
+  return Object.defineProperties(stream, {
+    columns: { get: () => output.columns },
+    rows: { get: () => output.rows ?? ROWS },
+    isTTY: { value: true },
+  });
 }

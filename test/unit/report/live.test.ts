@@ -2,7 +2,7 @@ import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { applyEvent, startState, type RunEvent, type RunState } from "../../../src/core/run-state.ts";
 import { downloads, progressOf } from "../../../src/core/transfer.ts";
 import { barLines, viewOf, WHOLE_RUN } from "../../../src/report/bars.ts";
-import { watchSink, wiped } from "../../../src/report/live.ts";
+import { clearReflowed, watchSink } from "../../../src/report/live.ts";
 import { noRates, rateOf, withMark } from "../../../src/report/transfer-rate.ts";
 import { parseStatus, statusText } from "../../../src/state/status.ts";
 
@@ -183,8 +183,9 @@ function terminal(columns: number) {
   const control = (sequence: string): void => {
     const count = Number(/\d+/u.exec(sequence)?.[0] ?? 1);
     if (sequence.endsWith("A")) row = Math.max(row - count, 0);
-    if (sequence.endsWith("J"))
-      lines.splice(row, Number.POSITIVE_INFINITY, (lines[row] ?? "").slice(0, column));
+    if (sequence.endsWith("B")) row += count;
+    if (sequence.endsWith("G")) column = 0;
+    if (sequence.endsWith("K")) lines[row] = sequence === "[2K" ? "" : (lines[row] ?? "").slice(0, column);
   };
   return {
     columns,
@@ -203,10 +204,10 @@ function terminal(columns: number) {
 }
 
 describe("a run on a terminal", () => {
-  function watched(output: Parameters<typeof watchSink>[0]) {
+  async function watched(output: Parameters<typeof watchSink>[0]) {
     vi.useFakeTimers({ now: START });
     onTestFinished(() => void vi.useRealTimers());
-    const watching = watchSink(output);
+    const watching = await watchSink(output);
     let state = startState("run", "1.0.0", 1, START);
     const emit = (...events: readonly RunEvent[]): void => {
       for (const event of events) {
@@ -223,9 +224,9 @@ describe("a run on a terminal", () => {
     failure: { class: "auth", message: "401" },
   };
 
-  it("keeps what happened above the bars, and draws them in place", () => {
+  it("keeps what happened above the bars, and draws them in place", async () => {
     const output = terminal(80);
-    const { emit } = watched(output);
+    const { emit } = await watched(output);
     emit(listed(A, B), READY, begun(A), begun(B), progress(A, 30, 20));
     vi.advanceTimersByTime(1_000);
     emit(failed);
@@ -238,9 +239,9 @@ describe("a run on a terminal", () => {
     ]);
   });
 
-  it("leaves a clean screen when it ends, by a signal too", () => {
+  it("leaves a clean screen when it ends, by a signal too", async () => {
     const output = terminal(80);
-    const { emit, watching } = watched(output);
+    const { emit, watching } = await watched(output);
     emit(listed(A, B), READY, begun(A), progress(A, 30, 20));
     vi.advanceTimersByTime(1_000);
     emit({ type: "run-ended", exitCode: 130, stopped: "stopped by SIGINT" });
@@ -249,9 +250,9 @@ describe("a run on a terminal", () => {
     expect(output.shown()).toEqual(["00:00:00Z containerd 1.7.20, 3 images at once"]);
   });
 
-  it("follows the size of the terminal", () => {
+  it("follows the size of the terminal", async () => {
     const output = { ...terminal(100) };
-    const { emit } = watched(output);
+    const { emit } = await watched(output);
     emit(listed(A), READY, begun(A), progress(A, 30, 20));
     vi.advanceTimersByTime(500);
     output.columns = 20;
@@ -264,25 +265,24 @@ describe("a run on a terminal", () => {
 
   it("clears the rows that a narrower terminal made of a line", () => {
     const lines = ["x".repeat(79), "x".repeat(30)];
-    expect(wiped({ lines, columns: 80 }, 40)).toBe("\u001B[3A\u001B[J");
-    expect(wiped({ lines, columns: 80 }, 20)).toBe("\u001B[6A\u001B[J");
-    expect(wiped({ lines, columns: 80 }, 80)).toBe("\u001B[2A\u001B[J");
-    expect(wiped({ lines, columns: 80 }, 120)).toBe("\u001B[2A\u001B[J");
-    expect(wiped({ lines: [], columns: 80 }, 80)).toBe("");
+    expect(clearReflowed({ lines, columns: 80 }, 40).match(/\[1A/gu)?.length).toBe(1);
+    expect(clearReflowed({ lines, columns: 80 }, 20).match(/\[1A/gu)?.length).toBe(4);
+    expect(clearReflowed({ lines, columns: 80 }, 80)).toBe("");
+    expect(clearReflowed({ lines, columns: 80 }, 120)).toBe("");
   });
 
-  it("uses no colour", () => {
+  it("uses no colour", async () => {
     const output = terminal(80);
-    const { emit } = watched(output);
+    const { emit } = await watched(output);
     emit(listed(A, B), READY, begun(A), progress(A, 30, 20), failed);
     vi.advanceTimersByTime(1_000);
     expect(output.raw()).toContain("50%");
     expect(output.raw()).not.toMatch(COLOUR);
   });
 
-  it("is plain lines where there is no terminal", () => {
+  it("is plain lines where there is no terminal", async () => {
     const output = { ...terminal(80), columns: undefined };
-    const { emit } = watched(output);
+    const { emit } = await watched(output);
     emit(listed(A, B), READY, begun(A), progress(A, 30, 20), failed, { type: "run-ended", exitCode: 1 });
     expect(output.raw()).not.toContain("\u001B");
     expect(output.raw()).toContain(`pulling ${A}\n`);
