@@ -2,7 +2,6 @@
 import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { pipeline, type Readable } from "node:stream";
-import { createGunzip, createZstdDecompress } from "node:zlib";
 import type { ContainerdConfig } from "../config/config.ts";
 import { BRIEF, type CommandOptions, type RunCommand } from "./command.ts";
 
@@ -47,11 +46,11 @@ export function ctr(run: RunCommand, settings: Pick<ContainerdConfig, "ctr" | "n
 
 /** By the bytes that they begin with, in hexadecimal. Two are known to those who make archives, and not to us. */
 const COMPRESSIONS = [
-  { name: "gzip", magic: "1f8b", unpack: createGunzip },
-  { name: "zstd", magic: "28b52ffd", unpack: createZstdDecompress },
+  { name: "gzip", magic: "1f8b", unpack: "createGunzip" },
+  { name: "zstd", magic: "28b52ffd", unpack: "createZstdDecompress" },
   { name: "xz", magic: "fd377a58" },
   { name: "bzip2", magic: "425a68" },
-];
+] as const;
 
 /** Its message is the name of the compression. */
 export class UnknownCompression extends Error {
@@ -65,7 +64,9 @@ async function unpackedStream(path: string): Promise<Readable | undefined> {
   const begin = buffer.toString("hex", 0, bytesRead);
   const compression = COMPRESSIONS.find(({ magic }) => begin.startsWith(magic));
   if (compression === undefined) return undefined;
-  if (compression.unpack === undefined) throw new UnknownCompression(compression.name);
+  if (!("unpack" in compression)) throw new UnknownCompression(compression.name);
+  // Not loaded at the start of a program that seldom needs it.
+  const zlib = await import("node:zlib");
   // An error of the unpacking ends the stream early, and ctr tells what it makes of that.
-  return pipeline(createReadStream(path), compression.unpack(), () => {});
+  return pipeline(createReadStream(path), zlib[compression.unpack](), () => {});
 }
