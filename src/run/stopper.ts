@@ -1,7 +1,7 @@
 // Everything that can end a run before its work is done, in one signal: the operator, the deadline, a full disk, a
 // lost runtime. Its reason is an Interruption, which becomes the failure of every image that is not complete.
 import { formatDuration } from "../core/units.ts";
-import { EXIT, ExitError } from "../exit.ts";
+import { ExitError } from "../exit.ts";
 import { Interruption } from "./interruption.ts";
 
 export interface Stopper extends Disposable {
@@ -45,8 +45,8 @@ export function stopper(outer: AbortSignal, deadline: number): Stopper {
     ended: ended.signal,
     diskFull: (why) => own.abort(new Interruption({ class: "disk", message: `not pulled: ${why}` })),
     runtimeLost: (error) => {
-      if (error instanceof Interruption || !(error instanceof ExitError)) throw error;
-      lost = new ExitError(EXIT.runtimeNotReady, error.message);
+      if (!(error instanceof ExitError)) throw error;
+      lost = error;
       const reason = new Interruption({ class: "runtime", message: error.message });
       own.abort(reason);
       throw reason;
