@@ -3,9 +3,10 @@
 import type { SemVer } from "semver";
 import { parseVersion } from "../core/capabilities.ts";
 import { sourceLabel, type Repository } from "../core/content.ts";
+import { CODE } from "../core/failure.ts";
 import type { Blob, CriImage, Descriptor, ImageRecord } from "../core/node.ts";
 import type { Download } from "../core/transfer.ts";
-import { CODE, unlessCode, type Connection } from "./connection.ts";
+import { unlessCode, type Connection } from "./connection.ts";
 import { Content } from "./generated/content_pb.ts";
 import { ImageService, RuntimeService } from "./generated/cri_pb.ts";
 import { Images, type Image } from "./generated/images_pb.ts";

@@ -17,21 +17,10 @@ import {
 } from "@bufbuild/protobuf";
 
 import type { ContainerdConfig } from "../config/config.ts";
+import { CODE } from "../core/failure.ts";
 
 /** Every call throws ApiError. */
 export type Connection = ReturnType<typeof openConnection>;
-
-/** gRPC's codes, as far as anything is decided by them. */
-export const CODE = {
-  cancelled: 1,
-  deadlineExceeded: 4,
-  notFound: 5,
-  alreadyExists: 6,
-  permissionDenied: 7,
-  unimplemented: 12,
-  internal: 13,
-  unavailable: 14,
-} as const;
 
 /** containerd answered with an error, or did not answer. `code` is gRPC's. */
 export class ApiError extends Error {

@@ -84,14 +84,22 @@ export const FAILURE_CLASSES = Object.keys(CLASSES).filter(isClass);
 export const actionOf = (failure: FailureClass): Action => CLASSES[failure].action;
 export const nextStep = (failure: FailureClass): string => CLASSES[failure].next;
 
-/** gRPC's codes that tell something by themselves. */
-const BY_CODE: ReadonlyMap<number, FailureClass> = new Map([
-  [1, "cancelled"],
-  [4, "runtime"],
-  [8, "disk"],
-  [14, "runtime"],
-]);
+/** gRPC's codes, as far as anything is decided by them. */
+export const CODE = {
+  cancelled: 1,
+  deadlineExceeded: 4,
+  notFound: 5,
+  alreadyExists: 6,
+  permissionDenied: 7,
+  resourceExhausted: 8,
+  unimplemented: 12,
+  unavailable: 14,
+} as const;
 
 /** The class of an error of containerd's API, which has no code of its own for a full disk: it comes as Unknown. */
-export const classOfCode = (code: number, message: string): FailureClass =>
-  /no space left|disk quota exceeded/u.test(message) ? "disk" : (BY_CODE.get(code) ?? "unknown");
+export function classOfCode(code: number, message: string): FailureClass {
+  const isFull = code === CODE.resourceExhausted || /no space left|disk quota exceeded/u.test(message);
+  if (isFull) return "disk";
+  if (code === CODE.cancelled) return "cancelled";
+  return code === CODE.deadlineExceeded || code === CODE.unavailable ? "runtime" : "unknown";
+}

@@ -52,12 +52,10 @@ export interface Downloads {
   readonly unknown: number;
 }
 
-type Downloading = Pick<ImageState, "name" | "isArchive" | "phase" | "progress" | "size">;
-
 const HAS_ALL = new Set<Phase>(["finishing", "placed", "pulled"]);
 const TO_COME = new Set<Phase>(["waiting", "pulling", "retrying"]);
 
-export function downloads(images: Iterable<Downloading>): Downloads {
+export function downloads(images: Iterable<ImageState>): Downloads {
   const all = [...images];
   const layers = new Map<string, { readonly size: number; readonly received: number }>();
   for (const { phase, progress } of all) {

@@ -4,7 +4,8 @@ import { configsOf, configsToRead } from "../core/judge.ts";
 import type { Blob, CriImage, ImageRecord, Node, Platform } from "../core/node.ts";
 import { pinName } from "../core/pins.ts";
 import { namesOf, type WantedImage } from "../core/plan.ts";
-import { CODE, unlessCode } from "../containerd/connection.ts";
+import { unlessCode } from "../containerd/connection.ts";
+import { CODE } from "../core/failure.ts";
 import type { Containerd } from "../containerd/containerd.ts";
 import { slots } from "./slots.ts";
 

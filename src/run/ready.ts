@@ -2,7 +2,8 @@
 // its socket; and in every step of it, because it may be restarted at any moment.
 import type { Containerd } from "../containerd/containerd.ts";
 import { isExecutable } from "../containerd/command.ts";
-import { ApiError, CODE } from "../containerd/connection.ts";
+import { ApiError } from "../containerd/connection.ts";
+import { CODE } from "../core/failure.ts";
 import type { ContainerdConfig } from "../config/config.ts";
 import { capabilitiesOf, type Capabilities } from "../core/capabilities.ts";
 import { formatDuration } from "../core/units.ts";

@@ -1,7 +1,8 @@
 // A containerd of maps behind the agent's port, with registries, archives and scripted failures, and a record of all calls.
 import { SemVer } from "semver";
 import { CommandError } from "../../../src/containerd/command.ts";
-import { ApiError, CODE } from "../../../src/containerd/connection.ts";
+import { ApiError } from "../../../src/containerd/connection.ts";
+import { CODE } from "../../../src/core/failure.ts";
 import type { Containerd } from "../../../src/containerd/containerd.ts";
 import { configOf, isFrom, manifestsOf, sourceLabel } from "../../../src/core/content.ts";
 import type { CriImage, ImageRecord } from "../../../src/core/node.ts";

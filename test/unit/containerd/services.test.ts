@@ -1,7 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
 import { api } from "../../../src/containerd/api.ts";
-import { CODE } from "../../../src/containerd/connection.ts";
+import { CODE } from "../../../src/core/failure.ts";
 import { Content } from "../../../src/containerd/generated/content_pb.ts";
 import { ImageService, RuntimeService } from "../../../src/containerd/generated/cri_pb.ts";
 import { Images } from "../../../src/containerd/generated/images_pb.ts";
@@ -340,7 +340,7 @@ describe("a call", () => {
     ]);
     const call = api(connection).records();
     await expect(call).rejects.toMatchObject({
-      code: CODE.internal,
+      code: Code.Internal,
       message: 'containerd: schlecht: 100 % "ü"',
     });
   });

@@ -1,6 +1,7 @@
 import { SemVer } from "semver";
 import { describe, expect, test } from "vitest";
-import { ApiError, CODE } from "../../../src/containerd/connection.ts";
+import { ApiError } from "../../../src/containerd/connection.ts";
+import { CODE } from "../../../src/core/failure.ts";
 import { EXIT } from "../../../src/exit.ts";
 import type { RunEvent } from "../../../src/core/run-state.ts";
 import { Interruption } from "../../../src/run/interruption.ts";

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { CommandError } from "../../../src/containerd/command.ts";
-import { ApiError, CODE } from "../../../src/containerd/connection.ts";
+import { ApiError } from "../../../src/containerd/connection.ts";
+import { CODE } from "../../../src/core/failure.ts";
 import { CredentialRefused } from "../../../src/containerd/crictl.ts";
 import { EXIT, ExitError } from "../../../src/exit.ts";
 import { Interruption } from "../../../src/run/interruption.ts";
@@ -40,7 +41,7 @@ describe("what was thrown", () => {
     [CODE.cancelled, "cancelled"],
     [8, "disk"],
     [CODE.notFound, "unknown"],
-    [CODE.internal, "unknown"],
+    [13, "unknown"],
   ])("by the API with code %i is %s", (code, failureClass) => {
     expect(toFailure(new ApiError(code, "containerd: no"))).toEqual({
       class: failureClass,
@@ -75,7 +76,7 @@ describe("what was thrown", () => {
 });
 
 test("where no image can be blamed a failed call ends the run, and all else stays what it is", () => {
-  for (const error of [toolError("no"), new ApiError(CODE.internal, "no")]) {
+  for (const error of [toolError("no"), new ApiError(CODE.notFound, "no")]) {
     const made = runtimeUnusable(error);
     expect(made).toBeInstanceOf(ExitError);
     expect(made).toMatchObject({
