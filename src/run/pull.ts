@@ -10,7 +10,7 @@ import { formatDuration } from "../core/units.ts";
 import type { Context } from "./context.ts";
 import { Interruption } from "./interruption.ts";
 import type { Comeback } from "./ready.ts";
-import type { Asking, RegistryHealth, Visit } from "./registry-health.ts";
+import type { RegistryHealth, Visit } from "./registry-health.ts";
 import type { PullSlots } from "./slots.ts";
 import { toFailure } from "./tool-failure.ts";
 
@@ -89,12 +89,10 @@ export async function pullImage(
 /** Waits for the registry before the slot, and asks again inside: it may have closed meanwhile. */
 async function inSlot(puller: Puller, job: Job): Promise<void> {
   const { health, stop, slots } = puller;
-  const { source, credential } = job.image;
-  const asking: Asking = { host: source.domain, image: source.name, ...(credential && { credential }) };
   for (;;) {
-    await health.untilOpen(asking, stop.signal);
+    await health.untilOpen(job.image, stop.signal);
     const asked = await slots.take(async () => {
-      using visit = health.enter(asking);
+      using visit = health.enter(job.image);
       if (visit === undefined) return false;
       await attempt(puller, job, visit);
       return true;

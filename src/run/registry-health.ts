@@ -1,18 +1,10 @@
 // What this run has learned about each registry: when it may be asked again, by how many images at once, and which
 // credentials it took or refused.
 import { EventEmitter, once } from "node:events";
-import type { Credential } from "../core/credentials.ts";
 import { actionOf, type Failure, type FailureClass } from "../core/failure.ts";
+import type { WantedImage } from "../core/plan.ts";
 import { backOff, type RetryPolicy } from "../core/retry.ts";
 import type { Clock } from "./context.ts";
-
-/** Who wants to ask which registry. */
-export interface Asking {
-  readonly host: string;
-  /** Name of the image. */
-  readonly image: string;
-  readonly credential?: Credential;
-}
 
 /** One attempt at a registry. */
 export interface Visit extends Disposable {
@@ -63,8 +55,8 @@ export class RegistryHealth {
   readonly #at = (host: string): Registry => this.#registries.getOrInsertComputed(host, nothingKnown);
   readonly #isExhausted = (host: string): boolean => this.#at(host).rounds >= this.#policy.attempts;
   readonly #isHung = (host: string): boolean => this.#at(host).stalled.size >= HUNG;
-  readonly #mayEnter = (asking: Asking): boolean =>
-    this.waitFor(asking.host) === 0 && !this.#contested(asking).some((key) => this.#inUse.has(key));
+  readonly #mayEnter = (image: WantedImage): boolean =>
+    this.waitFor(image.source.domain) === 0 && !this.#contested(image).some((key) => this.#inUse.has(key));
 
   /** Milliseconds until the registry may be asked again; 0 is now. */
   waitFor(host: string): number {
@@ -72,20 +64,20 @@ export class RegistryHealth {
   }
 
   /** Resolves when `enter` would let this image in; awaited without a slot. Rejects with the signal's reason. */
-  async untilOpen(asking: Asking, signal: AbortSignal): Promise<void> {
-    while (!this.#mayEnter(asking)) {
-      const ms = this.waitFor(asking.host);
+  async untilOpen(image: WantedImage, signal: AbortSignal): Promise<void> {
+    while (!this.#mayEnter(image)) {
+      const ms = this.waitFor(image.source.domain);
       if (ms > 0) await this.#clock.sleep(ms, signal);
       else await once(this.#changes, "change", { signal }).catch(() => signal.throwIfAborted());
     }
   }
 
   /** Lets one attempt in, to be disposed when it is over; undefined when it has to wait again. */
-  enter(asking: Asking): Visit | undefined {
-    if (!this.#mayEnter(asking)) return undefined;
-    const { host } = asking;
-    const keys = this.#contested(asking);
-    const login = loginOf(asking);
+  enter(image: WantedImage): Visit | undefined {
+    if (!this.#mayEnter(image)) return undefined;
+    const host = image.source.domain;
+    const keys = this.#contested(image);
+    const login = loginOf(image);
     const alone = this.#isHung(host);
     const answered = (): void => {
       if (login !== undefined) this.#logins.set(login, "taken");
@@ -103,7 +95,7 @@ export class RegistryHealth {
       failed: (failure, wrongPassword) => {
         // One that was taken before is right: then it was that one repository.
         if (wrongPassword && login !== undefined) this.#logins.getOrInsert(login, "refused");
-        return this.#failed(asking, failure.class, alone);
+        return this.#failed(image, failure.class, alone);
       },
       [Symbol.dispose]: () => {
         for (const key of keys) this.#inUse.delete(key);
@@ -113,18 +105,19 @@ export class RegistryHealth {
   }
 
   /** Keys of what the image needs for itself. */
-  #contested(asking: Asking): string[] {
-    const login = loginOf(asking);
+  #contested(image: WantedImage): string[] {
+    const [host, login] = [image.source.domain, loginOf(image)];
     const isNew = login !== undefined && !this.#logins.has(login);
-    return [...(this.#isHung(asking.host) ? [asking.host] : []), ...(isNew ? [login] : [])];
+    return [...(this.#isHung(host) ? [host] : []), ...(isNew ? [login] : [])];
   }
 
   /** @returns whether it is exhausted now */
-  #failed({ host, image }: Asking, failure: FailureClass, alone: boolean): boolean {
+  #failed({ source }: WantedImage, failure: FailureClass, alone: boolean): boolean {
+    const host = source.domain;
     const registry = this.#at(host);
     const [stalled, concernsAll] = [failure === "stall", actionOf(failure) === "registry-back-off"];
     if (!SILENT.has(failure)) registry.stalled.clear();
-    if (stalled) registry.stalled.add(image);
+    if (stalled) registry.stalled.add(source.name);
     if (stalled && alone) registry.rounds += 1;
     // Pulls that were under way together fail together: one round, not several.
     if (concernsAll && !this.#isExhausted(host) && this.waitFor(host) === 0) {
@@ -136,5 +129,5 @@ export class RegistryHealth {
   }
 }
 
-const loginOf = ({ host, credential }: Asking): string | undefined =>
-  credential && `${host} ${credential.auth}`;
+const loginOf = ({ source, credential }: WantedImage): string | undefined =>
+  credential && `${source.domain} ${credential.auth}`;

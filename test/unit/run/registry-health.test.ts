@@ -1,18 +1,16 @@
 import { describe, expect, test } from "vitest";
 import type { FailureClass } from "../../../src/core/failure.ts";
-import { RegistryHealth, type Asking, type Visit } from "../../../src/run/registry-health.ts";
-import { credential, failure } from "../samples.ts";
+import type { WantedImage } from "../../../src/core/plan.ts";
+import { RegistryHealth, type Visit } from "../../../src/run/registry-health.ts";
+import { credential, failure, wanted } from "../samples.ts";
 
 const POLICY = { attempts: 3, minDelay: 1_000, maxDelay: 30_000 };
 const ONE = "r.one";
 const TWO = "r.two";
 const LIVE = new AbortController().signal;
 const login = credential();
-const from = (host: string, image = "a", withLogin?: typeof login): Asking => ({
-  host,
-  image,
-  ...(withLogin && { credential: withLogin }),
-});
+const from = (host: string, image = "a", withLogin?: typeof login): WantedImage =>
+  wanted(`${host}/${image}:1`, withLogin && { credential: withLogin });
 
 /** Registries with a clock that only waiting and the test turn. */
 function clinic(random = 1) {
@@ -23,9 +21,9 @@ function clinic(random = 1) {
     random: () => random,
     sleep: async (ms) => void (now += ms),
   });
-  const enter = (asking: Asking): Visit => {
-    const visit = health.enter(asking);
-    if (visit === undefined) throw new Error(`${asking.image} has to wait`);
+  const enter = (image: WantedImage): Visit => {
+    const visit = health.enter(image);
+    if (visit === undefined) throw new Error(`${image.source.name} has to wait`);
     return visit;
   };
   return {
@@ -33,8 +31,8 @@ function clinic(random = 1) {
     enter,
     pass: (ms: number) => void (now += ms),
     /** A whole attempt. @returns whether the registry is exhausted */
-    fail: (asking: Asking, name: FailureClass, wrongPassword = false): boolean => {
-      using visit = enter(asking);
+    fail: (image: WantedImage, name: FailureClass, wrongPassword = false): boolean => {
+      using visit = enter(image);
       return visit.failed(failure(name), wrongPassword);
     },
   };
@@ -144,8 +142,8 @@ describe("a login that no registry has taken yet", () => {
   test("does not hold up another login, another registry, or an image without one", () => {
     const { enter } = clinic();
     enter(from(ONE, "a", login));
-    for (const asking of [from(ONE, "b", credential("other")), from(TWO, "c", login), from(ONE, "d")])
-      expect(enter(asking).refused).toBe(false);
+    for (const image of [from(ONE, "b", credential("other")), from(TWO, "c", login), from(ONE, "d")])
+      expect(enter(image).refused).toBe(false);
   });
 
   test("is free for all from the first bytes on, not only when the image is complete", async () => {
