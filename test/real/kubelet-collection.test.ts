@@ -1,6 +1,6 @@
 // The kubelet's garbage collection of images, under disk pressure: what it takes, what it leaves, what comes back.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { diskPressure, type Kubelet, type PodSpec } from "../rig/kubelet.ts";
+import type { Kubelet, PodSpec } from "../rig/kubelet.ts";
 import type { PushedImage } from "../rig/push.ts";
 import { describeReal } from "../rig/suite.ts";
 import { kubeletLine, type KubeletNode, kubeletTools, startKubeletNode } from "./support/kubelet-node.ts";
@@ -70,14 +70,12 @@ describeReal(
       await kubelet.removePod("latest");
       await kubelet.removePod("always");
       await node.proxy.down();
-      await kubelet.restart(diskPressure);
-      await kubelet.collects();
+      await kubelet.collectImages();
 
       expect(await here()).toEqual(["kept", "used", "latest", "always", "old"]);
     });
 
     test("what it took comes back with the next run, and nothing more is pulled", async () => {
-      await kubelet.restart();
       await node.proxy.up();
       await expectPulled(1);
       expect(await here()).toEqual(["kept", "loose", "used", "latest", "always", "old"]);
@@ -87,8 +85,7 @@ describeReal(
       await runs("moved", images.new.reference, { pullPolicy: "Always" });
       await kubelet.removePod("moved");
       expect(await here()).toContain("new");
-      await kubelet.restart(diskPressure);
-      await kubelet.collects();
+      await kubelet.collectImages();
 
       const left = await here();
       expect(left).toContain("old");
@@ -96,10 +93,8 @@ describeReal(
     });
 
     test("leaves the new image once a run has pulled the moved tag, and takes the old one", async () => {
-      await kubelet.restart();
       await expectPulled(2);
-      await kubelet.restart(diskPressure);
-      await kubelet.collects();
+      await kubelet.collectImages();
 
       const left = await here();
       expect(left).toContain("new");

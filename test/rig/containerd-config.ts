@@ -73,6 +73,8 @@ function pluginsOfVersion3(paths: ConfigPaths, options: ConfigOptions): string[]
     `[${images}]`,
     `  snapshotter = "${snapshotter}"`,
     `  discard_unpacked_layers = ${discardUnpackedLayers}`,
+    // The kubelet looks at the disk every ten seconds, but acts on no figures twice, and by default these are as old.
+    ...(sandboxImage === undefined ? [] : ["  stats_collect_period = 1"]),
     `[${images}.pinned_images]`,
     `  sandbox = "${sandboxImage ?? noSandboxImage}"`,
     `[${images}.registry]`,
