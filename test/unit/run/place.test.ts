@@ -20,6 +20,11 @@ const fails = (text: string) => (): never => {
 };
 
 async function placed(node: InMemory, wish: WantedImage = image, pins = true) {
+  const { results, events } = await placedTogether(node, [wish], pins);
+  return { result: results[0], events };
+}
+
+async function placedTogether(node: InMemory, wishes: readonly WantedImage[], pins = true) {
   const events: RunEvent[] = [];
   using stop = stopper(new AbortController().signal, 3_600_000);
   const context = {
@@ -30,9 +35,14 @@ async function placed(node: InMemory, wish: WantedImage = image, pins = true) {
     emit: (event: RunEvent) => void events.push(event),
     stop,
   };
-  const seen = await lookAtNode(node.containerd, LINUX, [A]);
-  const result: unknown = await placer(context, pins)(wish, seen);
-  return { result, events };
+  const seen = await lookAtNode(
+    node.containerd,
+    LINUX,
+    wishes.map((wish) => wish.source.name),
+  );
+  const place = placer(context, pins);
+  const results: readonly unknown[] = await Promise.all(wishes.map((wish) => place(wish, seen)));
+  return { results, events };
 }
 const withOne = (): InMemory => {
   const node = inMemoryContainerd();
@@ -122,4 +132,32 @@ test("a further name by a digest that it does not have is refused before anythin
     failure: { class: "reference", next: expect.stringContaining("retagAs") },
   });
   expect(node.changes()).toEqual([]);
+});
+
+describe("images with one digest that are placed together", () => {
+  const NAMES = ["r.one/a:1", "r.one/a:2", "r.one/b:1"];
+  const images = NAMES.map((name) => wanted(name));
+  const withAll = (): InMemory => {
+    const node = withOne();
+    for (const name of NAMES) node.record(name, ONE);
+    node.records.delete(`r.one/a@${ONE.target.digest}`);
+    return node;
+  };
+
+  test("share one pin and one call of ctr, which makes no name twice", async () => {
+    const node = withAll();
+    await placedTogether(node, images);
+    const { digest } = ONE.target;
+    expect(node.changes()).toEqual([
+      `saveRecord ${pinName(ONE.target)}`,
+      `tag ${A} r.one/a@${digest},r.one/b@${digest}`,
+    ]);
+  });
+
+  test("share its failure", async () => {
+    const node = withAll();
+    node.before("tag", fails(TEXTS.disk));
+    const { results } = await placedTogether(node, images);
+    expect(results).toMatchObject(NAMES.map(() => ({ step: "tag", failure: { class: "disk" } })));
+  });
 });
