@@ -148,6 +148,12 @@ describe("a password that is very short, or a word of such messages", () => {
     expect(known(`${base64("robot:pull")} ${base64("pull")}`)).toBe(`${MASK} ${MASK}`);
   });
 
+  test("is masked beside its user also where it is made of punctuation", () => {
+    expect(redactor([credentialFromPair("robot", "@:")])("robot:@: no, @: no")).toBe(
+      `robot:${MASK} no, @: no`,
+    );
+  });
+
   test("is no other word: that is masked wherever it stands", () => {
     expect(redactor([credentialFromPair("robot", "monkey")])('{"detail":"monkey"}')).toBe(
       `{"detail":"${MASK}"}`,
