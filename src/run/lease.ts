@@ -2,20 +2,13 @@
 import type { Containerd } from "../containerd/containerd.ts";
 import type { Resource } from "../containerd/api.ts";
 
-export interface Lease {
-  /** Keeps these from garbage collection; those that are kept already cost nothing. */
-  readonly hold: (resources: readonly Resource[]) => Promise<void>;
-  /** Lets go of all that this and earlier runs hold. What no image needs is gone on return. */
-  readonly release: () => Promise<void>;
-  /** Lets go of what this run holds. */
-  readonly releaseOwn: () => Promise<void>;
-}
+export type Lease = ReturnType<typeof leaseOf>;
 
 /**
  * Nothing here fails a run: a lease that cannot be had costs bytes.
  * @param expires when containerd gives up what a run left that nobody went on with
  */
-export function leaseOf(containerd: Containerd, id: string, expires: Date): Lease {
+export function leaseOf(containerd: Containerd, id: string, expires: Date) {
   const held = new Set<string>();
   let created: Promise<void> | undefined;
   const drop = async (ids: readonly string[]): Promise<void> => {
@@ -24,7 +17,8 @@ export function leaseOf(containerd: Containerd, id: string, expires: Date): Leas
     await Promise.allSettled(ids.map((lease) => containerd.deleteLease(lease)));
   };
   return {
-    hold: async (resources) => {
+    /** Keeps these from garbage collection; those that are kept already cost nothing. */
+    hold: async (resources: readonly Resource[]): Promise<void> => {
       const fresh = resources.filter((resource) => !held.has(resource.id));
       if (fresh.length === 0) return;
       fresh.forEach((resource) => held.add(resource.id));
@@ -37,7 +31,9 @@ export function leaseOf(containerd: Containerd, id: string, expires: Date): Leas
         fresh.forEach((resource) => held.delete(resource.id));
       }
     },
-    release: async () => drop(await containerd.leases().catch(() => [id])),
-    releaseOwn: async () => (created === undefined ? undefined : drop([id])),
+    /** Lets go of all that this and earlier runs hold. What no image needs is gone on return. */
+    release: async (): Promise<void> => drop(await containerd.leases().catch(() => [id])),
+    /** Lets go of what this run holds. */
+    releaseOwn: async (): Promise<void> => (created === undefined ? undefined : drop([id])),
   };
 }

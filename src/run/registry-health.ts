@@ -7,17 +7,7 @@ import { backOff, type RetryPolicy } from "../core/retry.ts";
 import type { Clock } from "./context.ts";
 
 /** One attempt at a registry. */
-export interface Visit extends Disposable {
-  /** The registry refused these credentials and never took them: a further try nears a lock-out. */
-  readonly refused: boolean;
-  /** It had all its rounds in vain: an image that was tried already need not be tried again. */
-  readonly exhausted: boolean;
-  /** Bytes of the image arrive, so its login was taken: those who wait for that need not wait for the rest. */
-  readonly answered: () => void;
-  readonly succeeded: () => void;
-  /** @returns whether the registry is exhausted now */
-  readonly failed: (failure: Failure, wrongPassword: boolean) => boolean;
-}
+export type Visit = NonNullable<ReturnType<RegistryHealth["enter"]>>;
 
 /** What is known of one registry since it last gave an image. */
 interface Registry {
@@ -73,7 +63,7 @@ export class RegistryHealth {
   }
 
   /** Lets one attempt in, to be disposed when it is over; undefined when it has to wait again. */
-  enter(image: WantedImage): Visit | undefined {
+  enter(image: WantedImage) {
     if (!this.#mayEnter(image)) return undefined;
     const host = image.source.domain;
     const keys = this.#contested(image);
@@ -85,19 +75,23 @@ export class RegistryHealth {
     };
     for (const key of keys) this.#inUse.add(key);
     return {
+      /** The registry refused these credentials and never took them: a further try nears a lock-out. */
       refused: login !== undefined && this.#logins.get(login) === "refused",
+      /** It had all its rounds in vain: an image that was tried already need not be tried again. */
       exhausted: this.#isExhausted(host),
+      /** Bytes of the image arrive, so its login was taken: those who wait for that need not wait for the rest. */
       answered,
-      succeeded: () => {
+      succeeded: (): void => {
         this.#registries.delete(host);
         answered();
       },
-      failed: (failure, wrongPassword) => {
+      /** @returns whether the registry is exhausted now */
+      failed: (failure: Failure, wrongPassword: boolean): boolean => {
         // One that was taken before is right: then it was that one repository.
         if (wrongPassword && login !== undefined) this.#logins.getOrInsert(login, "refused");
         return this.#failed(image, failure.class, alone);
       },
-      [Symbol.dispose]: () => {
+      [Symbol.dispose]: (): void => {
         for (const key of keys) this.#inUse.delete(key);
         this.#changes.emit("change");
       },

@@ -4,22 +4,7 @@ import { formatDuration } from "../core/units.ts";
 import { ExitError } from "../exit.ts";
 import { Interruption } from "./interruption.ts";
 
-export interface Stopper extends Disposable {
-  /** Nothing new is begun, and every pull is ended. */
-  readonly signal: AbortSignal;
-  /** The last bound: every call and tool is ended, with the same reason, so that a run is over within 10 s of its signal or deadline. */
-  readonly ended: AbortSignal;
-  /** No further image can succeed on this disk. */
-  readonly diskFull: (message: string) => void;
-  /** containerd went away and did not come back. */
-  readonly runtimeLost: (error: unknown) => never;
-  /** A bug of ours: everything else is ended before it is told. */
-  readonly crashed: (error: unknown) => never;
-  /** Nothing more can be done on this node. */
-  readonly throwIfLost: () => void;
-  /** The operator wants the program to end, whatever its images came to. */
-  readonly throwIfStopped: () => void;
-}
+export type Stopper = ReturnType<typeof stopper>;
 
 /** Milliseconds for names, pins and the proof of what was pulled; ending a tool may take 3 s more. */
 const WRAP_UP = 6_000;
@@ -28,7 +13,7 @@ const WRAP_UP = 6_000;
  * @param outer the operator's signal
  * @param deadline milliseconds
  */
-export function stopper(outer: AbortSignal, deadline: number): Stopper {
+export function stopper(outer: AbortSignal, deadline: number) {
   const [own, over, ended] = [new AbortController(), new AbortController(), new AbortController()];
   let lost: ExitError | undefined;
   const message = `the deadline of ${formatDuration(deadline)} has passed`;
@@ -41,25 +26,33 @@ export function stopper(outer: AbortSignal, deadline: number): Stopper {
   if (last.aborted) wrapUp();
   else last.addEventListener("abort", wrapUp, { once: true });
   return {
+    /** Nothing new is begun, and every pull is ended. */
     signal: AbortSignal.any([last, own.signal]),
+    /** The last bound: every call and tool is ended, with the same reason, so that a run is over within 10 s of its signal or deadline. */
     ended: ended.signal,
-    diskFull: (why) => own.abort(new Interruption({ class: "disk", message: `not pulled: ${why}` })),
-    runtimeLost: (error) => {
+    /** No further image can succeed on this disk. */
+    diskFull: (why: string): void =>
+      own.abort(new Interruption({ class: "disk", message: `not pulled: ${why}` })),
+    /** containerd went away and did not come back. */
+    runtimeLost: (error: unknown): never => {
       if (!(error instanceof ExitError)) throw error;
       lost = error;
       const reason = new Interruption({ class: "runtime", message: error.message });
       own.abort(reason);
       throw reason;
     },
-    crashed: (error) => {
+    /** A bug of ours: everything else is ended before it is told. */
+    crashed: (error: unknown): never => {
       own.abort(new Interruption({ class: "cancelled", message: "ended by an internal error" }));
       throw error;
     },
-    throwIfLost: () => {
+    /** Nothing more can be done on this node. */
+    throwIfLost: (): void => {
       if (lost !== undefined) throw lost;
     },
-    throwIfStopped: () => outer.throwIfAborted(),
-    [Symbol.dispose]: () => {
+    /** The operator wants the program to end, whatever its images came to. */
+    throwIfStopped: (): void => outer.throwIfAborted(),
+    [Symbol.dispose]: (): void => {
       last.removeEventListener("abort", wrapUp);
       clearTimeout(timer);
     },
