@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, globSync, readdirSync } from "node:fs";
 import process from "node:process";
+import { createInterface } from "node:readline";
 import { expect, test } from "vitest";
 import { mountsBelow } from "../rig/folder.ts";
 import { processesNaming } from "../rig/processes.ts";
@@ -40,6 +41,12 @@ const start = (script: string): ChildProcess =>
     stdio: ["ignore", "pipe", "inherit"],
   });
 
+/** Empty when it ended without a word: why is on stderr. */
+async function firstLine({ stdout }: ChildProcess): Promise<string> {
+  for await (const line of createInterface({ input: stdout! })) return line;
+  return "";
+}
+
 describeReal(
   "the rig's kubelet",
   kubeletLine,
@@ -61,8 +68,7 @@ describeReal(
         const { traces } = await startNodeWithPod();
         console.log(JSON.stringify(traces));
         setInterval(() => undefined, 1000);`);
-      const [text] = (await once(killed.stdout!, "data")) as [Buffer];
-      const traces = JSON.parse(text.toString("utf8")) as Traces;
+      const traces = JSON.parse(await firstLine(killed)) as Traces;
       expect(running(traces)).toHaveLength(2);
       killed.kill("SIGKILL");
       await once(killed, "exit");
