@@ -38,15 +38,19 @@ export function placer({ containerd, emit, stop }: Context, pins: boolean): Plac
     const impossible = impossibleName(image, judgement);
     if (impossible !== undefined) return { step: "tag", failure: otherDigest(impossible.name, judgement) };
     const { target } = judgement;
-    if (pin === "create") {
-      const unpinned = await failed("pin", "not pinned", maker.pin(target));
-      if (unpinned !== undefined) return unpinned;
-      emit({ type: "pinned", image: source, digest: target.digest });
-    }
     const changed = names.filter(({ action }) => action !== "keep");
-    const tags = Promise.all(changed.map(({ name }) => maker.tag(source, target, name)));
-    const unnamed = await failed("tag", "without all its names", tags);
-    if (unnamed !== undefined) return unnamed;
+    const [unpinned, unnamed] = await Promise.all([
+      pin === "create" ? failed("pin", "not pinned", maker.pin(target)) : undefined,
+      failed(
+        "tag",
+        "without all its names",
+        Promise.all(changed.map(({ name }) => maker.tag(source, target, name))),
+      ),
+    ]);
+    if (pin === "create" && unpinned === undefined)
+      emit({ type: "pinned", image: source, digest: target.digest });
+    const unplaced = unpinned ?? unnamed;
+    if (unplaced !== undefined) return unplaced;
     for (const { name, action } of changed)
       emit({ type: "tagged", image: source, target: name, moved: action === "move" });
     return judgement;

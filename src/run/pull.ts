@@ -114,6 +114,7 @@ async function attempt(puller: Puller, job: Job, visit: Visit): Promise<void> {
   emit({ type: "attempt-started", image: name, attempt: job.attempts });
   const abort = new AbortController();
   const signal = AbortSignal.any([stop.signal, abort.signal]);
+  const begun = clock.now();
   const unwatch = around.watch(image, abort, visit.answered);
   try {
     await containerd.pull(name, { signal, timeout: Math.max(1, job.endsAt - clock.now()), ...login(image) });
@@ -121,7 +122,7 @@ async function attempt(puller: Puller, job: Job, visit: Visit): Promise<void> {
     puller.slots.pulled();
     emit({ type: "pulled", image: name, attempt: job.attempts });
   } catch (error) {
-    throw await failed(puller, job, visit, { error, signal });
+    throw await failed(puller, job, visit, { error, signal, begun });
   } finally {
     unwatch();
   }
@@ -133,6 +134,8 @@ interface Thrown {
   readonly error: unknown;
   /** That could end the attempt. */
   readonly signal: AbortSignal;
+  /** When the attempt began, by the clock. */
+  readonly begun: number;
 }
 
 /** Mends what can be, decides, tells, and gives what to throw. */
@@ -140,7 +143,7 @@ async function failed(
   puller: Puller,
   job: Job,
   visit: Visit,
-  { error, signal }: Thrown,
+  { error, signal, begun }: Thrown,
 ): Promise<AttemptFailed> {
   const { containerd, emit, around, config, clock, health, slots } = puller;
   const { image, attempts } = job;
@@ -151,7 +154,7 @@ async function failed(
   const broken = brokenDownload(raw);
   // Kept by the lease, it would fail every further attempt in the same way.
   if (broken !== undefined) await containerd.abort(broken).catch(() => {});
-  const eased = failure.class === "rate-limit" && slots.refused();
+  const eased = failure.class === "rate-limit" && slots.refused(begun);
   const exhausted = !eased && visit.failed(failure, isWrongPassword(raw));
   const next = nextAttempt(failure.class, config.retry, {
     attempt: attempts,

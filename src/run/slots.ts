@@ -1,6 +1,6 @@
 // The only module that knows p-limit.
 import pLimit, { type LimitFunction } from "p-limit";
-import { lowered, nextLevel, type Level, type Pace } from "../core/concurrency.ts";
+import { lowered, nextLevel, type Level, type Pace, type Traffic } from "../core/concurrency.ts";
 import type { Context } from "./context.ts";
 
 /** Runs at most so many functions at once; the others wait in the order in which they came. */
@@ -12,10 +12,14 @@ export const slots = (count: number): Slots => pLimit(count);
 export interface PullSlots {
   readonly take: Slots;
   /** Told at each look. */
-  readonly looked: (seen: Pick<Pace, "bytes" | "queued">) => void;
+  readonly looked: (seen: Traffic & Pick<Pace, "queued">) => void;
   readonly pulled: () => void;
-  /** Told of a 429. @returns whether fewer pulls at once are the answer to it, so that the registry need not be left alone */
-  readonly refused: () => boolean;
+  /**
+   * Told of a 429.
+   * @param begun when the pull that met it began, by the clock
+   * @returns whether fewer pulls at once are the answer to it, so that the registry need not be left alone
+   */
+  readonly refused: (begun: number) => boolean;
 }
 
 export function pullSlots(
@@ -27,7 +31,7 @@ export function pullSlots(
     return { take: limit, looked: () => {}, pulled: () => {}, refused: () => false };
   let level = start;
   let images = 0;
-  let easedAt = Number.NEGATIVE_INFINITY;
+  let loweredAt = Number.NEGATIVE_INFINITY;
   const set = (next: Level, why: string): void => {
     if (next.images !== level.images) emit({ type: "concurrency", images: next.images, why });
     level = next;
@@ -41,20 +45,17 @@ export function pullSlots(
       set(next, whyOf(level, next));
     },
     pulled: () => void (images += 1),
-    refused: () => {
+    refused: (begun) => {
       // Pulls that began before it was lowered are refused together.
-      if (clock.now() - easedAt < TOGETHER) return true;
+      if (begun < loweredAt) return true;
       const next = lowered(level, clock.now());
       if (next === level) return false;
-      easedAt = clock.now();
+      loweredAt = clock.now();
       set(next, "a registry answers 429");
       return true;
     },
   };
 }
-
-/** Milliseconds. */
-const TOGETHER = 1_000;
 
 const isFull = ({ activeCount, concurrency, pendingCount }: LimitFunction): boolean =>
   activeCount >= concurrency && pendingCount > 0;

@@ -1,6 +1,6 @@
 // Looks at containerd's downloads while images are pulled. One look feeds the progress that is shown, the detection of
 // stalls, and the lease that lets a later attempt go on from what was fetched.
-import { NODE_WIDE_DOWNLOADS, traffic } from "../core/concurrency.ts";
+import { addTraffic, NODE_WIDE_DOWNLOADS, noTraffic, trafficBetween } from "../core/concurrency.ts";
 import { configOf, isDocument, isFrom, manifestsOf, parseLayers } from "../core/content.ts";
 import type { Blob } from "../core/node.ts";
 import type { WantedImage } from "../core/plan.ts";
@@ -130,7 +130,8 @@ export function watchPulls(options: WatchOptions): Watch {
 function looker(options: WatchOptions, whole: ReadonlySet<string>) {
   const { config, containerd, clock } = options;
   let seen: readonly Download[] = [];
-  let received = 0;
+  let seenAt = clock.now();
+  let received = noTraffic;
   let queued = options.nodeWideDownloads;
   /** Time in which nobody looked: the machine slept, or we did. It counts against no download, nor containerd. */
   let skipped = 0;
@@ -149,12 +150,14 @@ function looker(options: WatchOptions, whole: ReadonlySet<string>) {
     try {
       const downloads = await containerd.downloads();
       const open = byDigest(downloads);
-      const { bytes, together } = traffic(seen, downloads);
-      const moved = open.size >= NODE_WIDE_DOWNLOADS && (bytes > 0 || downloads.length !== seen.length);
+      const { together, ...traffic } = trafficBetween(seen, downloads, clock.now() - seenAt);
+      const moved =
+        open.size >= NODE_WIDE_DOWNLOADS && (traffic.bytes > 0 || downloads.length !== seen.length);
       // The operator may have lifted it.
       queued &&= together <= NODE_WIDE_DOWNLOADS;
-      options.looked({ bytes: (received += bytes), queued });
-      seen = downloads;
+      received = addTraffic(received, traffic);
+      options.looked({ ...received, queued });
+      [seen, seenAt] = [downloads, clock.now()];
       await refresh(
         options,
         [...attempts].filter((attempt) => isStale(attempt, open, clock.now())),

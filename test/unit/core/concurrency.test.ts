@@ -5,7 +5,7 @@ import {
   MOST,
   nextLevel,
   startLevel,
-  traffic,
+  trafficBetween,
   type Level,
   type Pace,
 } from "../../../src/core/concurrency.ts";
@@ -20,10 +20,22 @@ interface Link {
   readonly queued?: boolean;
 }
 
+const idle = (more: Partial<Pace> = {}): Pace => ({
+  at: 0,
+  bytes: 0,
+  steadyBytes: 0,
+  steadyTime: 0,
+  images: 0,
+  busy: 0,
+  full: false,
+  queued: false,
+  ...more,
+});
+
 /** A run with more images than it can finish, of 10 bytes each. */
 function driven(level = startLevel("auto", false, 2)) {
   const levels: Level[] = [level];
-  let pace: Pace = { at: 0, bytes: 0, images: 0, busy: 0, full: true, queued: false };
+  let pace = idle({ full: true });
   const now = (): Level => levels.at(-1) ?? level;
   return {
     levels,
@@ -40,6 +52,8 @@ function driven(level = startLevel("auto", false, 2)) {
           ...pace,
           at: pace.at + LOOK,
           bytes,
+          steadyBytes: bytes,
+          steadyTime: pace.steadyTime + now().images * LOOK,
           images: Math.floor(bytes / 10),
           busy: pace.busy + Math.min(LOOK, load),
           queued: link.queued ?? false,
@@ -70,28 +84,28 @@ describe("a run starts with", () => {
 });
 
 describe("more at once", () => {
-  test("while each brings its own bytes, up to the bound within two seconds", () => {
+  test("while each brings its own bytes, up to the bound within half a second", () => {
     const run = driven();
-    run.go(2, { each: 2, all: Infinity });
+    run.go(0.5, { each: 2, all: Infinity });
 
     expect(run.now().images).toBe(MOST);
   });
 
-  test("and no more than brings more: back to the start where the link is full already", () => {
+  test("and no more than brings more: back after two seconds where the link is full already", () => {
     const run = driven();
-    run.go(4, { each: 20, all: 40 });
+    run.go(2.75, { each: 20, all: 40 });
 
-    expect(run.now().images).toBe(4);
-    expect(Math.max(...images(run.levels))).toBe(8);
+    expect(run.now().images).toBe(8);
+    expect(Math.max(...images(run.levels))).toBe(16);
   });
 
   test("is tried again after a rest, which grows", () => {
     const run = driven();
     run.go(120, { each: 20, all: 40 });
 
-    const trials = run.levels.filter(({ images: now }, at) => now === 8 && run.levels[at - 1]?.images === 4);
-    expect(trials.length).toBeGreaterThan(2);
-    expect(trials.length).toBeLessThan(7);
+    const trials = run.levels.filter(({ images: now }, at) => now === 16 && run.levels[at - 1]?.images === 8);
+    expect(trials.length).toBeGreaterThan(3);
+    expect(trials.length).toBeLessThan(9);
   });
 
   test("once the link allows it", () => {
@@ -128,7 +142,7 @@ describe("more at once", () => {
 describe("a registry that refuses", () => {
   test("ends a trial at once", () => {
     const run = driven();
-    run.go(0.75, { each: 2, all: Infinity });
+    run.go(0.25, { each: 2, all: Infinity });
     expect(run.now().images).toBe(8);
     run.refuse();
 
@@ -161,8 +175,8 @@ describe("a registry that refuses", () => {
 
 test("a trial is not taken back for want of images", () => {
   const run = driven();
-  run.go(0.75, { each: 2, all: Infinity });
-  const last: Pace = { at: 1_000, bytes: 4, images: 0, busy: 0, full: false, queued: false };
+  run.go(0.25, { each: 2, all: Infinity });
+  const last = idle({ bytes: 4, steadyBytes: 4, steadyTime: 4_000 });
   let level = run.now();
   for (let at = 1_000; at < 20_000; at += 250) level = nextLevel(level, { ...last, at });
 
@@ -170,9 +184,8 @@ test("a trial is not taken back for want of images", () => {
 });
 
 test("a number that is not in use is left alone", () => {
-  const idle = { at: 0, bytes: 1, images: 0, busy: 0, full: false, queued: false };
-  let level = nextLevel(startLevel("auto", false, 2), idle);
-  for (let at = 250; at < 20_000; at += 250) level = nextLevel(level, { ...idle, at, bytes: at * at });
+  let level = startLevel("auto", false, 2);
+  for (let at = 250; at < 20_000; at += 250) level = nextLevel(level, idle({ at, bytes: at * at }));
 
   expect(level.images).toBe(4);
 });
@@ -180,6 +193,8 @@ test("a number that is not in use is left alone", () => {
 const anyPace = fc.record({
   ms: fc.integer({ min: 1, max: 5_000 }),
   bytes: fc.integer({ min: 0, max: 1e9 }),
+  steady: fc.float({ min: 0, max: 1, noNaN: true }),
+  downloads: fc.integer({ min: 0, max: 50 }),
   images: fc.integer({ min: 0, max: 20 }),
   busy: fc.float({ min: 0, max: 1, noNaN: true }),
   full: fc.boolean(),
@@ -191,12 +206,14 @@ test("whatever happens, it stays between one and the bound", () => {
   fc.assert(
     fc.property(fc.array(anyPace, { maxLength: 200 }), fc.integer({ min: 1, max: 64 }), (steps, cpus) => {
       let level = startLevel("auto", false, cpus);
-      let pace: Pace = { at: 0, bytes: 0, images: 0, busy: 0, full: true, queued: false };
-      for (const { ms, refused, busy, bytes, images: more, ...rest } of steps) {
+      let pace = idle();
+      for (const { ms, refused, busy, bytes, steady, downloads, images: more, ...rest } of steps) {
         pace = {
           ...rest,
           at: pace.at + ms,
           bytes: pace.bytes + bytes,
+          steadyBytes: pace.steadyBytes + bytes * steady,
+          steadyTime: pace.steadyTime + ms * downloads,
           images: pace.images + more,
           busy: pace.busy + busy * ms,
         };
@@ -237,5 +254,10 @@ test("what came between two looks: growth, what is new, and the rest of what is 
     { ref: "layer-d", offset: 7, total: 9 },
   ];
 
-  expect(traffic(before, now)).toEqual({ bytes: 30 + 20 + 7, together: 1 });
+  expect(trafficBetween(before, now, 500)).toEqual({
+    bytes: 30 + 20 + 7,
+    steadyBytes: 30,
+    steadyTime: 500,
+    together: 1,
+  });
 });

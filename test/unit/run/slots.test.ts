@@ -19,7 +19,7 @@ function pulling(concurrency: number | "auto") {
     startLevel(concurrency, false, 2),
   );
   let under = 0;
-  let bytes = 0;
+  let [bytes, time] = [0, 0];
   return {
     clock,
     slots,
@@ -37,8 +37,12 @@ function pulling(concurrency: number | "auto") {
     look: async (times: number, queued = false): Promise<void> => {
       for (let each = 0; each < times; each += 1) {
         await clock.sleep(250);
-        slots.looked({ bytes: (bytes += under * 10), queued });
+        bytes += under * 10;
+        time += under * 250;
+        slots.looked({ bytes, steadyBytes: bytes, steadyTime: time, queued });
       }
+      // What begins now has begun.
+      await clock.sleep(1);
     },
   };
 }
@@ -47,9 +51,9 @@ describe("pulls at once", () => {
   test("grow while that brings more, and each step is told", async () => {
     const run = pulling("auto");
     run.ask(30);
-    await run.look(4);
+    await run.look(1);
     expect(run.underWay()).toBe(8);
-    await run.look(2);
+    await run.look(1);
     expect(run.underWay()).toBe(16);
     expect(run.events).toEqual([
       { type: "concurrency", images: 8, why: "to see whether more bring more" },
@@ -75,14 +79,15 @@ describe("pulls at once", () => {
     const run = pulling(3);
     run.ask(30);
     await run.look(40);
-    expect([run.underWay(), run.slots.refused(), run.events]).toEqual([3, false, []]);
+    expect([run.underWay(), run.slots.refused(0), run.events]).toEqual([3, false, []]);
   });
 });
 
 describe("a 429", () => {
   test("makes them fewer, once for all that are refused together", async () => {
     const run = pulling("auto");
-    expect([run.slots.refused(), run.slots.refused()]).toEqual([true, true]);
+    const begun = run.clock.now() - 1;
+    expect([run.slots.refused(begun), run.slots.refused(begun)]).toEqual([true, true]);
     run.ask(30);
     expect(run.underWay()).toBe(0);
     await run.clock.sleep(1);
@@ -94,7 +99,7 @@ describe("a 429", () => {
     const run = pulling("auto");
     const answers: boolean[] = [];
     for (let each = 0; each < 3; each += 1) {
-      answers.push(run.slots.refused());
+      answers.push(run.slots.refused(run.clock.now()));
       await run.clock.sleep(1_500);
     }
     expect(answers).toEqual([true, true, false]);
