@@ -7,7 +7,7 @@ import { CODE } from "../core/failure.ts";
 import type { Blob, CriImage, Descriptor, ImageRecord } from "../core/node.ts";
 import type { Download } from "../core/transfer.ts";
 import { unlessCode, type Connection } from "./connection.ts";
-import { Content } from "./generated/content_pb.ts";
+import { Content, type Info } from "./generated/content_pb.ts";
 import { ImageService, RuntimeService } from "./generated/cri_pb.ts";
 import { Images, type Image } from "./generated/images_pb.ts";
 import { Leases } from "./generated/leases_pb.ts";
@@ -20,20 +20,18 @@ export const api = (connection: Connection) => ({
   ...cri(connection),
 });
 
-export interface RecordFilter {
-  readonly names: readonly string[];
-  readonly repositories: readonly Repository[];
-}
-
 /** Names, their labels, and the descriptors that they lead to. */
 function imageRecords({ ask }: Connection) {
-  const { list, create, update, delete: remove } = Images.method;
+  const { get, list, create, update, delete: remove } = Images.method;
   return {
-    /** All of them, or those that have one of the names or a digest name of one of the repositories. */
-    records: async (of?: RecordFilter): Promise<ImageRecord[]> => {
-      const names = of?.names.map((name) => `name==${name}`) ?? [];
-      const { images } = await ask(list, { filters: [...names, ...(of?.repositories.map(digestsOf) ?? [])] });
+    records: async (): Promise<ImageRecord[]> => {
+      const { images } = await ask(list, {});
       return images.map(toRecord);
+    },
+    /** Undefined when there is none; a list goes through all of them, even with a filter. */
+    record: async (name: string): Promise<ImageRecord | undefined> => {
+      const found = await ask(get, { name }).catch(unlessCode(CODE.notFound));
+      return found?.image && toRecord(found.image);
     },
     /** Makes the record, or puts the labels on the one that has its name. */
     saveRecord: async ({ name, labels, target }: ImageRecord): Promise<void> => {
@@ -67,21 +65,22 @@ const toRecord = ({ name, labels, target }: Image): ImageRecord => ({
 /** Within a filter's expression. Dots need a class rather than a backslash, which the filter's own quoting would take for itself. */
 const literal = (text: string): string => text.replaceAll(/[.[\]]/gu, (char) => (char === "." ? "[.]" : "."));
 
-const digestsOf = ({ domain, path }: Repository): string => `name~="^${literal(`${domain}/${path}`)}@"`;
-
 /** containerd cuts the prefix and takes the rest as the label's key, dots and all; a mask `labels` would replace all of them. */
 const labelMask = (labels: readonly string[]) => ({ paths: labels.map((label) => `labels.${label}`) });
 
 /** Finished blobs with their labels, downloads under way, and what is unpacked. */
 function contentStore({ ask, collect }: Connection) {
-  const { list, read, listStatuses, abort, update } = Content.method;
+  const { info: find, list, read, listStatuses, abort, update } = Content.method;
   return {
-    /** @param repositories of which blobs are listed; all blobs when it is not given */
-    blobs: async (repositories?: readonly Repository[]): Promise<Blob[]> => {
-      const parts = await collect(list, { filters: repositories?.map(fromRepository) ?? [] });
-      return parts
-        .flatMap(({ info }) => info)
-        .map(({ digest, size, labels }) => ({ digest, size: Number(size), labels }));
+    /** @param sources of which blobs are listed; all blobs when it is not given */
+    blobs: async (sources?: readonly BlobSource[]): Promise<Blob[]> => {
+      const parts = await collect(list, { filters: sources?.map(fromSource) ?? [] });
+      return parts.flatMap(({ info }) => info.map(toBlob));
+    },
+    /** Undefined when it is not finished, or not there. */
+    blob: async (digest: string): Promise<Blob | undefined> => {
+      const found = await ask(find, { digest }).catch(unlessCode(CODE.notFound));
+      return found?.info && toBlob(found.info);
     },
     /** The text of a small blob, such as a manifest. */
     read: async (digest: string): Promise<string> => {
@@ -104,20 +103,35 @@ function contentStore({ ask, collect }: Connection) {
       const info = { digest, size: BigInt(size), labels: {} };
       await ask(update, { info, updateMask: labelMask(labels) });
     },
-    /** Chain ids of the committed snapshots. @param chainIds to look for; all of them when it is not given */
-    snapshots: async (snapshotter: string, chainIds?: readonly string[]): Promise<string[]> => {
-      const filters = chainIds?.map((chainId) => `name==${chainId}`) ?? [];
-      const parts = await collect(Snapshots.method.list, { snapshotter, filters });
+    /** Chain ids of the committed snapshots. */
+    snapshots: async (snapshotter: string): Promise<string[]> => {
+      const parts = await collect(Snapshots.method.list, { snapshotter });
       return parts
         .flatMap(({ info }) => info.filter(({ kind }) => kind === Kind.COMMITTED))
         .map(({ name }) => name);
     },
+    /** Whether there is a committed snapshot with this chain id. */
+    hasSnapshot: async (snapshotter: string, chainId: string): Promise<boolean> => {
+      const found = await ask(Snapshots.method.stat, { snapshotter, key: chainId }).catch(
+        unlessCode(CODE.notFound),
+      );
+      return found?.info?.kind === Kind.COMMITTED;
+    },
   };
 }
 
-/** Blobs of it; the label holds a list when repositories share the blob. */
-const fromRepository = (repository: Repository): string =>
-  `labels."${sourceLabel(repository)}"~="(^|,)${literal(repository.path)}(,|$)"`;
+const toBlob = ({ digest, size, labels }: Info): Blob => ({ digest, size: Number(size), labels });
+
+export interface BlobSource {
+  readonly repository: Repository;
+  /** Also what it shares with others: their paths are one label, and containerd compiles a pattern anew for each blob. */
+  readonly shared: boolean;
+}
+
+const fromSource = ({ repository, shared }: BlobSource): string => {
+  const { path } = repository;
+  return `labels."${sourceLabel(repository)}"${shared ? `~="(^|,)${literal(path)}(,|$)"` : `=="${path}"`}`;
+};
 
 /** A blob by its digest, or a download by its ref, which need not have begun. */
 export interface Resource {

@@ -1,9 +1,9 @@
 // Reads the node into one value, or the part of it that an image needs.
-import { chainIdOf, parseConfig, snapshottersOf } from "../core/content.ts";
+import { chainIdOf, configOf, layersOf, manifestsOf, parseConfig, snapshottersOf } from "../core/content.ts";
 import { configsOf, configsToRead } from "../core/judge.ts";
-import type { Blob, CriImage, ImageRecord, Node, Platform } from "../core/node.ts";
+import type { Blob, CriImage, Descriptor, ImageRecord, Node, Platform } from "../core/node.ts";
 import { pinName } from "../core/pins.ts";
-import { namesOf, type WantedImage } from "../core/plan.ts";
+import type { WantedImage } from "../core/plan.ts";
 import { unlessCode } from "../containerd/connection.ts";
 import { CODE } from "../core/failure.ts";
 import type { Containerd } from "../containerd/containerd.ts";
@@ -39,31 +39,53 @@ export async function lookAtNode(
   return { ...unpacked, configs, cri: criByName(cri) };
 }
 
-/** An image that was just pulled: its names as they are now, and what its repository has. CRI is not asked. */
+/**
+ * An image that was just pulled: its names as they are now, and what they lead to. CRI is not asked. Everything is asked
+ * for by its key: a list would go through all that the node has, once for each image.
+ */
 export async function lookAtImage(containerd: Containerd, image: WantedImage, node: Node): Promise<Node> {
-  const repositories = [image.source, ...image.furtherNames];
-  const [records, ofRepository] = await Promise.all([
-    containerd.records({ names: namesOf(image), repositories }),
-    containerd.blobs([image.source]),
+  const source = await containerd.record(image.source.name);
+  const names = source === undefined ? [] : namesWith(image, source.target);
+  const [records, blobs] = await Promise.all([
+    Promise.all(names.map((name) => containerd.record(name))),
+    source === undefined ? [] : documentsFrom(containerd, source.target.digest),
   ]);
-  // A tag of another repository's image has no blobs of its own.
-  const pulledDigest = records.find(({ name }) => name === image.source.name)?.target.digest;
-  const isThere = pulledDigest === undefined || ofRepository.some(({ digest }) => digest === pulledDigest);
-  const blobs = isThere ? ofRepository : await containerd.blobs();
-  const part = { ...node, ...byKey(records, blobs), cri: new Map() };
-  const configs = configsOf(part, [image.source.name]).flatMap((digest) => part.blobs.get(digest) ?? []);
+  const found = byKey(present([source, ...records]), blobs);
+  const configs = configsOf(found, [image.source.name]).flatMap((digest) => found.blobs.get(digest) ?? []);
   const chainIds = configs.flatMap((config) => chainIdOf(config, node.snapshotter) ?? []);
-  const [snapshots, read] = await Promise.all([
-    chainIds.length === 0 ? [] : containerd.snapshots(node.snapshotter, chainIds),
+  const [unpacked, read] = await Promise.all([
+    Promise.all(chainIds.map((chainId) => containerd.hasSnapshot(node.snapshotter, chainId))),
     readConfigs(
       containerd,
       configs.map(({ digest }) => digest),
     ),
   ]);
-  const pins = records.flatMap(({ target }) => node.records.get(pinName(target)) ?? []);
-  pins.forEach((pin) => part.records.set(pin.name, pin));
-  return { ...part, snapshots: new Set(snapshots), configs: read };
+  const snapshots = new Set(chainIds.filter((_, index) => unpacked[index]));
+  const layers = snapshots.size > 0 ? [] : await layersFrom(containerd, blobs);
+  for (const layer of layers) found.blobs.set(layer.digest, layer);
+  return { ...node, ...found, cri: new Map(), snapshots, configs: read };
 }
+
+/** Names that an image with this target can have besides: its further ones, its pin, its repositories with the digest. */
+const namesWith = ({ source, furtherNames }: WantedImage, target: Descriptor): string[] => [
+  ...furtherNames.map(({ name }) => name),
+  pinName(target),
+  ...[source, ...furtherNames].map(({ domain, path }) => `${domain}/${path}@${target.digest}`),
+];
+
+/** An index or manifest with the manifests and configs below it, as far as they are here. */
+async function documentsFrom(containerd: Containerd, digest: string): Promise<Blob[]> {
+  const blob = await containerd.blob(digest);
+  if (blob === undefined) return [];
+  const parts = [...manifestsOf(blob), configOf(blob) ?? []].flat();
+  return [blob, ...(await Promise.all(parts.map((part) => documentsFrom(containerd, part)))).flat()];
+}
+
+const layersFrom = async (containerd: Containerd, documents: readonly Blob[]): Promise<Blob[]> =>
+  present(await Promise.all(documents.flatMap(layersOf).map((digest) => containerd.blob(digest))));
+
+const present = <Value>(values: readonly (Value | undefined)[]): Value[] =>
+  values.filter((value) => value !== undefined);
 
 /** Records of digests that are wanted under another name. */
 function namesakes(records: readonly ImageRecord[], names: readonly string[]): string[] {

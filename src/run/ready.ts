@@ -101,8 +101,11 @@ export function patient(containerd: Containerd, back: Comeback): Containerd {
     ...containerd,
     criImages: again(containerd.criImages),
     records: again(containerd.records),
+    record: again(containerd.record),
     blobs: again(containerd.blobs),
+    blob: again(containerd.blob),
     snapshots: again(containerd.snapshots),
+    hasSnapshot: again(containerd.hasSnapshot),
     read: again(containerd.read),
     // It may be in use for a moment by the pull that has just failed.
     abort: again(containerd.abort),

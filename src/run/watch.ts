@@ -49,7 +49,7 @@ export interface Watch {
 const FIRST_LOOK = 250;
 const LOOK_EVERY = 500;
 /** For layers that are neither open nor known to be here: they may wait for their turn, or be over already. */
-const LIST_EVERY = 2_000;
+const ASK_EVERY = 2_000;
 /** Bytes, and milliseconds: a small image is mostly here before it is written down that its parts are to be kept. */
 const LITTLE = 1_000_000;
 const SLOW = 2_000;
@@ -66,11 +66,12 @@ interface Attempt {
   documents: readonly Blob[];
   layers?: readonly Layer[];
   isHeld: boolean;
-  finished: ReadonlySet<string>;
+  /** Digests of layers that are here. */
+  readonly finished: Set<string>;
   /** Digests of layers whose downloads were seen. */
   readonly begun: Set<string>;
-  /** When its blobs were last listed. */
-  listedAt: number;
+  /** When it was last asked for those that are not. */
+  askedAt?: number;
 }
 
 export function watchPulls(options: WatchOptions): Watch {
@@ -107,7 +108,6 @@ export function watchPulls(options: WatchOptions): Watch {
         isHeld: false,
         finished: new Set(),
         begun: new Set(),
-        listedAt: clock.now(),
       };
       attempts.add(attempt);
       fresh = true;
@@ -158,11 +158,8 @@ function looker(options: WatchOptions, whole: ReadonlySet<string>) {
       received = addTraffic(received, traffic);
       options.looked({ ...received, queued });
       [seen, seenAt] = [downloads, clock.now()];
-      await refresh(
-        options,
-        [...attempts].filter((attempt) => isStale(attempt, open, clock.now())),
-        whole,
-      );
+      await seekManifests(options, [...attempts], whole);
+      await Promise.all([...attempts].map((attempt) => askForLayers(options, attempt, open)));
       await Promise.all([...attempts].map((attempt) => hold(options.lease, attempt, clock.now())));
       answeredAt = now();
       for (const attempt of attempts)
@@ -181,28 +178,22 @@ type Open = ReadonlyMap<string, number>;
 const byDigest = (downloads: readonly Download[]): Open =>
   new Map(downloads.map(({ ref, offset }) => [ref.slice(ref.indexOf("-") + 1), offset]));
 
-/** Its manifest is not known, a download of it has gone, or one was over before it could be seen. */
-function isStale({ layers, finished, begun, listedAt }: Attempt, open: Open, now: number): boolean {
-  const missing = layers?.filter(({ digest }) => !finished.has(digest) && !open.has(digest)) ?? [];
-  return (
-    layers === undefined ||
-    missing.some(({ digest }) => begun.has(digest)) ||
-    (missing.length > 0 && now - listedAt >= LIST_EVERY)
-  );
-}
-
-async function refresh(
+/** Finds the manifests of attempts that have just begun, and in them the layers. */
+async function seekManifests(
   { containerd, clock }: WatchOptions,
-  stale: readonly Attempt[],
+  attempts: readonly Attempt[],
   whole: ReadonlySet<string>,
 ): Promise<void> {
-  if (stale.length === 0) return;
-  const blobs = await containerd.blobs(stale.map(({ image }) => image.source));
-  const finished = new Set(blobs.map(({ digest }) => digest));
-  for (const attempt of stale) {
-    attempt.finished = finished;
-    attempt.listedAt = clock.now();
-    if (attempt.layers !== undefined) continue;
+  const unknown = attempts.filter(({ layers }) => layers === undefined);
+  if (unknown.length === 0) return;
+  const blobs = await containerd.blobs(
+    // One that repositories share is here already, or soon will be: it is not worth what it costs to look for it first.
+    unknown.map(({ image, begunAt }) => ({
+      repository: image.source,
+      shared: clock.now() - begunAt >= SLOW,
+    })),
+  );
+  for (const attempt of unknown) {
     attempt.documents = documentsOf(attempt.image, blobs, whole);
     // One that has gone since it was listed, with another attempt that failed, has no layers to show.
     const read = await Promise.all(
@@ -212,6 +203,22 @@ async function refresh(
     if (layers.length > 0)
       attempt.layers = [...new Map(layers.map((layer) => [layer.digest, layer])).values()];
   }
+}
+
+/** Asks for layers whose downloads have gone, and now and then for those that were over before they could be seen. */
+async function askForLayers(
+  { containerd, clock }: WatchOptions,
+  attempt: Attempt,
+  open: Open,
+): Promise<void> {
+  const { layers = [], finished, begun, askedAt } = attempt;
+  const missing = layers.filter(({ digest }) => !finished.has(digest) && !open.has(digest));
+  const isTime = askedAt === undefined || clock.now() - askedAt >= ASK_EVERY;
+  const asked = isTime ? missing : missing.filter(({ digest }) => begun.has(digest));
+  if (asked.length === 0) return;
+  attempt.askedAt = clock.now();
+  const blobs = await Promise.all(asked.map(({ digest }) => containerd.blob(digest)));
+  for (const blob of blobs) if (blob !== undefined) finished.add(blob.digest);
 }
 
 /** Holds an attempt's documents and layers to come, when losing them would cost more than writing that down. */

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file content.proto.
  */
 export const file_content: GenFile = /*@__PURE__*/
-  fileDesc("Cg1jb250ZW50LnByb3RvEh5jb250YWluZXJkLnNlcnZpY2VzLmNvbnRlbnQudjEilQEKBEluZm8SDgoGZGlnZXN0GAEgASgJEgwKBHNpemUYAiABKAMSQAoGbGFiZWxzGAUgAygLMjAuY29udGFpbmVyZC5zZXJ2aWNlcy5jb250ZW50LnYxLkluZm8uTGFiZWxzRW50cnkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ0Cg1VcGRhdGVSZXF1ZXN0EjIKBGluZm8YASABKAsyJC5jb250YWluZXJkLnNlcnZpY2VzLmNvbnRlbnQudjEuSW5mbxIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siJQoSTGlzdENvbnRlbnRSZXF1ZXN0Eg8KB2ZpbHRlcnMYASADKAkiSQoTTGlzdENvbnRlbnRSZXNwb25zZRIyCgRpbmZvGAEgAygLMiQuY29udGFpbmVyZC5zZXJ2aWNlcy5jb250ZW50LnYxLkluZm8iQgoSUmVhZENvbnRlbnRSZXF1ZXN0Eg4KBmRpZ2VzdBgBIAEoCRIOCgZvZmZzZXQYAiABKAMSDAoEc2l6ZRgDIAEoAyIzChNSZWFkQ29udGVudFJlc3BvbnNlEg4KBm9mZnNldBgBIAEoAxIMCgRkYXRhGAIgASgMIjQKBlN0YXR1cxILCgNyZWYYAyABKAkSDgoGb2Zmc2V0GAQgASgDEg0KBXRvdGFsGAUgASgDIiYKE0xpc3RTdGF0dXNlc1JlcXVlc3QSDwoHZmlsdGVycxgBIAMoCSJQChRMaXN0U3RhdHVzZXNSZXNwb25zZRI4CghzdGF0dXNlcxgBIAMoCzImLmNvbnRhaW5lcmQuc2VydmljZXMuY29udGVudC52MS5TdGF0dXMiGwoMQWJvcnRSZXF1ZXN0EgsKA3JlZhgBIAEoCTKKBAoHQ29udGVudBJPCgZVcGRhdGUSLS5jb250YWluZXJkLnNlcnZpY2VzLmNvbnRlbnQudjEuVXBkYXRlUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRJxCgRMaXN0EjIuY29udGFpbmVyZC5zZXJ2aWNlcy5jb250ZW50LnYxLkxpc3RDb250ZW50UmVxdWVzdBozLmNvbnRhaW5lcmQuc2VydmljZXMuY29udGVudC52MS5MaXN0Q29udGVudFJlc3BvbnNlMAEScQoEUmVhZBIyLmNvbnRhaW5lcmQuc2VydmljZXMuY29udGVudC52MS5SZWFkQ29udGVudFJlcXVlc3QaMy5jb250YWluZXJkLnNlcnZpY2VzLmNvbnRlbnQudjEuUmVhZENvbnRlbnRSZXNwb25zZTABEnkKDExpc3RTdGF0dXNlcxIzLmNvbnRhaW5lcmQuc2VydmljZXMuY29udGVudC52MS5MaXN0U3RhdHVzZXNSZXF1ZXN0GjQuY29udGFpbmVyZC5zZXJ2aWNlcy5jb250ZW50LnYxLkxpc3RTdGF0dXNlc1Jlc3BvbnNlEk0KBUFib3J0EiwuY29udGFpbmVyZC5zZXJ2aWNlcy5jb250ZW50LnYxLkFib3J0UmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eWIGcHJvdG8z", [file_google_protobuf_empty, file_google_protobuf_field_mask]);
+  fileDesc("Cg1jb250ZW50LnByb3RvEh5jb250YWluZXJkLnNlcnZpY2VzLmNvbnRlbnQudjEilQEKBEluZm8SDgoGZGlnZXN0GAEgASgJEgwKBHNpemUYAiABKAMSQAoGbGFiZWxzGAUgAygLMjAuY29udGFpbmVyZC5zZXJ2aWNlcy5jb250ZW50LnYxLkluZm8uTGFiZWxzRW50cnkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIdCgtJbmZvUmVxdWVzdBIOCgZkaWdlc3QYASABKAkiQgoMSW5mb1Jlc3BvbnNlEjIKBGluZm8YASABKAsyJC5jb250YWluZXJkLnNlcnZpY2VzLmNvbnRlbnQudjEuSW5mbyJ0Cg1VcGRhdGVSZXF1ZXN0EjIKBGluZm8YASABKAsyJC5jb250YWluZXJkLnNlcnZpY2VzLmNvbnRlbnQudjEuSW5mbxIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siJQoSTGlzdENvbnRlbnRSZXF1ZXN0Eg8KB2ZpbHRlcnMYASADKAkiSQoTTGlzdENvbnRlbnRSZXNwb25zZRIyCgRpbmZvGAEgAygLMiQuY29udGFpbmVyZC5zZXJ2aWNlcy5jb250ZW50LnYxLkluZm8iQgoSUmVhZENvbnRlbnRSZXF1ZXN0Eg4KBmRpZ2VzdBgBIAEoCRIOCgZvZmZzZXQYAiABKAMSDAoEc2l6ZRgDIAEoAyIzChNSZWFkQ29udGVudFJlc3BvbnNlEg4KBm9mZnNldBgBIAEoAxIMCgRkYXRhGAIgASgMIjQKBlN0YXR1cxILCgNyZWYYAyABKAkSDgoGb2Zmc2V0GAQgASgDEg0KBXRvdGFsGAUgASgDIiYKE0xpc3RTdGF0dXNlc1JlcXVlc3QSDwoHZmlsdGVycxgBIAMoCSJQChRMaXN0U3RhdHVzZXNSZXNwb25zZRI4CghzdGF0dXNlcxgBIAMoCzImLmNvbnRhaW5lcmQuc2VydmljZXMuY29udGVudC52MS5TdGF0dXMiGwoMQWJvcnRSZXF1ZXN0EgsKA3JlZhgBIAEoCTLtBAoHQ29udGVudBJhCgRJbmZvEisuY29udGFpbmVyZC5zZXJ2aWNlcy5jb250ZW50LnYxLkluZm9SZXF1ZXN0GiwuY29udGFpbmVyZC5zZXJ2aWNlcy5jb250ZW50LnYxLkluZm9SZXNwb25zZRJPCgZVcGRhdGUSLS5jb250YWluZXJkLnNlcnZpY2VzLmNvbnRlbnQudjEuVXBkYXRlUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRJxCgRMaXN0EjIuY29udGFpbmVyZC5zZXJ2aWNlcy5jb250ZW50LnYxLkxpc3RDb250ZW50UmVxdWVzdBozLmNvbnRhaW5lcmQuc2VydmljZXMuY29udGVudC52MS5MaXN0Q29udGVudFJlc3BvbnNlMAEScQoEUmVhZBIyLmNvbnRhaW5lcmQuc2VydmljZXMuY29udGVudC52MS5SZWFkQ29udGVudFJlcXVlc3QaMy5jb250YWluZXJkLnNlcnZpY2VzLmNvbnRlbnQudjEuUmVhZENvbnRlbnRSZXNwb25zZTABEnkKDExpc3RTdGF0dXNlcxIzLmNvbnRhaW5lcmQuc2VydmljZXMuY29udGVudC52MS5MaXN0U3RhdHVzZXNSZXF1ZXN0GjQuY29udGFpbmVyZC5zZXJ2aWNlcy5jb250ZW50LnYxLkxpc3RTdGF0dXNlc1Jlc3BvbnNlEk0KBUFib3J0EiwuY29udGFpbmVyZC5zZXJ2aWNlcy5jb250ZW50LnYxLkFib3J0UmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eWIGcHJvdG8z", [file_google_protobuf_empty, file_google_protobuf_field_mask]);
 
 /**
  * @generated from message containerd.services.content.v1.Info
@@ -45,6 +45,40 @@ export const InfoSchema: GenMessage<Info> = /*@__PURE__*/
   messageDesc(file_content, 0);
 
 /**
+ * @generated from message containerd.services.content.v1.InfoRequest
+ */
+export type InfoRequest = Message<"containerd.services.content.v1.InfoRequest"> & {
+  /**
+   * @generated from field: string digest = 1;
+   */
+  digest: string;
+};
+
+/**
+ * Describes the message containerd.services.content.v1.InfoRequest.
+ * Use `create(InfoRequestSchema)` to create a new message.
+ */
+export const InfoRequestSchema: GenMessage<InfoRequest> = /*@__PURE__*/
+  messageDesc(file_content, 1);
+
+/**
+ * @generated from message containerd.services.content.v1.InfoResponse
+ */
+export type InfoResponse = Message<"containerd.services.content.v1.InfoResponse"> & {
+  /**
+   * @generated from field: containerd.services.content.v1.Info info = 1;
+   */
+  info?: Info | undefined;
+};
+
+/**
+ * Describes the message containerd.services.content.v1.InfoResponse.
+ * Use `create(InfoResponseSchema)` to create a new message.
+ */
+export const InfoResponseSchema: GenMessage<InfoResponse> = /*@__PURE__*/
+  messageDesc(file_content, 2);
+
+/**
  * @generated from message containerd.services.content.v1.UpdateRequest
  */
 export type UpdateRequest = Message<"containerd.services.content.v1.UpdateRequest"> & {
@@ -64,7 +98,7 @@ export type UpdateRequest = Message<"containerd.services.content.v1.UpdateReques
  * Use `create(UpdateRequestSchema)` to create a new message.
  */
 export const UpdateRequestSchema: GenMessage<UpdateRequest> = /*@__PURE__*/
-  messageDesc(file_content, 1);
+  messageDesc(file_content, 3);
 
 /**
  * @generated from message containerd.services.content.v1.ListContentRequest
@@ -81,7 +115,7 @@ export type ListContentRequest = Message<"containerd.services.content.v1.ListCon
  * Use `create(ListContentRequestSchema)` to create a new message.
  */
 export const ListContentRequestSchema: GenMessage<ListContentRequest> = /*@__PURE__*/
-  messageDesc(file_content, 2);
+  messageDesc(file_content, 4);
 
 /**
  * @generated from message containerd.services.content.v1.ListContentResponse
@@ -98,7 +132,7 @@ export type ListContentResponse = Message<"containerd.services.content.v1.ListCo
  * Use `create(ListContentResponseSchema)` to create a new message.
  */
 export const ListContentResponseSchema: GenMessage<ListContentResponse> = /*@__PURE__*/
-  messageDesc(file_content, 3);
+  messageDesc(file_content, 5);
 
 /**
  * @generated from message containerd.services.content.v1.ReadContentRequest
@@ -125,7 +159,7 @@ export type ReadContentRequest = Message<"containerd.services.content.v1.ReadCon
  * Use `create(ReadContentRequestSchema)` to create a new message.
  */
 export const ReadContentRequestSchema: GenMessage<ReadContentRequest> = /*@__PURE__*/
-  messageDesc(file_content, 4);
+  messageDesc(file_content, 6);
 
 /**
  * @generated from message containerd.services.content.v1.ReadContentResponse
@@ -147,7 +181,7 @@ export type ReadContentResponse = Message<"containerd.services.content.v1.ReadCo
  * Use `create(ReadContentResponseSchema)` to create a new message.
  */
 export const ReadContentResponseSchema: GenMessage<ReadContentResponse> = /*@__PURE__*/
-  messageDesc(file_content, 5);
+  messageDesc(file_content, 7);
 
 /**
  * @generated from message containerd.services.content.v1.Status
@@ -174,7 +208,7 @@ export type Status = Message<"containerd.services.content.v1.Status"> & {
  * Use `create(StatusSchema)` to create a new message.
  */
 export const StatusSchema: GenMessage<Status> = /*@__PURE__*/
-  messageDesc(file_content, 6);
+  messageDesc(file_content, 8);
 
 /**
  * @generated from message containerd.services.content.v1.ListStatusesRequest
@@ -191,7 +225,7 @@ export type ListStatusesRequest = Message<"containerd.services.content.v1.ListSt
  * Use `create(ListStatusesRequestSchema)` to create a new message.
  */
 export const ListStatusesRequestSchema: GenMessage<ListStatusesRequest> = /*@__PURE__*/
-  messageDesc(file_content, 7);
+  messageDesc(file_content, 9);
 
 /**
  * @generated from message containerd.services.content.v1.ListStatusesResponse
@@ -208,7 +242,7 @@ export type ListStatusesResponse = Message<"containerd.services.content.v1.ListS
  * Use `create(ListStatusesResponseSchema)` to create a new message.
  */
 export const ListStatusesResponseSchema: GenMessage<ListStatusesResponse> = /*@__PURE__*/
-  messageDesc(file_content, 8);
+  messageDesc(file_content, 10);
 
 /**
  * @generated from message containerd.services.content.v1.AbortRequest
@@ -225,12 +259,20 @@ export type AbortRequest = Message<"containerd.services.content.v1.AbortRequest"
  * Use `create(AbortRequestSchema)` to create a new message.
  */
 export const AbortRequestSchema: GenMessage<AbortRequest> = /*@__PURE__*/
-  messageDesc(file_content, 9);
+  messageDesc(file_content, 11);
 
 /**
  * @generated from service containerd.services.content.v1.Content
  */
 export const Content: GenService<{
+  /**
+   * @generated from rpc containerd.services.content.v1.Content.Info
+   */
+  info: {
+    methodKind: "unary";
+    input: typeof InfoRequestSchema;
+    output: typeof InfoResponseSchema;
+  },
   /**
    * @generated from rpc containerd.services.content.v1.Content.Update
    */

@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file images.proto.
  */
 export const file_images: GenFile = /*@__PURE__*/
-  fileDesc("CgxpbWFnZXMucHJvdG8SHWNvbnRhaW5lcmQuc2VydmljZXMuaW1hZ2VzLnYxIrQBCgVJbWFnZRIMCgRuYW1lGAEgASgJEkAKBmxhYmVscxgCIAMoCzIwLmNvbnRhaW5lcmQuc2VydmljZXMuaW1hZ2VzLnYxLkltYWdlLkxhYmVsc0VudHJ5EiwKBnRhcmdldBgDIAEoCzIcLmNvbnRhaW5lcmQudHlwZXMuRGVzY3JpcHRvchotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIiQKEUxpc3RJbWFnZXNSZXF1ZXN0Eg8KB2ZpbHRlcnMYASADKAkiSgoSTGlzdEltYWdlc1Jlc3BvbnNlEjQKBmltYWdlcxgBIAMoCzIkLmNvbnRhaW5lcmQuc2VydmljZXMuaW1hZ2VzLnYxLkltYWdlIkkKEkNyZWF0ZUltYWdlUmVxdWVzdBIzCgVpbWFnZRgBIAEoCzIkLmNvbnRhaW5lcmQuc2VydmljZXMuaW1hZ2VzLnYxLkltYWdlInoKElVwZGF0ZUltYWdlUmVxdWVzdBIzCgVpbWFnZRgBIAEoCzIkLmNvbnRhaW5lcmQuc2VydmljZXMuaW1hZ2VzLnYxLkltYWdlEi8KC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayIiChJEZWxldGVJbWFnZVJlcXVlc3QSDAoEbmFtZRgBIAEoCTL0AgoGSW1hZ2VzEmsKBExpc3QSMC5jb250YWluZXJkLnNlcnZpY2VzLmltYWdlcy52MS5MaXN0SW1hZ2VzUmVxdWVzdBoxLmNvbnRhaW5lcmQuc2VydmljZXMuaW1hZ2VzLnYxLkxpc3RJbWFnZXNSZXNwb25zZRJTCgZDcmVhdGUSMS5jb250YWluZXJkLnNlcnZpY2VzLmltYWdlcy52MS5DcmVhdGVJbWFnZVJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSUwoGVXBkYXRlEjEuY29udGFpbmVyZC5zZXJ2aWNlcy5pbWFnZXMudjEuVXBkYXRlSW1hZ2VSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5ElMKBkRlbGV0ZRIxLmNvbnRhaW5lcmQuc2VydmljZXMuaW1hZ2VzLnYxLkRlbGV0ZUltYWdlUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eWIGcHJvdG8z", [file_google_protobuf_empty, file_google_protobuf_field_mask, file_types_descriptor]);
+  fileDesc("CgxpbWFnZXMucHJvdG8SHWNvbnRhaW5lcmQuc2VydmljZXMuaW1hZ2VzLnYxIrQBCgVJbWFnZRIMCgRuYW1lGAEgASgJEkAKBmxhYmVscxgCIAMoCzIwLmNvbnRhaW5lcmQuc2VydmljZXMuaW1hZ2VzLnYxLkltYWdlLkxhYmVsc0VudHJ5EiwKBnRhcmdldBgDIAEoCzIcLmNvbnRhaW5lcmQudHlwZXMuRGVzY3JpcHRvchotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIh8KD0dldEltYWdlUmVxdWVzdBIMCgRuYW1lGAEgASgJIkcKEEdldEltYWdlUmVzcG9uc2USMwoFaW1hZ2UYASABKAsyJC5jb250YWluZXJkLnNlcnZpY2VzLmltYWdlcy52MS5JbWFnZSITChFMaXN0SW1hZ2VzUmVxdWVzdCJKChJMaXN0SW1hZ2VzUmVzcG9uc2USNAoGaW1hZ2VzGAEgAygLMiQuY29udGFpbmVyZC5zZXJ2aWNlcy5pbWFnZXMudjEuSW1hZ2UiSQoSQ3JlYXRlSW1hZ2VSZXF1ZXN0EjMKBWltYWdlGAEgASgLMiQuY29udGFpbmVyZC5zZXJ2aWNlcy5pbWFnZXMudjEuSW1hZ2UiegoSVXBkYXRlSW1hZ2VSZXF1ZXN0EjMKBWltYWdlGAEgASgLMiQuY29udGFpbmVyZC5zZXJ2aWNlcy5pbWFnZXMudjEuSW1hZ2USLwoLdXBkYXRlX21hc2sYAiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrIiIKEkRlbGV0ZUltYWdlUmVxdWVzdBIMCgRuYW1lGAEgASgJMtwDCgZJbWFnZXMSZgoDR2V0Ei4uY29udGFpbmVyZC5zZXJ2aWNlcy5pbWFnZXMudjEuR2V0SW1hZ2VSZXF1ZXN0Gi8uY29udGFpbmVyZC5zZXJ2aWNlcy5pbWFnZXMudjEuR2V0SW1hZ2VSZXNwb25zZRJrCgRMaXN0EjAuY29udGFpbmVyZC5zZXJ2aWNlcy5pbWFnZXMudjEuTGlzdEltYWdlc1JlcXVlc3QaMS5jb250YWluZXJkLnNlcnZpY2VzLmltYWdlcy52MS5MaXN0SW1hZ2VzUmVzcG9uc2USUwoGQ3JlYXRlEjEuY29udGFpbmVyZC5zZXJ2aWNlcy5pbWFnZXMudjEuQ3JlYXRlSW1hZ2VSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5ElMKBlVwZGF0ZRIxLmNvbnRhaW5lcmQuc2VydmljZXMuaW1hZ2VzLnYxLlVwZGF0ZUltYWdlUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRJTCgZEZWxldGUSMS5jb250YWluZXJkLnNlcnZpY2VzLmltYWdlcy52MS5EZWxldGVJbWFnZVJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHliBnByb3RvMw", [file_google_protobuf_empty, file_google_protobuf_field_mask, file_types_descriptor]);
 
 /**
  * @generated from message containerd.services.images.v1.Image
@@ -47,13 +47,43 @@ export const ImageSchema: GenMessage<Image> = /*@__PURE__*/
   messageDesc(file_images, 0);
 
 /**
+ * @generated from message containerd.services.images.v1.GetImageRequest
+ */
+export type GetImageRequest = Message<"containerd.services.images.v1.GetImageRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message containerd.services.images.v1.GetImageRequest.
+ * Use `create(GetImageRequestSchema)` to create a new message.
+ */
+export const GetImageRequestSchema: GenMessage<GetImageRequest> = /*@__PURE__*/
+  messageDesc(file_images, 1);
+
+/**
+ * @generated from message containerd.services.images.v1.GetImageResponse
+ */
+export type GetImageResponse = Message<"containerd.services.images.v1.GetImageResponse"> & {
+  /**
+   * @generated from field: containerd.services.images.v1.Image image = 1;
+   */
+  image?: Image | undefined;
+};
+
+/**
+ * Describes the message containerd.services.images.v1.GetImageResponse.
+ * Use `create(GetImageResponseSchema)` to create a new message.
+ */
+export const GetImageResponseSchema: GenMessage<GetImageResponse> = /*@__PURE__*/
+  messageDesc(file_images, 2);
+
+/**
  * @generated from message containerd.services.images.v1.ListImagesRequest
  */
 export type ListImagesRequest = Message<"containerd.services.images.v1.ListImagesRequest"> & {
-  /**
-   * @generated from field: repeated string filters = 1;
-   */
-  filters: string[];
 };
 
 /**
@@ -61,7 +91,7 @@ export type ListImagesRequest = Message<"containerd.services.images.v1.ListImage
  * Use `create(ListImagesRequestSchema)` to create a new message.
  */
 export const ListImagesRequestSchema: GenMessage<ListImagesRequest> = /*@__PURE__*/
-  messageDesc(file_images, 1);
+  messageDesc(file_images, 3);
 
 /**
  * @generated from message containerd.services.images.v1.ListImagesResponse
@@ -78,7 +108,7 @@ export type ListImagesResponse = Message<"containerd.services.images.v1.ListImag
  * Use `create(ListImagesResponseSchema)` to create a new message.
  */
 export const ListImagesResponseSchema: GenMessage<ListImagesResponse> = /*@__PURE__*/
-  messageDesc(file_images, 2);
+  messageDesc(file_images, 4);
 
 /**
  * @generated from message containerd.services.images.v1.CreateImageRequest
@@ -95,7 +125,7 @@ export type CreateImageRequest = Message<"containerd.services.images.v1.CreateIm
  * Use `create(CreateImageRequestSchema)` to create a new message.
  */
 export const CreateImageRequestSchema: GenMessage<CreateImageRequest> = /*@__PURE__*/
-  messageDesc(file_images, 3);
+  messageDesc(file_images, 5);
 
 /**
  * @generated from message containerd.services.images.v1.UpdateImageRequest
@@ -117,7 +147,7 @@ export type UpdateImageRequest = Message<"containerd.services.images.v1.UpdateIm
  * Use `create(UpdateImageRequestSchema)` to create a new message.
  */
 export const UpdateImageRequestSchema: GenMessage<UpdateImageRequest> = /*@__PURE__*/
-  messageDesc(file_images, 4);
+  messageDesc(file_images, 6);
 
 /**
  * @generated from message containerd.services.images.v1.DeleteImageRequest
@@ -134,12 +164,20 @@ export type DeleteImageRequest = Message<"containerd.services.images.v1.DeleteIm
  * Use `create(DeleteImageRequestSchema)` to create a new message.
  */
 export const DeleteImageRequestSchema: GenMessage<DeleteImageRequest> = /*@__PURE__*/
-  messageDesc(file_images, 5);
+  messageDesc(file_images, 7);
 
 /**
  * @generated from service containerd.services.images.v1.Images
  */
 export const Images: GenService<{
+  /**
+   * @generated from rpc containerd.services.images.v1.Images.Get
+   */
+  get: {
+    methodKind: "unary";
+    input: typeof GetImageRequestSchema;
+    output: typeof GetImageResponseSchema;
+  },
   /**
    * @generated from rpc containerd.services.images.v1.Images.List
    */

@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file snapshots.proto.
  */
 export const file_snapshots: GenFile = /*@__PURE__*/
-  fileDesc("Cg9zbmFwc2hvdHMucHJvdG8SIGNvbnRhaW5lcmQuc2VydmljZXMuc25hcHNob3RzLnYxIkoKBEluZm8SDAoEbmFtZRgBIAEoCRI0CgRraW5kGAMgASgOMiYuY29udGFpbmVyZC5zZXJ2aWNlcy5zbmFwc2hvdHMudjEuS2luZCI8ChRMaXN0U25hcHNob3RzUmVxdWVzdBITCgtzbmFwc2hvdHRlchgBIAEoCRIPCgdmaWx0ZXJzGAIgAygJIk0KFUxpc3RTbmFwc2hvdHNSZXNwb25zZRI0CgRpbmZvGAEgAygLMiYuY29udGFpbmVyZC5zZXJ2aWNlcy5zbmFwc2hvdHMudjEuSW5mbyo4CgRLaW5kEgsKB1VOS05PV04QABIICgRWSUVXEAESCgoGQUNUSVZFEAISDQoJQ09NTUlUVEVEEAMyhgEKCVNuYXBzaG90cxJ5CgRMaXN0EjYuY29udGFpbmVyZC5zZXJ2aWNlcy5zbmFwc2hvdHMudjEuTGlzdFNuYXBzaG90c1JlcXVlc3QaNy5jb250YWluZXJkLnNlcnZpY2VzLnNuYXBzaG90cy52MS5MaXN0U25hcHNob3RzUmVzcG9uc2UwAWIGcHJvdG8z");
+  fileDesc("Cg9zbmFwc2hvdHMucHJvdG8SIGNvbnRhaW5lcmQuc2VydmljZXMuc25hcHNob3RzLnYxIkoKBEluZm8SDAoEbmFtZRgBIAEoCRI0CgRraW5kGAMgASgOMiYuY29udGFpbmVyZC5zZXJ2aWNlcy5zbmFwc2hvdHMudjEuS2luZCI3ChNTdGF0U25hcHNob3RSZXF1ZXN0EhMKC3NuYXBzaG90dGVyGAEgASgJEgsKA2tleRgCIAEoCSJMChRTdGF0U25hcHNob3RSZXNwb25zZRI0CgRpbmZvGAEgASgLMiYuY29udGFpbmVyZC5zZXJ2aWNlcy5zbmFwc2hvdHMudjEuSW5mbyIrChRMaXN0U25hcHNob3RzUmVxdWVzdBITCgtzbmFwc2hvdHRlchgBIAEoCSJNChVMaXN0U25hcHNob3RzUmVzcG9uc2USNAoEaW5mbxgBIAMoCzImLmNvbnRhaW5lcmQuc2VydmljZXMuc25hcHNob3RzLnYxLkluZm8qOAoES2luZBILCgdVTktOT1dOEAASCAoEVklFVxABEgoKBkFDVElWRRACEg0KCUNPTU1JVFRFRBADMv0BCglTbmFwc2hvdHMSdQoEU3RhdBI1LmNvbnRhaW5lcmQuc2VydmljZXMuc25hcHNob3RzLnYxLlN0YXRTbmFwc2hvdFJlcXVlc3QaNi5jb250YWluZXJkLnNlcnZpY2VzLnNuYXBzaG90cy52MS5TdGF0U25hcHNob3RSZXNwb25zZRJ5CgRMaXN0EjYuY29udGFpbmVyZC5zZXJ2aWNlcy5zbmFwc2hvdHMudjEuTGlzdFNuYXBzaG90c1JlcXVlc3QaNy5jb250YWluZXJkLnNlcnZpY2VzLnNuYXBzaG90cy52MS5MaXN0U25hcHNob3RzUmVzcG9uc2UwAWIGcHJvdG8z");
 
 /**
  * @generated from message containerd.services.snapshots.v1.Info
@@ -38,6 +38,45 @@ export const InfoSchema: GenMessage<Info> = /*@__PURE__*/
   messageDesc(file_snapshots, 0);
 
 /**
+ * @generated from message containerd.services.snapshots.v1.StatSnapshotRequest
+ */
+export type StatSnapshotRequest = Message<"containerd.services.snapshots.v1.StatSnapshotRequest"> & {
+  /**
+   * @generated from field: string snapshotter = 1;
+   */
+  snapshotter: string;
+
+  /**
+   * @generated from field: string key = 2;
+   */
+  key: string;
+};
+
+/**
+ * Describes the message containerd.services.snapshots.v1.StatSnapshotRequest.
+ * Use `create(StatSnapshotRequestSchema)` to create a new message.
+ */
+export const StatSnapshotRequestSchema: GenMessage<StatSnapshotRequest> = /*@__PURE__*/
+  messageDesc(file_snapshots, 1);
+
+/**
+ * @generated from message containerd.services.snapshots.v1.StatSnapshotResponse
+ */
+export type StatSnapshotResponse = Message<"containerd.services.snapshots.v1.StatSnapshotResponse"> & {
+  /**
+   * @generated from field: containerd.services.snapshots.v1.Info info = 1;
+   */
+  info?: Info | undefined;
+};
+
+/**
+ * Describes the message containerd.services.snapshots.v1.StatSnapshotResponse.
+ * Use `create(StatSnapshotResponseSchema)` to create a new message.
+ */
+export const StatSnapshotResponseSchema: GenMessage<StatSnapshotResponse> = /*@__PURE__*/
+  messageDesc(file_snapshots, 2);
+
+/**
  * @generated from message containerd.services.snapshots.v1.ListSnapshotsRequest
  */
 export type ListSnapshotsRequest = Message<"containerd.services.snapshots.v1.ListSnapshotsRequest"> & {
@@ -45,11 +84,6 @@ export type ListSnapshotsRequest = Message<"containerd.services.snapshots.v1.Lis
    * @generated from field: string snapshotter = 1;
    */
   snapshotter: string;
-
-  /**
-   * @generated from field: repeated string filters = 2;
-   */
-  filters: string[];
 };
 
 /**
@@ -57,7 +91,7 @@ export type ListSnapshotsRequest = Message<"containerd.services.snapshots.v1.Lis
  * Use `create(ListSnapshotsRequestSchema)` to create a new message.
  */
 export const ListSnapshotsRequestSchema: GenMessage<ListSnapshotsRequest> = /*@__PURE__*/
-  messageDesc(file_snapshots, 1);
+  messageDesc(file_snapshots, 3);
 
 /**
  * @generated from message containerd.services.snapshots.v1.ListSnapshotsResponse
@@ -74,7 +108,7 @@ export type ListSnapshotsResponse = Message<"containerd.services.snapshots.v1.Li
  * Use `create(ListSnapshotsResponseSchema)` to create a new message.
  */
 export const ListSnapshotsResponseSchema: GenMessage<ListSnapshotsResponse> = /*@__PURE__*/
-  messageDesc(file_snapshots, 2);
+  messageDesc(file_snapshots, 4);
 
 /**
  * @generated from enum containerd.services.snapshots.v1.Kind
@@ -116,6 +150,14 @@ export const KindSchema: GenEnum<Kind> = /*@__PURE__*/
  * @generated from service containerd.services.snapshots.v1.Snapshots
  */
 export const Snapshots: GenService<{
+  /**
+   * @generated from rpc containerd.services.snapshots.v1.Snapshots.Stat
+   */
+  stat: {
+    methodKind: "unary";
+    input: typeof StatSnapshotRequestSchema;
+    output: typeof StatSnapshotResponseSchema;
+  },
   /**
    * @generated from rpc containerd.services.snapshots.v1.Snapshots.List
    */

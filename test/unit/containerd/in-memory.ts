@@ -129,18 +129,16 @@ export function inMemoryContainerd(version = "1.7.35") {
     version: scripted("version", () => new SemVer(version)),
     criImages: scripted("criImages", criImages),
     imageDirectory: scripted("imageDirectory", () => undefined),
-    records: scripted("records", (of) =>
-      [...records.values()].filter(({ name }) => {
-        const digestName = of?.repositories.some(({ domain, path }) => name.startsWith(`${domain}/${path}@`));
-        return of === undefined || of.names.includes(name) || digestName;
-      }),
-    ),
+    records: scripted("records", () => [...records.values()]),
+    record: scripted("record", (name) => records.get(name)),
     blobs: scripted("blobs", (of) =>
-      [...blobs.values()].filter((blob) => of === undefined || of.some((each) => isFrom(each, blob))),
+      [...blobs.values()].filter(
+        (blob) => of === undefined || of.some(({ repository }) => isFrom(repository, blob)),
+      ),
     ),
-    snapshots: scripted("snapshots", (_snapshotter, of) =>
-      [...snapshots].filter((chainId) => of === undefined || of.includes(chainId)),
-    ),
+    blob: scripted("blob", (digest) => blobs.get(digest)),
+    snapshots: scripted("snapshots", () => [...snapshots]),
+    hasSnapshot: scripted("hasSnapshot", (_snapshotter, chainId) => snapshots.has(chainId)),
     read: scripted("read", (digest) => {
       const blob = blobs.get(digest);
       if (blob === undefined) throw notFound(digest);

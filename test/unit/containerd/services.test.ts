@@ -28,13 +28,17 @@ const fails = (code: Code) => (): never => {
 
 describe("image records", () => {
   async function images(over: { readonly create?: () => never; readonly delete?: () => never } = {}) {
-    const { list, create, update, delete: remove } = Images.method;
+    const { get, list, create, update, delete: remove } = Images.method;
     const found = [
       { name: RECORD.name, labels: RECORD.labels, target: { ...TARGET, size: 123n } },
       { name: "bare" },
     ];
     const connection = await serving(folder.path, [
       route(list, () => [{ images: found }]),
+      route(get, ({ name }) => {
+        const image = found.find((each) => each.name === name);
+        return image === undefined ? fails(Code.NotFound)() : [{ image }];
+      }),
       route(create, over.create ?? done),
       route(update, done),
       route(remove, over.delete ?? done),
@@ -51,18 +55,14 @@ describe("image records", () => {
     expect(requests).toEqual([["ListImagesRequest", {}]]);
   });
 
-  test("are asked for by names, and by the digest names of repositories", async () => {
+  test("are asked for by one name, which need not be there", async () => {
     const { client, requests } = await images();
-    await client.records({
-      names: ["a.b/c:1"],
-      repositories: [reference("10.0.0.5:5000/team.x/app:1"), reference("[fd00::1]:5000/app:1")],
-    });
-    const filters = [
-      "name==a.b/c:1",
-      'name~="^10[.]0[.]0[.]5:5000/team[.]x/app@"',
-      'name~="^.fd00::1.:5000/app@"',
-    ];
-    expect(requests).toEqual([["ListImagesRequest", { filters }]]);
+    expect(await client.record(RECORD.name)).toEqual(RECORD);
+    expect(await client.record("none:1")).toBeUndefined();
+    expect(requests).toEqual([
+      ["GetImageRequest", { name: RECORD.name }],
+      ["GetImageRequest", { name: "none:1" }],
+    ]);
   });
 
   test("are made with every part set: without one containerd would crash", async () => {
@@ -148,10 +148,13 @@ describe("content", () => {
 
   test("is listed by repositories, whose dots and neighbours match nothing else", async () => {
     const { client, requests } = await content();
-    await client.blobs([reference("10.0.0.5:5000/team.x/app:1"), reference("nginx")]);
+    await client.blobs([
+      { repository: reference("10.0.0.5:5000/team.x/app:1"), shared: true },
+      { repository: reference("nginx"), shared: false },
+    ]);
     const filters = [
       'labels."containerd.io/distribution.source.10.0.0.5"~="(^|,)team[.]x/app(,|$)"',
-      'labels."containerd.io/distribution.source.docker.io"~="(^|,)library/nginx(,|$)"',
+      'labels."containerd.io/distribution.source.docker.io"=="library/nginx"',
     ];
     expect(requests).toEqual([["ListContentRequest", { filters }]]);
   });
@@ -235,7 +238,7 @@ describe("leases", () => {
 });
 
 describe("snapshots", () => {
-  test("are the committed ones of a snapshotter, all or those that are asked for", async () => {
+  test("are the committed ones of a snapshotter, listed or asked for one by one", async () => {
     const [one, active, two] = [
       { name: "one", kind: Kind.COMMITTED },
       { name: "extract-1", kind: Kind.ACTIVE },
@@ -243,13 +246,22 @@ describe("snapshots", () => {
     ];
     const connection = await serving(folder.path, [
       route(Snapshots.method.list, () => [{ info: [one, active] }, { info: [two] }]),
+      route(Snapshots.method.stat, ({ key }) => {
+        const info = [one, active, two].find(({ name }) => name === key);
+        return info === undefined ? fails(Code.NotFound)() : [{ info }];
+      }),
     ]);
     const client = api(connection);
     expect(await client.snapshots("zfs")).toEqual(["one", "two"]);
-    await client.snapshots("zfs", [DIGEST]);
+    const keys = ["one", "extract-1", "none"];
+    expect(await Promise.all(keys.map((key) => client.hasSnapshot("zfs", key)))).toEqual([
+      true,
+      false,
+      false,
+    ]);
     expect(connection.requests).toEqual([
       ["ListSnapshotsRequest", { snapshotter: "zfs" }],
-      ["ListSnapshotsRequest", { snapshotter: "zfs", filters: [`name==${DIGEST}`] }],
+      ...keys.map((key) => ["StatSnapshotRequest", { snapshotter: "zfs", key }]),
     ]);
   });
 });

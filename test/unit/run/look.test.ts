@@ -84,20 +84,32 @@ describe("a look at the node", () => {
 describe("a look at an image that was pulled", () => {
   const image = wanted(A, { furtherNames: [reference("x.y/z:1")] });
 
-  test("sees its names as they are now, what its repository has, and its pin as it was known", async () => {
+  test("sees its names and its pin as they are now, and what they lead to, without a list", async () => {
     const node = inMemoryContainerd();
     node.records.set(pinName(ONE.target), pinRecord(ONE.target));
     const before = await lookAtNode(node.containerd, LINUX, [A]);
     node.bring(A, ONE);
     node.bring("r.two/b:1", TWO);
     node.record(`x.y/z@${ONE.target.digest}`, ONE);
+    const calls = node.calls.length;
     const after = await lookAtImage(node.containerd, image, before);
     expect(judge(after, A)).toEqual({ is: "usable", target: ONE.target, id: ONE.id });
     expect(isPinned(after, ONE.target)).toBe(true);
     expect([...after.records.keys()].toSorted()).toEqual(
       [A, `r.one/a@${ONE.target.digest}`, `x.y/z@${ONE.target.digest}`, pinName(ONE.target)].toSorted(),
     );
-    expect(node.calls).toContain(`snapshots overlayfs ${ONE.chainId}`);
+    expect(node.calls).toContain(`hasSnapshot overlayfs ${ONE.chainId}`);
+    expect(node.calls.slice(calls).filter((call) => /^(?:records|blobs|snapshots)/u.test(call))).toEqual([]);
+  });
+
+  test("finds all layers of an image that is not unpacked", async () => {
+    const node = inMemoryContainerd();
+    const before = await lookAtNode(node.containerd, LINUX, [A]);
+    node.bring(A, ONE);
+    node.snapshots.clear();
+    expect(judge(await lookAtImage(node.containerd, image, before), A)).toMatchObject({ is: "usable" });
+    node.blobs.delete(ONE.layers[0]?.digest ?? "");
+    expect(judge(await lookAtImage(node.containerd, image, before), A)).toMatchObject({ is: "damaged" });
   });
 
   test("finds nothing where its name is gone again, and asks for no snapshot", async () => {
@@ -105,6 +117,6 @@ describe("a look at an image that was pulled", () => {
     const before = await lookAtNode(node.containerd, LINUX, [A]);
     const calls = node.calls.length;
     expect(judge(await lookAtImage(node.containerd, image, before), A)).toMatchObject({ is: "absent" });
-    expect(node.calls.slice(calls).filter((call) => call.startsWith("snapshots"))).toEqual([]);
+    expect(node.calls.slice(calls).filter((call) => /napshot/u.test(call))).toEqual([]);
   });
 });
