@@ -11,8 +11,10 @@ const fileIn = (directory: string): string => path.join(directory, "status.json"
 
 /** At most one write in this many milliseconds: a thousand images change state several thousand times. */
 const PACE = 200;
-/** And so many times what it took to make the last text, which is long with a thousand images: 5 % of the time at most. */
+/** And so many times what the last one took, which is long with a thousand images: 5 % of the time at most. */
 const REST = 20;
+/** But a disk that is slow for once is no reason to fall silent: replacing a file may have to wait for what others write. */
+const LONGEST_WAIT = 1_000;
 
 /**
  * Disposing it writes what has not been written yet.
@@ -30,8 +32,7 @@ export function statusFile(directory: string, sizes: Sizes, onProblem: (why: str
     if (pending === undefined) return;
     const began = performance.now();
     const text = statusText(pending, sizes);
-    // Without the writing: a disk that is slow for once is no reason to fall silent.
-    pace = Math.max(PACE, REST * (performance.now() - began));
+    const making = performance.now() - began;
     pending = undefined;
     try {
       replaceRegular(fileIn(directory), text, 0o640);
@@ -40,6 +41,7 @@ export function statusFile(directory: string, sizes: Sizes, onProblem: (why: str
       tell(`status.json cannot be written: ${messageOf(error)}`);
       tell = () => {};
     }
+    pace = Math.max(PACE, REST * making, Math.min(LONGEST_WAIT, REST * (performance.now() - began)));
   };
   return {
     update: (state: RunState): void => {
