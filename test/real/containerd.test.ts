@@ -182,8 +182,8 @@ describeEachLine("containerd", (line) => {
       };
       const shared = await pushTo(node.registry, "tell/sharing:1", spec);
       await pull(shared.reference);
-      const digests = async (name: string, shared = true) =>
-        (await port.blobs([{ repository: referenceOf(name), shared }]))
+      const digests = async (name: string, alsoShared = true) =>
+        (await port.blobs([{ repository: referenceOf(name), shared: alsoShared }]))
           .map(({ digest }) => digest)
           .toSorted();
 
