@@ -140,8 +140,11 @@ export const RULES = [
     "runtime",
     /code = Unavailable desc = (?:connection error|error reading from server|transport is closing|the connection is draining)/u,
   ),
-  // ctr, which talks to containerd alone.
-  rule("runtime", /failed to dial "|connection error: desc = |^ctr: [^\n]*context deadline exceeded/u),
+  // ctr, which talks to containerd alone, and leaves the code out.
+  rule(
+    "runtime",
+    /failed to dial "|connection error: desc = |^ctr: [^\n]*(?:context deadline exceeded|error reading from server|transport is closing|the connection is draining)/u,
+  ),
   rule("auth", /illegal base64 data|invalid decoded auth/u),
   rule(
     "auth",

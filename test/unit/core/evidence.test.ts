@@ -143,6 +143,12 @@ const PULLS: readonly (readonly [FailureClass, string, (image: string) => string
     () =>
       'ctr: failed to dial "/run/containerd/containerd.sock": connection error: desc = "transport: error while dialing: dial unix /run/containerd/containerd.sock: connect: no such file or directory"',
   ],
+  [
+    "runtime",
+    "a containerd that ended while ctr asked it",
+    () =>
+      "ctr: error reading from server: read unix @->/run/containerd/containerd.sock: read: connection reset by peer: unavailable",
+  ],
   ["runtime", "a source that containerd has lost", () => 'ctr: image "a.b/c:1": not found'],
   ["unknown", "something else", () => "the moon is in the wrong house"],
   ["unknown", "nothing", () => ""],
