@@ -41,6 +41,8 @@ interface Job {
   readonly image: WantedImage;
   readonly mostAttempts: number;
   attempts: number;
+  /** Attempts that were too many at once, which is not the image's fault: they do not count. */
+  crowded: number;
   /** Of the last attempt. */
   failure?: Failure;
   /** By the clock. An image's time begins with its first attempt, not while it waits for a slot. */
@@ -66,7 +68,7 @@ export async function pullImage(
   image: WantedImage,
   mostAttempts: number,
 ): Promise<Failure | undefined> {
-  const job: Job = { image, mostAttempts, attempts: 0 };
+  const job: Job = { image, mostAttempts, attempts: 0, crowded: 0 };
   const { around, clock, stop } = puller;
   try {
     await pRetry(() => inSlot(puller, job), {
@@ -154,11 +156,12 @@ async function failed(
   const broken = brokenDownload(raw);
   // Kept by the lease, it would fail every further attempt in the same way.
   if (broken !== undefined) await containerd.abort(broken).catch(() => {});
-  const eased = failure.class === "rate-limit" && slots.refused(begun);
-  const exhausted = !eased && visit.failed(failure, isWrongPassword(raw));
+  const crowded = failure.class === "rate-limit" && slots.refused(begun);
+  if (crowded) job.crowded += 1;
+  const exhausted = !crowded && visit.failed(failure, isWrongPassword(raw));
   const next = nextAttempt(failure.class, config.retry, {
     attempt: attempts,
-    last: exhausted || attempts >= job.mostAttempts,
+    last: exhausted || attempts - job.crowded >= job.mostAttempts,
     registryWait: health.waitFor(image.source.domain),
     timeLeft: (job.endsAt ?? 0) - clock.now(),
     random: clock.random(),

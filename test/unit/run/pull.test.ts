@@ -25,7 +25,7 @@ const WRONG_PASSWORD =
 type Going = keyof typeof TEXTS | (() => void);
 
 interface Overrides {
-  readonly concurrency?: number;
+  readonly concurrency?: number | "auto";
   readonly retry?: Puller["config"]["retry"];
   readonly signal?: AbortSignal;
   readonly around?: Partial<Around>;
@@ -298,6 +298,19 @@ describe("a registry", () => {
     expect(pulls.slice(0, 2).map((pull) => pull.name)).toEqual([A, C]);
     const [closed, ...later] = pulls.filter((pull) => pull.name !== C).map(({ at }) => at);
     expect(later.map((at) => at - (closed ?? 0))).toEqual([wait, wait]);
+  });
+
+  test("that refuses too many at once costs no image an attempt, and is left alone only when one alone is too many", async () => {
+    const { pulls, pullAll, clock } = pulling(
+      { [A]: ["rate-limit", "rate-limit", "rate-limit", "rate-limit"] },
+      { concurrency: "auto" },
+    );
+    const began = clock.now();
+    expect(await pullAll(A)).toEqual([undefined]);
+    const waits = pulls.map(({ at }, index) => at - (pulls[index - 1]?.at ?? began));
+    expect(waits.slice(0, 3)).toEqual([0, 0, 0]);
+    expect(waits.slice(3).every((ms) => ms >= 5_000)).toBe(true);
+    expect(pulls).toHaveLength(5);
   });
 
   test("that is dead has its rounds once, and then each image a single attempt", async () => {
