@@ -133,7 +133,7 @@ export function nextLevel(level: Level, pace: Pace): Level {
   if (!pace.full) return { ...level, since: pace, trial: undefined };
   if (since === undefined) return mayTry(level, pace) ? tryMore(level, pace) : { ...level, since: pace };
   const measured = pace.at - since.at;
-  if (trial !== undefined && !isWorth(trial, images, rateBetween(since, pace, -1)))
+  if (trial !== undefined && !isWorth(trial, images, since, pace))
     return measured < LATE ? level : rested({ ...level, images: trial.from }, pace.at);
   if (mayTry(level, pace)) return tryMore(level, pace, rateBetween(since, pace, 1));
   if (measured < LATE) return level;
@@ -174,8 +174,10 @@ function rateBetween(since: Pace, pace: Pace, chance: 1 | -1): Rate {
   };
 }
 
-function isWorth({ from, rate }: Trial, images: number, now: Rate): boolean {
-  if (rate === undefined) return now.each !== undefined || now.images > 0;
+function isWorth({ from, rate }: Trial, images: number, since: Pace, pace: Pace): boolean {
+  // At first all that is asked is that something comes.
+  if (rate === undefined) return pace.bytes > since.bytes || pace.images > since.images;
+  const now = rateBetween(since, pace, -1);
   const more = images / from;
   const enough = 1 + (more - 1) * WORTH;
   const isFast = rate.each !== undefined && now.each !== undefined && now.each * more >= rate.each * enough;
