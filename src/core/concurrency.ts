@@ -6,7 +6,7 @@
 // run goes back and rests before it tries again, longer each time. It does not try behind containerd's limit for the node,
 // unless more downloads than that go on at once. CPUs without a pause take back, one by one, what is above the start. A
 // registry that answers 429 ends a trial at once, or halves the number; from then on a trial is one more image.
-import type { Download } from "./transfer.ts";
+import { sum, type Download } from "./transfer.ts";
 
 /** Counts since the pulls began, seen at one moment. Times in milliseconds. */
 export interface Pace extends Traffic {
@@ -60,7 +60,6 @@ export function trafficBetween(
 }
 
 const isGrowth = (bytes: number): boolean => bytes > 0;
-const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
 export const addTraffic = (one: Traffic, other: Traffic): Traffic => ({
   bytes: one.bytes + other.bytes,

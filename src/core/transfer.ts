@@ -42,7 +42,8 @@ export function progressOf(layers: readonly Layer[], sample: Sample): Progress {
 const receivedOf = ({ digest, size }: Layer, sample: Sample): number =>
   sample.finished.has(digest) ? size : Math.min(sample.downloads.get(digest) ?? 0, size);
 
-const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+export const sum = (numbers: readonly number[]): number =>
+  numbers.reduce((total, number) => total + number, 0);
 
 /** The bytes of a whole run. Images of one base share layers, which are loaded once and counted once. */
 export interface Downloads {

@@ -10,6 +10,7 @@ import {
   progressOf,
   stalledFor,
   startMovement,
+  sum,
   type Download,
   type Layer,
   type Movement,
@@ -117,7 +118,7 @@ export function watchPulls(options: WatchOptions): Watch {
     pulled: (id) => void whole.add(id),
     sizeOf: (image) => {
       const { layers } = [...attempts].find((attempt) => attempt.image === image) ?? {};
-      return layers === undefined ? undefined : layers.reduce((sum, { size }) => sum + size, 0);
+      return layers && bytesOf(layers);
     },
     stop: async () => {
       stopped.abort();
@@ -173,6 +174,8 @@ function looker(options: WatchOptions, whole: ReadonlySet<string>) {
   return { begin, look, now };
 }
 
+const bytesOf = (layers: readonly Layer[]): number => sum(layers.map(({ size }) => size));
+
 type Open = ReadonlyMap<string, number>;
 
 const byDigest = (downloads: readonly Download[]): Open =>
@@ -225,9 +228,8 @@ async function askForLayers(
 async function hold(lease: Lease, attempt: Attempt, now: number): Promise<void> {
   const { layers = [], finished, documents, isHeld, begunAt } = attempt;
   const missing = layers.filter(({ digest }) => !finished.has(digest));
-  const size = missing.reduce((sum, layer) => sum + layer.size, 0);
   // With all of them here only unpacking is left, which a write to the database would keep waiting.
-  if (isHeld || missing.length === 0 || (size < LITTLE && now - begunAt < SLOW)) return;
+  if (isHeld || missing.length === 0 || (bytesOf(missing) < LITTLE && now - begunAt < SLOW)) return;
   attempt.isHeld = true;
   await lease.hold([
     ...documents.map(({ digest }) => ({ type: "content" as const, id: digest })),

@@ -8,6 +8,8 @@ export interface Folder {
   readonly path: string;
   /** @returns the path of the new file */
   readonly write: (name: string, text: string, mode?: number) => string;
+  /** @returns the path of a new folder in it */
+  readonly make: () => string;
 }
 
 /** Removed after the file's last test. */
@@ -22,5 +24,6 @@ export function temporaryFolder(): Folder {
       chmodSync(file, mode);
       return file;
     },
+    make: () => mkdtempSync(path.join(folder, "made-")),
   };
 }

@@ -1,23 +1,17 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { readArchiveRecord, writeArchiveRecord } from "../../../src/state/archive-record.ts";
 import { temporaryFolder } from "../folder.ts";
 
 const folder = temporaryFolder();
-let count = 0;
-function directory(): string {
-  const made = path.join(folder.path, `state-${(count += 1)}`);
-  mkdirSync(made);
-  return made;
-}
 const neverFails = (why: string): void => expect.unreachable(why);
 const TAR = "/var/vcap/packages/images/all.tar";
 const RECORD = { [TAR]: { size: 5, mtimeMs: 7.5, ctimeMs: 8, names: { "a.b/c:1": "sha256:1" } } };
 
 test("what was imported is known to the next run, with the digests that its names had", () => {
-  const where = directory();
+  const where = folder.make();
   expect(readArchiveRecord(where, neverFails)).toEqual({});
   writeArchiveRecord(where, RECORD, neverFails);
   expect(readArchiveRecord(where, neverFails)).toEqual(RECORD);
@@ -27,7 +21,7 @@ test("what was imported is known to the next run, with the digests that its name
 test.each(["{", "[]", `{"${TAR}":{"size":5,"mtimeMs":7,"names":{}}}`])(
   "a record that is damaged or another version's costs an import, no more: %s",
   (text) => {
-    const where = directory();
+    const where = folder.make();
     writeFileSync(path.join(where, "archives.json"), text);
     expect(readArchiveRecord(where, neverFails)).toEqual({});
     writeArchiveRecord(where, RECORD, neverFails);
@@ -36,7 +30,7 @@ test.each(["{", "[]", `{"${TAR}":{"size":5,"mtimeMs":7,"names":{}}}`])(
 );
 
 test("a FIFO in its place is neither waited for nor replaced, and is told", () => {
-  const where = directory();
+  const where = folder.make();
   const file = path.join(where, "archives.json");
   execFileSync("mkfifo", [file]);
   const problems: string[] = [];

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, mkdirSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import process from "node:process";
 import { describe, expect, test } from "vitest";
@@ -16,12 +16,6 @@ import { failure } from "../samples.ts";
 import { after, ended, image } from "../report/states.ts";
 
 const folder = temporaryFolder();
-let count = 0;
-function directory(): string {
-  const made = path.join(folder.path, `state-${(count += 1)}`);
-  mkdirSync(made);
-  return made;
-}
 const statusFile = (where: string, onProblem: (why: string) => void) =>
   openStatusFile(where, new Map(), onProblem);
 const neverFails = (why: string): void => expect.unreachable(why);
@@ -30,7 +24,7 @@ const read = (where: string): Record<string, unknown> =>
 
 describe("the file", () => {
   test("is written when it is closed, and readable by its group alone", () => {
-    const where = directory();
+    const where = folder.make();
     using file = statusFile(where, neverFails);
     file.update(ended([image("a.b/c:1")]));
     file[Symbol.dispose]();
@@ -39,7 +33,7 @@ describe("the file", () => {
   });
 
   test("is written by itself after a while, with the latest of many states", async () => {
-    const where = directory();
+    const where = folder.make();
     using file = statusFile(where, neverFails);
     for (let n = 0; n <= 1_000; n += 1) file.update(ended([], { warnings: [String(n)] }));
     expect(() => read(where)).toThrow("ENOENT");
@@ -47,7 +41,7 @@ describe("the file", () => {
   });
 
   test("is written at the latest when it is closed, and not again after that", () => {
-    const where = directory();
+    const where = folder.make();
     const file = statusFile(where, neverFails);
     file.update(ended([], { exitCode: 7 }));
     file[Symbol.dispose]();
@@ -58,7 +52,7 @@ describe("the file", () => {
   });
 
   test("is replaced as a whole: nothing is left beside it, and an open reader keeps what it reads", () => {
-    const where = directory();
+    const where = folder.make();
     using file = statusFile(where, neverFails);
     file.update(ended([], { exitCode: 1 }));
     file[Symbol.dispose]();
@@ -85,7 +79,7 @@ describe("the file", () => {
 
 describe("what an earlier run left", () => {
   test("is read back, with the sizes of its images and who it was", async () => {
-    const where = directory();
+    const where = folder.make();
     using file = statusFile(where, neverFails);
     file.update(ended([image("a.b/c:1", { size: 5 }), image("a.b/d:1")]));
     file[Symbol.dispose]();
@@ -102,7 +96,7 @@ describe("what an earlier run left", () => {
     ["another program's JSON", "[1]"],
     ["a field of another type", statusText(ended([])).replace(`"pid": 77`, `"pid": "77"`)],
   ])("is ignored when it is %s", async (_what, text) => {
-    const where = directory();
+    const where = folder.make();
     if (text !== undefined) folder.write(path.join(path.basename(where), "status.json"), text);
     const problems: string[] = [];
     expect(readStatus(where, (why) => void problems.push(why))).toBeUndefined();
@@ -110,7 +104,7 @@ describe("what an earlier run left", () => {
   });
 
   test("is read when a later version wrote more into it", async () => {
-    const where = directory();
+    const where = folder.make();
     const text = statusText(ended([])).replace('"schema": 1', '"schema": 2, "news": true');
     folder.write(path.join(path.basename(where), "status.json"), text);
     expect(readStatus(where, neverFails)).toBeDefined();
@@ -118,7 +112,7 @@ describe("what an earlier run left", () => {
 });
 
 test("the sizes of images that a narrowed run leaves alone stay known, those of its own are its own", () => {
-  const where = directory();
+  const where = folder.make();
   const before = new Map([
     ["a.b/c:1", 5],
     ["a.b/d:1", 7],
