@@ -3,7 +3,7 @@ import type { Credential } from "./credentials.ts";
 import { judge, type Judgement, type Unusable, type Usable } from "./judge.ts";
 import { type Node } from "./node.ts";
 import { isPin, isPinned, namesOfPin, oldLabels, pinName } from "./pins.ts";
-import type { Reference } from "./reference.ts";
+import { digestName, type Reference } from "./reference.ts";
 
 export type PullPolicy = "Always" | "IfNotPresent";
 
@@ -144,8 +144,9 @@ function planNames(image: WantedImage, { records }: Node, judgement: Judgement):
 
 /** As a pull of each would name it: by its tag, and by its digest, which pods ask for that pin one. */
 function namesToGive({ source, furtherNames }: WantedImage, digest: string | undefined): string[] {
-  const repositories = [source, ...furtherNames].map(({ domain, path }) => `${domain}/${path}`);
-  const byDigest = digest === undefined ? [] : repositories.map((repository) => `${repository}@${digest}`);
+  const byDigest = [source, ...furtherNames].flatMap((each) =>
+    digest === undefined ? [] : digestName(each, digest),
+  );
   const names = new Set([...furtherNames.map(({ name }) => name), ...byDigest]);
   names.delete(source.name);
   return [...names];

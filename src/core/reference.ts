@@ -14,6 +14,10 @@ export interface Reference {
   readonly digest?: string;
 }
 
+/** The name by which a repository has an image by its digest. */
+export const digestName = ({ domain, path }: Pick<Reference, "domain" | "path">, digest: string): string =>
+  `${domain}/${path}@${digest}`;
+
 const DOMAIN_LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
 const DOMAIN = new RegExp(
   `^(?:${DOMAIN_LABEL}(?:\\.${DOMAIN_LABEL})*|\\[[a-fA-F0-9:]+\\])(?::(?<port>[0-9]+))?$`,
@@ -48,7 +52,7 @@ export function parseReference(text: string): Reference | string {
   if (problem !== undefined) return problem;
   return digest === undefined
     ? { name: `${domain}/${path}:${tag}`, domain, path, tag }
-    : { name: `${domain}/${path}@${digest}`, domain, path, digest };
+    : { name: digestName({ domain, path }, digest), domain, path, digest };
 }
 
 function problemIn(domain: string, path: string, tag: string): string | undefined {

@@ -4,6 +4,7 @@ import { configsOf, configsToRead } from "../core/judge.ts";
 import type { Blob, CriImage, Descriptor, ImageRecord, Node, Platform } from "../core/node.ts";
 import { pinName } from "../core/pins.ts";
 import type { WantedImage } from "../core/plan.ts";
+import { digestName } from "../core/reference.ts";
 import { unlessCode } from "../containerd/connection.ts";
 import { CODE } from "../core/failure.ts";
 import type { Containerd } from "../containerd/containerd.ts";
@@ -40,17 +41,19 @@ export async function lookAtNode(
 }
 
 /**
- * An image that was just pulled: its names as they are now, and what they lead to. CRI is not asked. Everything is asked
+ * An image that was just pulled: the names that a pull makes, and what they lead to. Its other names are as they were
+ * before the pull, and CRI is not asked: the proof sees whether somebody has changed them meanwhile. Everything is asked
  * for by its key: a list would go through all that the node has, once for each image.
  */
 export async function lookAtImage(containerd: Containerd, image: WantedImage, node: Node): Promise<Node> {
   const source = await containerd.record(image.source.name);
-  const names = source === undefined ? [] : namesWith(image, source.target);
-  const [records, blobs] = await Promise.all([
-    Promise.all(names.map((name) => containerd.record(name))),
-    source === undefined ? [] : documentsFrom(containerd, source.target.digest),
+  const target = source?.target;
+  const [byDigest, blobs] = await Promise.all([
+    target && containerd.record(digestName(image.source, target.digest)),
+    target === undefined ? [] : documentsFrom(containerd, target.digest),
   ]);
-  const found = byKey(present([source, ...records]), blobs);
+  const known = target === undefined ? [] : otherNames(image, target).map((name) => node.records.get(name));
+  const found = byKey(present([...known, byDigest, source]), blobs);
   const configs = configsOf(found, [image.source.name]).flatMap((digest) => found.blobs.get(digest) ?? []);
   const chainIds = configs.flatMap((config) => chainIdOf(config, node.snapshotter) ?? []);
   const [unpacked, read] = await Promise.all([
@@ -66,11 +69,10 @@ export async function lookAtImage(containerd: Containerd, image: WantedImage, no
   return { ...node, ...found, cri: new Map(), snapshots, configs: read };
 }
 
-/** Names that an image with this target can have besides: its further ones, its pin, its repositories with the digest. */
-const namesWith = ({ source, furtherNames }: WantedImage, target: Descriptor): string[] => [
-  ...furtherNames.map(({ name }) => name),
+/** Names that no pull makes, and that an image with this target can have: its further ones, also by the digest, and its pin. */
+const otherNames = ({ furtherNames }: WantedImage, target: Descriptor): string[] => [
   pinName(target),
-  ...[source, ...furtherNames].map(({ domain, path }) => `${domain}/${path}@${target.digest}`),
+  ...furtherNames.flatMap((further) => [further.name, digestName(further, target.digest)]),
 ];
 
 /** An index or manifest with the manifests and configs below it, as far as they are here. */

@@ -84,13 +84,13 @@ describe("a look at the node", () => {
 describe("a look at an image that was pulled", () => {
   const image = wanted(A, { furtherNames: [reference("x.y/z:1")] });
 
-  test("sees its names and its pin as they are now, and what they lead to, without a list", async () => {
+  test("sees what the pull named, beside its pin and further names as they were, without a list", async () => {
     const node = inMemoryContainerd();
     node.records.set(pinName(ONE.target), pinRecord(ONE.target));
+    node.record(`x.y/z@${ONE.target.digest}`, ONE);
     const before = await lookAtNode(node.containerd, LINUX, [A]);
     node.bring(A, ONE);
     node.bring("r.two/b:1", TWO);
-    node.record(`x.y/z@${ONE.target.digest}`, ONE);
     const calls = node.calls.length;
     const after = await lookAtImage(node.containerd, image, before);
     expect(judge(after, A)).toEqual({ is: "usable", target: ONE.target, id: ONE.id });
