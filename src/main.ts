@@ -24,9 +24,7 @@ async function dispatch(command: Command, edge: Edge): Promise<number> {
       edge.stdout.write((await import("./commands/completion.ts")).completionScript(command.shell));
       return EXIT.ok;
     case "check":
-      return (await import("./commands/check.ts")).checkCommand(command, edge, async () =>
-        (await import("node:stream/consumers")).text(process.stdin),
-      );
+      return (await import("./commands/check.ts")).checkCommand(command, edge, () => process.stdin);
     case "run":
       return (await import("./commands/run.ts")).runCommand(command, edge);
     case "plan":

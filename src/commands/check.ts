@@ -1,7 +1,7 @@
 // `check FILE`: every problem of a configuration with its line and column, without a container runtime.
 import { checkText, type Checked, type Finding } from "../config/check.ts";
 import { firstOf } from "../config/issue.ts";
-import { readText } from "../config/load.ts";
+import { readText, textOf } from "../config/load.ts";
 import { counted } from "../core/units.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT } from "../exit.ts";
@@ -12,15 +12,15 @@ export interface CheckArguments {
   readonly json: boolean;
 }
 
-/** @param readInput gives the standard input. @throws ExitError (usage) when the file cannot be read */
+/** @param input the standard input. @throws ExitError (usage) when the file cannot be read */
 export async function checkCommand(
   { file, json }: CheckArguments,
   edge: Pick<Edge, "stdout" | "stderr">,
-  readInput: () => Promise<string>,
+  input: () => AsyncIterable<Uint8Array>,
 ): Promise<number> {
   const fromInput = file === "-";
   const name = fromInput ? "stdin" : file;
-  const checked = checkText(fromInput ? await readInput() : await readText(file));
+  const checked = checkText(fromInput ? await textOf(name, input()) : await readText(file));
   edge.stderr.write(toLines(name, checked.warnings, "warning: "));
   edge.stdout.write(json ? toJson(name, checked.problems) : report(name, checked));
   return checked.problems.length === 0 ? EXIT.ok : EXIT.usage;

@@ -30,3 +30,7 @@ function escaped(character: string): string {
 
 /** What an error says, or whatever else was thrown. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** `ENOENT` and the like, of an error of the system. */
+export const codeOf = (error: unknown): string | undefined =>
+  error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;

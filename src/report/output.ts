@@ -2,8 +2,8 @@
 // person's Ctrl-S would stop the run, its deadline and its signals.
 import { constants, openSync, writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { codeOf } from "../core/plain-text.ts";
 import type { Output } from "../edge.ts";
-import { codeOf } from "../state/regular-file.ts";
 
 export type Stream = Output & { readonly pending: number };
 

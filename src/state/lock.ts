@@ -5,10 +5,10 @@ import { accessSync, chmodSync, closeSync, constants, lstatSync, mkdirSync, open
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
-import { messageOf } from "../core/plain-text.ts";
+import { codeOf, messageOf } from "../core/plain-text.ts";
 import { formatDuration } from "../core/units.ts";
 import { EXIT, ExitError } from "../exit.ts";
-import { codeOf, fileProblem, requireRegular } from "./regular-file.ts";
+import { fileProblem, requireRegular } from "./regular-file.ts";
 
 const POLL = 200;
 const fileIn = (directory: string): string => path.join(directory, "lock");

@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import path from "node:path";
-import { messageOf } from "../core/plain-text.ts";
+import { codeOf, messageOf } from "../core/plain-text.ts";
 
 /** Bytes; the state of 5,000 images is a tenth of it. */
 const MOST = 64 * 1024 * 1024;
@@ -121,10 +121,6 @@ const CODES: Readonly<Record<string, string>> = {
   EEXIST: "something else stands there",
   EIO: "the disk cannot be read or written (dmesg may say why)",
 };
-
-/** `ENOENT` and the like, of an error of the system. */
-export const codeOf = (error: unknown): string | undefined =>
-  error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 
 /** Undefined for a regular file, and where nothing can be seen. */
 function kindAt(file: string): string | undefined {

@@ -88,6 +88,37 @@ describeReal("a process", "1.7", () => {
     expect(await ended).toMatchObject({ stderr: "import-images: stopped by SIGINT\n", exitCode: 130 });
   });
 
+  test.each(["check", "plan --config"])(
+    "%s ends at once on SIGINT while nobody writes a FIFO",
+    async (words) => {
+      const fifo = path.join(agent.folder, "fifo");
+      await run("mkfifo", [fifo]);
+      const { child, ended } = start([...agentCommand(), ...words.split(" "), fifo]);
+      await caught(child);
+      child.kill("SIGINT");
+      expect(await ended).toMatchObject({ stderr: "import-images: stopped by SIGINT\n", exitCode: 130 });
+    },
+  );
+
+  test.each([
+    ["yes | exec $0 check -", "stdin"],
+    ["exec $0 check /dev/zero", "/dev/zero"],
+    ["exec $0 plan --config <(yes)", "/dev/fd/63"],
+  ])("an input without end is no configuration: %s", async (line, name) => {
+    const { ended } = start(["bash", "--norc", "-c", line, ...agentCommand()]);
+    const stderr = `import-images: configuration ${name} has more than 4 MiB, so it is no configuration\n`;
+    expect(await ended).toEqual({ stdout: "", stderr, exitCode: 2 });
+  });
+
+  test.each(["exec $0 check <(cat)", "cat | exec $0 check /dev/stdin"])(
+    "a pipe may be a configuration: %s",
+    async (line) => {
+      const { child, ended } = start(["bash", "--norc", "-c", line, ...agentCommand()]);
+      child.stdin.end("images: []\n");
+      expect(await ended).toMatchObject({ stderr: "", exitCode: 0 });
+    },
+  );
+
   test.each([
     ["shell", 'nohup "$0" "$@"', {}],
     ["script", 'exec "$0" "$@"', { IMPORT_IMAGES_NOHUP: "1" }],

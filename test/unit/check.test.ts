@@ -137,7 +137,9 @@ function output() {
 async function check(file: string, options: { json?: boolean; input?: string } = {}) {
   const [stdout, stderr] = [output(), output()];
   const command = { file, json: options.json ?? false };
-  const exitCode = await checkCommand(command, { stdout, stderr }, async () => options.input ?? "");
+  const exitCode = await checkCommand(command, { stdout, stderr }, () =>
+    new Blob([options.input ?? ""]).stream(),
+  );
   return { exitCode, stdout: stdout.text(), stderr: stderr.text() };
 }
 
@@ -183,6 +185,22 @@ describe("a broken configuration", () => {
     const { exitCode, stdout } = await check("-", { input: "images: none\n" });
     expect(exitCode).toBe(2);
     expect(stdout).toContain("stdin:1:9: images: must be a list");
+  });
+
+  it("is not read without end", async () => {
+    let read = 0;
+    const endless = new ReadableStream<Uint8Array>({
+      pull: (controller) => {
+        read += 65_536;
+        controller.enqueue(Buffer.alloc(65_536, "y\n"));
+      },
+    });
+    const nowhere = { stdout: output(), stderr: output() };
+    await expect(checkCommand({ file: "-", json: false }, nowhere, () => endless)).rejects.toMatchObject({
+      exitCode: 2,
+      message: "configuration stdin has more than 4 MiB, so it is no configuration",
+    });
+    expect(read).toBeLessThan(2 ** 23);
   });
 
   it("keeps its secrets, however it is broken further", () => {

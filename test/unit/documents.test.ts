@@ -76,7 +76,9 @@ describe("README.md", () => {
     let printed = "";
     const write = (part: string): void => void (printed += part);
     const output = { write, columns: undefined };
-    await checkCommand({ file: "-", json: false }, { stdout: output, stderr: output }, async () => mistaken);
+    await checkCommand({ file: "-", json: false }, { stdout: output, stderr: output }, () =>
+      new Blob([mistaken]).stream(),
+    );
     expect(shown?.["output"]).toBe(printed.replaceAll(/^stdin/gmu, "runtime-config.yml"));
   });
 });

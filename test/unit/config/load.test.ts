@@ -1,3 +1,5 @@
+import { execFileSync } from "node:child_process";
+import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
 import { describe, expect, test } from "vitest";
@@ -34,6 +36,14 @@ describe("a file is read", () => {
     expect((await loadConfig(folder.write("good.yml", text))).images).toMatchObject(IMAGES);
   });
 
+  test("that is a FIFO, once somebody has written it", async () => {
+    const fifo = path.join(folder.path, "fifo");
+    execFileSync("mkfifo", [fifo]);
+    const loading = loadConfig(fifo);
+    await writeFile(fifo, "images: [{name: 'nginx:1', required: false}]\n");
+    expect((await loading).images).toMatchObject(IMAGES);
+  });
+
   test("whose docker_config is an object in YAML", async () => {
     const text = "images: [{name: a.b/c:1}]\ndocker_config:\n  auths:\n    a.b: {username: u, password: p}\n";
     const { images } = await loadConfig(folder.write("docker.yml", text));
@@ -63,6 +73,18 @@ describe("a file is refused", () => {
 
   test.each(["", " \n\t\n", "\uFEFF\n"])("that is empty: %j", async (text) => {
     expect(await refusal(text)).toBe("configuration FILE is empty");
+  });
+
+  test("that has no end", async () => {
+    expect(await refusalOf("/dev/zero")).toBe(
+      "configuration FILE has more than 4 MiB, so it is no configuration",
+    );
+  });
+
+  test("that is longer than any configuration, by a byte", async () => {
+    const most = 4 * 1024 * 1024;
+    expect(await refusal(" ".repeat(most))).toBe("configuration FILE is empty");
+    expect(await refusal(" ".repeat(most + 1))).toContain("has more than 4 MiB");
   });
 
   test.each([
