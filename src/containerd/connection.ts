@@ -22,6 +22,7 @@ import {
 
 import type { ContainerdConfig } from "../config/config.ts";
 import { CODE } from "../core/failure.ts";
+import { codeOf } from "../core/plain-text.ts";
 
 /** Every call throws ApiError. */
 export type Connection = ReturnType<typeof openConnection>;
@@ -56,11 +57,11 @@ export function openConnection(
 ) {
   let session: ClientHttp2Session | undefined;
   /** Sends one message. @returns those of the answer */
-  const exchange = async (
-    { name, parent, input }: DescMethodUnary | DescMethodServerStreaming,
-    request: MessageInitShape<DescMessage>,
+  const exchange = async <I extends DescMessage, O extends DescMessage>(
+    { name, parent, input, output }: DescMethodUnary<I, O> | DescMethodServerStreaming<I, O>,
+    request: MessageInitShape<I>,
     signal?: AbortSignal,
-  ): Promise<Uint8Array[]> => {
+  ): Promise<MessageShape<O>[]> => {
     const bounds = signal === undefined ? lifetime : AbortSignal.any([signal, lifetime]);
     const headers = {
       ":method": "POST",
@@ -79,13 +80,14 @@ export function openConnection(
       stream.on("response", note).on("trailers", note);
       stream.end(framed(toBinary(input, create(input, request))));
       const answer = await contentOf(stream);
-      if (status["grpc-status"] === "0") return unframed(answer);
+      if (status["grpc-status"] === "0")
+        return unframed(answer).map((message) => fromBinary(output, message));
       throw new Error("the answer has no end");
     } catch (cause) {
       if (cause instanceof TooLate)
         throw new ApiError(CODE.deadlineExceeded, `containerd at ${socket} did not answer in time`);
       if (bounds.aborted) throw new ApiError(CODE.cancelled, `containerd at ${socket} was not waited for`);
-      throw errorOf(status) ?? broken(socket, cause);
+      throw errorOf(status) ?? broken(socket, cause, status);
     }
   };
   return {
@@ -94,15 +96,11 @@ export function openConnection(
       request: MessageInitShape<I>,
       signal?: AbortSignal,
     ): Promise<MessageShape<O>> => {
-      const [answer = new Uint8Array()] = await exchange(method, request, signal);
-      return fromBinary(method.output, answer);
+      const [answer = create(method.output)] = await exchange(method, request, signal);
+      return answer;
     },
     /** All of a streamed answer. */
-    collect: async <I extends DescMessage, O extends DescMessage>(
-      method: DescMethodServerStreaming<I, O>,
-      request: MessageInitShape<I>,
-    ): Promise<MessageShape<O>[]> =>
-      (await exchange(method, request)).map((message) => fromBinary(method.output, message)),
+    collect: exchange,
     [Symbol.dispose]: () => session?.destroy(),
   };
 }
@@ -129,7 +127,8 @@ function openSession(socket: string): ClientHttp2Session {
   });
   // Each call that it breaks is told of it.
   session.on("error", () => {});
-  session.on("connect", () => session.setLocalWindowSize(WINDOW));
+  // By the time that this is told, the session may be over.
+  session.on("connect", () => session.destroyed || session.setLocalWindowSize(WINDOW));
   return session;
 }
 
@@ -148,18 +147,24 @@ function decoded(message: string): string {
   }
 }
 
-/** What the socket's own errors mean; waiting mends all but the first. */
+/** Node's code for a server that speaks no HTTP/2. */
+const FOREIGN = "ERR_HTTP2_ERROR";
+
+/** What the errors of the socket and the session mean; waiting mends all but the first. */
 const SOCKET_ERRORS: Readonly<Record<string, string>> = {
   EACCES: "this user may not open it (run as root)",
   ENOENT: "it does not exist",
   ENOTSOCK: "it is no socket",
   ECONNREFUSED: "nobody listens to it",
+  [FOREIGN]: "what answers there does not speak containerd's API (gRPC)",
 };
 
-/** What it means is told by what broke the session, or by the lack of a status. */
-function broken(socket: string, error: unknown): ApiError {
+/** What it means is told by what broke the session, by an answer that is not gRPC's, or by the lack of one. */
+function broken(socket: string, error: unknown, answer: IncomingHttpHeaders): ApiError {
   const cause = error instanceof Error ? (error.cause ?? error) : error;
-  const errno = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  const isUnread = answer["grpc-status"] === "0";
+  const isForeign = ":status" in answer && !answer["content-type"]?.startsWith("application/grpc");
+  const errno = isUnread || isForeign ? FOREIGN : (codeOf(cause) ?? "");
   const code = errno === "EACCES" ? CODE.permissionDenied : CODE.unavailable;
   const why = SOCKET_ERRORS[errno] ?? "the connection was closed";
   return new ApiError(code, `containerd cannot be reached at ${socket}: ${why}`);

@@ -6,6 +6,7 @@ import { ApiError } from "../containerd/connection.ts";
 import { CODE } from "../core/failure.ts";
 import type { ContainerdConfig } from "../config/config.ts";
 import { capabilitiesOf, type Capabilities } from "../core/capabilities.ts";
+import { messageOf } from "../core/plain-text.ts";
 import { formatDuration } from "../core/units.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import type { Context } from "./context.ts";
@@ -51,12 +52,16 @@ export async function untilReady(waiting: Waiting): Promise<Capabilities> {
 /** What waiting does not mend: rights, and a containerd without CRI v1. */
 const HOPELESS = new Set<number | undefined>([CODE.permissionDenied, CODE.unimplemented]);
 
+/** How a call ends that got no answer. */
+const SILENT = new Set<number>([CODE.cancelled, CODE.deadlineExceeded]);
+
 function notReady({ socket, readyTimeout }: ContainerdConfig, error: unknown): ExitError {
-  const why = error instanceof Error ? error.message : String(error);
+  const why = error instanceof ApiError && SILENT.has(error.code) ? "none" : messageOf(error);
   return new ExitError(
     EXIT.runtimeNotReady,
     `container runtime not ready: containerd at ${socket} did not answer within ` +
-      `${formatDuration(readyTimeout)} (property containerd.ready_timeout). Last answer: ${why}`,
+      `${formatDuration(readyTimeout)} (property containerd.ready_timeout). Last answer: ${why}. ` +
+      "See whether containerd runs, and whether property containerd.socket is its socket",
   );
 }
 

@@ -1,5 +1,9 @@
+import { createServer as createHttpServer } from "node:http";
+import { createServer as createHttp2Server } from "node:http2";
+import { createServer, type Server, type Socket } from "node:net";
+import path from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { api } from "../../../src/containerd/api.ts";
 import { CODE } from "../../../src/core/failure.ts";
 import { Content } from "../../../src/containerd/generated/content_pb.ts";
@@ -364,6 +368,48 @@ describe("a call", () => {
     const call = api(connecting(socket)).records();
     const message = `containerd cannot be reached at ${socket}: ${why}`;
     await expect(call).rejects.toMatchObject({ code: CODE.unavailable, message });
+  });
+
+  test.each<[string, () => Server]>([
+    ["HTTP/1", () => createHttpServer((_request, response) => void response.end("hello"))],
+    ["HTTP/2 without gRPC", () => createHttp2Server((_request, response) => void response.end("hello"))],
+    ["a page of HTTP/2", () => createHttp2Server((_request, response) => response.writeHead(404).end())],
+    [
+      "gRPC with other messages",
+      () =>
+        createHttp2Server((_request, response) => {
+          response.writeHead(200, { "content-type": "application/grpc", "grpc-status": "0" });
+          response.end(Buffer.from([0, 0, 0, 0, 2, 0xff, 0xff]));
+        }),
+    ],
+    ["SSH", () => createServer((peer) => void peer.on("error", () => {}).write("SSH-2.0-OpenSSH_9.2p1\r\n"))],
+    ["zeros", () => createServer((peer) => void peer.on("error", () => {}).end(Buffer.alloc(1_000)))],
+  ])("to a server that speaks %s says so, each time", async (what, make) => {
+    const socket = path.join(folder.path, `${what.replaceAll(/\W/gu, "-")}.sock`);
+    const server = make();
+    await new Promise<void>((resolve) => void server.listen(socket, resolve));
+    onTestFinished(() => void server.close());
+    const client = api(connecting(socket));
+    const message = `containerd cannot be reached at ${socket}: what answers there does not speak containerd's API (gRPC)`;
+    for (const call of [client.records, client.records])
+      await expect(call()).rejects.toMatchObject({ code: CODE.unavailable, message });
+  });
+
+  test("to a server that says nothing waits as long as it may", async () => {
+    const socket = path.join(folder.path, "silent.sock");
+    const accepted = Promise.withResolvers<Socket>();
+    const server = createServer(accepted.resolve);
+    await new Promise<void>((resolve) => void server.listen(socket, resolve));
+    const bound = new AbortController();
+    const call = api(connecting(socket)).version(bound.signal);
+    const peer = await accepted.promise;
+    onTestFinished(() => {
+      peer.destroy();
+      server.close();
+    });
+    // So early that Node has yet to tell of the session that ends here.
+    bound.abort();
+    await expect(call).rejects.toMatchObject({ code: CODE.cancelled });
   });
 
   test("ends with the run, whatever it waits for, and none is begun after it", async () => {

@@ -75,7 +75,7 @@ describe("containerd", () => {
     await expect(ready()).rejects.toMatchObject({
       exitCode: EXIT.runtimeNotReady,
       message: expect.stringMatching(
-        /did not answer within 10\.0?s \(property containerd\.ready_timeout\)\. Last answer: .*nobody listens/u,
+        /did not answer within 10\.0?s \(property containerd\.ready_timeout\)\. Last answer: .*nobody listens.* property containerd\.socket is its socket$/u,
       ),
     });
     expect(waited()).toBeLessThanOrEqual(10_000);
@@ -103,13 +103,18 @@ describe("containerd", () => {
     expect([waits, waited()]).toEqual([[], 0]);
   });
 
-  test("that hangs is given up as well", async () => {
+  test("that hangs is given up as well, and told as silent", async () => {
     const hangs = { ...inMemoryContainerd().containerd, version: (signal: AbortSignal) => hung(signal) };
     const { ready } = waitingFor(inMemoryContainerd(), {
       containerd: hangs,
       config: config({ containerd: { ...settings, readyTimeout: 20 } }),
     });
-    await expect(ready()).rejects.toMatchObject({ exitCode: EXIT.runtimeNotReady });
+    await expect(ready()).rejects.toMatchObject({
+      exitCode: EXIT.runtimeNotReady,
+      message: expect.stringContaining(
+        "Last answer: none. See whether containerd runs, and whether property",
+      ),
+    });
   });
 
   test("is not waited for after a signal, whose reason comes out", async () => {
@@ -124,7 +129,7 @@ describe("containerd", () => {
 
 const hung = (signal: AbortSignal): Promise<SemVer> =>
   new Promise((_resolve, reject) =>
-    signal.addEventListener("abort", () => reject(new Error("hung")), { once: true }),
+    signal.addEventListener("abort", () => reject(new ApiError(CODE.cancelled, "hung")), { once: true }),
   );
 
 describe("a step that finds containerd gone", () => {
