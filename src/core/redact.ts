@@ -20,7 +20,7 @@ const BY_PLACE: readonly (readonly [RegExp, string])[] = [
 
 /**
  * A function that masks the given credentials in every spelling that a tool or registry may print: encoded, decoded,
- * the bare password, and these escaped for JSON, Go, URLs or HTML, up to three times one in another. Time grows with
+ * the bare password, and these escaped for JSON, Go, URLs or HTML, up to five times one in another. Time grows with
  * the text and not with the number of credentials.
  *
  * A password that is a word of such messages, or very short, is masked only beside its user or a word for "password": masked
@@ -46,9 +46,10 @@ interface Layer {
   readonly starts: Uint32Array;
 }
 
-const DEEPEST_ESCAPE = 3;
+/** A registry's own, say HTML in JSON, the quotes of containerd's error and of crictl's log, and one more. */
+const DEEPEST_ESCAPE = 5;
 
-/** A text as it is, and with one, two and three layers of escapes removed, as far as there are any. */
+/** A text as it is, and with one layer of escapes removed after the other, as far as there are any. */
 function* layersOf(text: string): Generator<Layer> {
   let layer: Layer | undefined = {
     text,
@@ -119,12 +120,21 @@ function formsOf({ auth, password }: Credential): string[] {
     .flatMap((form) => [form, form.replace(/=+$/u, "")])
     .flatMap((form) => [form, form.replaceAll("+", "-").replaceAll("/", "_")])
     .flatMap((form) => [form, form.toUpperCase(), form.toLowerCase()]);
-  const plain = (isWeak(password) ? [] : [pairOf(auth), password])
+  const plain = (isWeak(password) ? [] : [pairOf(auth), password, ...beginnings(password)])
     .flatMap((form) => [...layersOf(form)].map(({ text }) => text))
     .flatMap((form) => [form, form.replaceAll(" ", "+")])
     .flatMap((form) => [form, Buffer.from(form).toString("latin1")]);
   return [...encoded, ...plain];
 }
+
+/** Characters of a beginning: shorter ones stand in other words. */
+const SHORTEST_BEGINNING = 8;
+
+/** What is left of a password that was put where HTTP, HTML or a URL ends at some character of it. */
+const beginnings = (password: string): string[] =>
+  Array.from(password.matchAll(/[\s"#&',;<>?]/gu), ({ index }) => password.slice(0, index)).filter(
+    (text) => text.length >= SHORTEST_BEGINNING && !isWeak(text),
+  );
 
 const pairOf = (auth: string): string => Buffer.from(auth, "base64").toString();
 

@@ -51,6 +51,30 @@ function relay(socket: Socket, upstream: Endpoint, first: Buffer): void {
   socket.once("close", () => other.destroy());
 }
 
+export interface Asked {
+  readonly method: string;
+  readonly url: string;
+  /** With the port. */
+  readonly host: string;
+}
+
+/** Answers on every loopback address what it is told to write, as it stands: also what is no HTTP. */
+export async function startRawServer(answer: (asked: Asked) => string) {
+  const server = createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.once("data", (head: Buffer) => {
+      const asked = /^(?<method>[A-Z]+) (?<url>\S+) [^]*?^Host: (?<host>\S+)/imu.exec(
+        head.toString("latin1"),
+      );
+      const { method = "", url = "", host = "" } = asked?.groups ?? {};
+      // A client that begins with TLS falls back to plain http when it is answered so.
+      socket.end(asked === null ? "HTTP/1.1 400 Bad Request\r\n\r\n" : answer({ method, url, host }));
+    });
+  });
+  const port = (await listen(server, "0.0.0.0")).replace(/.*:/u, "");
+  return { port, [Symbol.asyncDispose]: () => close(server) };
+}
+
 type Answering = (request: http.IncomingMessage, response: http.ServerResponse) => boolean;
 
 /** A registry's front: `answer` says whether it answered; what it leaves, and all once it is healed, is forwarded. */
@@ -166,8 +190,11 @@ function forward(
   });
 }
 
-async function listen(server: ReturnType<typeof createServer> | http.Server): Promise<string> {
-  server.listen(0, "127.0.0.1");
+async function listen(
+  server: ReturnType<typeof createServer> | http.Server,
+  address = "127.0.0.1",
+): Promise<string> {
+  server.listen(0, address);
   await once(server, "listening");
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }

@@ -1,14 +1,16 @@
 // No secret in what a run leaves or shows, whatever containerd and crictl print.
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
-import { setImmediate as turn } from "node:timers/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startFaultProxy } from "../rig/fault-proxy.ts";
 import { describeEachLine } from "../rig/suite.ts";
 import { type Agent, agentFor, type Ended, type Properties } from "./support/agent.ts";
 import { authOf, login, namesOn, pushTo, startNode, type TestNode } from "./support/node.ts";
 import { failures } from "./support/status.ts";
-import { base64, ENCODINGS } from "../unit/core/secret-forms.ts";
+import { base64, base64Forms, ENCODINGS } from "../unit/core/secret-forms.ts";
+import { startRawServer } from "./faults-servers.ts";
+import { PLACES } from "./secrets-places.ts";
 
 const wrongLogin = { user: "robot$team", password: "not-the-Password/+~1" };
 
@@ -48,7 +50,7 @@ async function watchProcesses(until: Promise<unknown>, auth: string): Promise<Se
       if (commandLine.includes("crictl"))
         inEnvironment ||= readProc(pid, "environ").includes(`CRICTL_AUTH=${auth}`);
     }
-    await turn();
+    await delay(5);
   }
   return { commandLines, inEnvironment };
 }
@@ -189,4 +191,58 @@ describeEachLine("secrets", (line) => {
     // HTML is not repeated by containerd of today.
     if (language === "JSON") expect(texts).toContain("[redacted]");
   });
+
+  // The others repeat the same in other places.
+  test.runIf(line === "1.7")(
+    "nor is any form of it, wherever in its answers a registry puts it",
+    async () => {
+      const marker = "no-secret-at-all";
+      const pair = `${login.user}:${login.password}`;
+      const plain = [login.password, pair, base64(login.password), base64(pair)];
+      const forms = new Set([
+        ...ENCODINGS.flatMap(([, encode]) => plain.map(encode)),
+        ...[login.password, pair].flatMap(base64Forms),
+      ]);
+      // Each has a registry of its own: what one of them does is held against no other's login.
+      const answers = Object.entries(PLACES).flatMap(([place, { answer }], at) =>
+        [marker, ...forms].map((text, form) => ({ place, answer, text, address: `127.1.${at}.${form}` })),
+      );
+      const byAddress = new Map(answers.map((each) => [each.address, each]));
+      await using server = await startRawServer((asked) => {
+        const { answer, text = "" } = byAddress.get(asked.host.replace(/:.*/u, "")) ?? {};
+        return answer?.(text, asked) ?? "";
+      });
+      const nameOf = (address: string): string => `${address}:${server.port}/hostile/app:1`;
+      const agent = agentFor(node.containerd);
+      const properties = {
+        images: answers.map(({ address }) => ({ name: nameOf(address), auth: authOf(login) })),
+        metrics_file: path.join(agent.stateDirectory, "import_images.prom"),
+        retry: { attempts: 1 },
+      };
+      const [ended, seen] = await watchedRun(agent, properties, authOf(login));
+      const status = await agent.run(properties, "status");
+      const json = await agent.run(properties, "status", "--json");
+
+      expect(ended.exitCode).toBe(1);
+      expect(Object.keys(failures(agent.status()))).toHaveLength(answers.length);
+      expect(seen.inEnvironment).toBe(true);
+      const evidence = new Map(agent.log().map((entry) => [entry.image, JSON.stringify(entry)]));
+      const repeated = answers
+        .filter(({ text, address }) => text === marker && evidence.get(nameOf(address))?.includes(marker))
+        .map(({ place }) => place);
+      expect(repeated).toEqual(Object.keys(PLACES).filter((place) => PLACES[place]?.repeated));
+      const { containerd: _, ...files } = await traces(agent, ended, seen);
+      const told = { status: status.stdout + status.stderr, json: json.stdout + json.stderr };
+      const outputs = Object.entries({ ...files, ...told });
+      expect(outputs.map(([where]) => where)).toContain("import_images.prom");
+      // Half of it is too much as well: what containerd quotes may be cut at a blank, a semicolon or a number sign.
+      const word = /^\w+/u.exec(login.password)?.[0] ?? "";
+      const secrets = [...forms, word];
+      const found = outputs.flatMap(([where, text]) =>
+        secrets.filter((secret) => text.includes(secret)).map((secret) => `${secret} in ${where}`),
+      );
+      expect(found).toEqual([]);
+    },
+    120_000,
+  );
 });

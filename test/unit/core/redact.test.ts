@@ -117,6 +117,31 @@ describe("a password is masked in each spelling, and so is its pair with the use
   });
 });
 
+test("a password is masked in quotes within quotes, five deep", () => {
+  const password = 'a"b\\c';
+  const quoted = Array.from({ length: 5 }).reduce((text: string) => JSON.stringify(text), password);
+  expect(redactor([credentialFromPair("robot", password)])(quoted)).not.toContain("b");
+});
+
+describe("what is left of a password where something ends at a character of it", () => {
+  const known = redactor([credentialFromPair("robot", 'swordfish "of; the deep')]);
+  test.each([
+    ["a blank", 'malformed HTTP status code "swordfish"', `malformed HTTP status code "${MASK}"`],
+    ["a semicolon", 'unexpected media type swordfish "of for', `unexpected media type ${MASK} for`],
+    ["a number sign, as HTML", "http://[swordfish &#34", `http://[${MASK}&#34`],
+  ])("is masked: %s", (_end, text, masked) => {
+    expect(known(text)).toBe(masked);
+  });
+
+  test.each(["containerd; said", "mug? of tea"])(
+    "unless it is a word of such messages, or short: %j",
+    (password) => {
+      const text = "containerd said mug";
+      expect(redactor([credentialFromPair("robot", password)])(text)).toBe(text);
+    },
+  );
+});
+
 describe("a password that is very short, or a word of such messages", () => {
   const TEXT = 'failed to pull image "app:1.4": a manifest was not found, status 401, the password is wrong';
   const weak = ["a", "pull", "found", "status", "401", "manifest", "wrong", "1"];

@@ -36,6 +36,9 @@ const html = (quote: string) => (text: string) =>
 const htmlNumbers = (text: string): string =>
   Array.from(text, (character) => `&#x${character.codePointAt(0)?.toString(16)};`).join("");
 
+const hexBytes = (text: string): string =>
+  [...Buffer.from(text)].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
+
 /** What they are, and how they are made. */
 export const ENCODINGS: readonly (readonly [string, (text: string) => string])[] = [
   ["as it is", (text) => text],
@@ -57,5 +60,13 @@ export const ENCODINGS: readonly (readonly [string, (text: string) => string])[]
   ["for HTML, as Go does", html("&#34;")],
   ["for HTML, as others do", html("&quot;")],
   ["for HTML, all as numbers", htmlNumbers],
+  ["in hex, byte by byte", hexBytes],
+  ["in hex, byte by byte, quoted", (text) => quoted(hexBytes(text))],
   ["for HTML within JSON", (text) => goJson(html("&#34;")(text))],
 ];
+
+/** The forms of base64 that do not depend on who writes them. */
+export const base64Forms = (text: string): string[] =>
+  [base64(text), base64(text).replace(/=+$/u, "")]
+    .flatMap((form) => [form, form.replaceAll("+", "-").replaceAll("/", "_")])
+    .flatMap((form) => [form, form.toUpperCase(), form.toLowerCase()]);
