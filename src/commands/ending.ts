@@ -21,7 +21,7 @@ interface Ended {
   readonly log: Pick<RunLog, "emit">;
 }
 
-const incomplete = ({ onFailure }: Config): number => (onFailure === "warn" ? EXIT.ok : EXIT.imageFailed);
+const incomplete = (config: Config): number => (config.on_failure === "warn" ? EXIT.ok : EXIT.imageFailed);
 
 /** The end of a run that went through: only its images decide. */
 export const endingOf = (state: RunState, config: Config): Ending => ({

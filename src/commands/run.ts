@@ -44,7 +44,7 @@ export async function runCommand(args: RunArguments, edge: Edge): Promise<number
   setFlagsFromString("--no-large-page-pool");
   const runId = identify(edge.pid);
   const warn = warnOn(edge);
-  using file = openRunLog(edge, config.logLevel, runId);
+  using file = openRunLog(edge, config.log_level, runId);
   using watching = args.json ? undefined : await watchSink(edge.stdout);
   using stop = stopper(edge.signal, config.deadline);
   const log = runLog(startState(runId, build.version, edge.pid, stamp()), (sink, error) =>
@@ -81,7 +81,7 @@ async function underLock(run: Run): Promise<Ending> {
   log.watch("status.json", (_event, state) => status.update(state));
   const ending = await perform(run, sizes).catch((error: unknown) => endingBy(error, run));
   log.emit({ type: "run-ended", ...ending });
-  const problem = config.metricsFile && writeMetrics(config.metricsFile, log.state(), only.size > 0);
+  const problem = config.metrics_file && writeMetrics(config.metrics_file, log.state(), only.size > 0);
   if (problem !== undefined) warn(problem);
   return ending;
 }
@@ -89,7 +89,7 @@ async function underLock(run: Run): Promise<Ending> {
 const lock = ({ config, edge, stop, log }: Run): Promise<Disposable> =>
   takeLock({
     directory: edge.paths.state,
-    patience: config.containerd.readyTimeout,
+    patience: config.containerd.ready_timeout,
     signal: stop.signal,
     holder: () => holderIn(readStatus(edge.paths.state, () => {})),
     onWait: (by) =>

@@ -35,7 +35,7 @@ export async function statusCommand(
   const run = readStatus(edge.paths.state, warnOn(edge));
   const inProgress = run !== undefined && run.phase !== "ended" && lockIsHeld(edge.paths.state) === true;
   // Whoever asks for the status wants an answer now, not after the runtime's patience.
-  const impatient = { ...config, containerd: { ...config.containerd, readyTimeout: 5_000 } };
+  const impatient = { ...config, containerd: { ...config.containerd, ready_timeout: 5_000 } };
   const now = await look(impatient, edge, connect).catch((error: unknown) => {
     if (error instanceof ExitError) return error;
     throw error;
@@ -52,7 +52,7 @@ export async function statusCommand(
   );
   if (now instanceof ExitError) throw now;
   const wanted = now.plan.images.map(({ image }) => image);
-  const warning = await kubeletWarning(config.kubeletRoot, wanted, now.node);
+  const warning = await kubeletWarning(config.kubelet.root_dir, wanted, now.node);
   if (warning !== undefined) warnOn(edge)(warning);
   return rows.every((row) => row.present || !row.required) ? EXIT.ok : EXIT.imageFailed;
 }

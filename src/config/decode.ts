@@ -44,32 +44,12 @@ function right<Item>(name: string, list: readonly Item[] | undefined, issues: re
 }
 
 function toConfig(written: WrittenConfig, parts: Parts, warnings: readonly Issue[]): Config {
-  const { retry, containerd } = written;
-  const credentials = [...parts.images, ...parts.registries, ...parts.dockerConfig].map(
-    ({ credential }) => credential,
-  );
+  const logins = [...parts.images, ...parts.registries, ...parts.dockerConfig];
   return {
+    ...written,
     images: wantedImages(parts, written),
     archives: wantedArchives(written),
-    onFailure: written.on_failure,
-    concurrency: written.concurrency,
-    retry: { attempts: retry.attempts, minDelay: retry.min_delay, maxDelay: retry.max_delay },
-    stallTimeout: written.stall_timeout,
-    deadline: written.deadline,
-    startJitter: written.start_jitter,
-    minFreePercent: written.disk.min_free_percent,
-    containerd: {
-      crictl: containerd.crictl,
-      ctr: containerd.ctr,
-      socket: containerd.socket,
-      namespace: containerd.namespace,
-      readyTimeout: containerd.ready_timeout,
-    },
-    kubeletRoot: written.kubelet.root_dir,
-    allowCredentialsInArgv: written.allow_credentials_in_argv,
-    logLevel: written.log_level,
-    ...(written.metrics_file === undefined ? {} : { metricsFile: written.metrics_file }),
     warnings: warnings.map(({ path, problem }) => `${path}: ${problem}`),
-    credentials: credentials.filter((credential) => credential !== undefined),
+    credentials: logins.flatMap(({ credential }) => credential ?? []),
   };
 }

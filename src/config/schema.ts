@@ -11,7 +11,6 @@ import {
 } from "../core/credentials.ts";
 import { parseReference } from "../core/reference.ts";
 import { parseDuration } from "../core/units.ts";
-import { LOG_LEVELS } from "./config.ts";
 import type { Login } from "./issue.ts";
 import { isMapping, type Mapping } from "./value.ts";
 
@@ -84,6 +83,8 @@ function wholeNumber(least: number, most: number) {
   const message = `must be a whole number from ${least} to ${most}`;
   return v.pipe(v.number(message), v.integer(message), v.minValue(least, message), v.maxValue(most, message));
 }
+
+const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace"] as const;
 
 export const UNKNOWN_PROPERTY = "is not a property that this job knows";
 

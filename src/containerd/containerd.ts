@@ -13,14 +13,14 @@ export type Containerd = ReturnType<typeof realContainerd>;
 
 /** @param signal ends every call and tool that is under way, whatever it was started for */
 export function realContainerd(
-  { containerd, credentials, allowCredentialsInArgv }: Config,
+  { containerd, credentials, allow_credentials_in_argv }: Config,
   signal: AbortSignal,
 ) {
   const connection = openConnection(containerd, signal);
   const run = commandRunner(redactor(credentials), signal);
   return {
     ...api(connection),
-    ...crictl(run, containerd, allowCredentialsInArgv),
+    ...crictl(run, containerd, allow_credentials_in_argv),
     ...ctr(run, containerd),
     [Symbol.dispose]: connection[Symbol.dispose],
   };

@@ -4,8 +4,8 @@ import { actionOf, type FailureClass } from "./failure.ts";
 /** Times in milliseconds. `attempts` counts the first one. */
 export interface RetryPolicy {
   readonly attempts: number;
-  readonly minDelay: number;
-  readonly maxDelay: number;
+  readonly min_delay: number;
+  readonly max_delay: number;
 }
 
 /** What is known of an image when an attempt of it failed. Times in milliseconds. */
@@ -48,7 +48,7 @@ const RATE_LIMIT_FLOOR = 5_000;
  * @param random from 0 to 1
  */
 export function backOff(policy: RetryPolicy, failure: FailureClass, count: number, random: number): number {
-  const ceiling = Math.min(policy.maxDelay, policy.minDelay * 2 ** (count - 1));
-  const floor = failure === "rate-limit" ? Math.min(RATE_LIMIT_FLOOR, policy.maxDelay) : 0;
+  const ceiling = Math.min(policy.max_delay, policy.min_delay * 2 ** (count - 1));
+  const floor = failure === "rate-limit" ? Math.min(RATE_LIMIT_FLOOR, policy.max_delay) : 0;
   return Math.round(Math.max(floor, random * ceiling));
 }

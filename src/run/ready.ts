@@ -33,9 +33,9 @@ export type Waiting = Pick<Context, "config" | "containerd" | "clock"> & {
 /** @throws ExitError (runtime not ready) */
 export async function untilReady(waiting: Waiting): Promise<Capabilities> {
   const { config, containerd, clock, signal, onWait } = waiting;
-  const { socket, readyTimeout } = config.containerd;
-  const until = clock.now() + readyTimeout;
-  const bound = AbortSignal.any([signal, AbortSignal.timeout(readyTimeout)]);
+  const { socket, ready_timeout: patience } = config.containerd;
+  const until = clock.now() + patience;
+  const bound = AbortSignal.any([signal, AbortSignal.timeout(patience)]);
   for (let first = true; ; first = false) {
     try {
       return capabilitiesOf(await containerd.version(bound));
@@ -55,12 +55,12 @@ const HOPELESS = new Set<number | undefined>([CODE.permissionDenied, CODE.unimpl
 /** How a call ends that got no answer. */
 const SILENT = new Set<number>([CODE.cancelled, CODE.deadlineExceeded]);
 
-function notReady({ socket, readyTimeout }: ContainerdConfig, error: unknown): ExitError {
+function notReady({ socket, ready_timeout: patience }: ContainerdConfig, error: unknown): ExitError {
   const why = error instanceof ApiError && SILENT.has(error.code) ? "none" : messageOf(error);
   return new ExitError(
     EXIT.runtimeNotReady,
     `container runtime not ready: containerd at ${socket} did not answer within ` +
-      `${formatDuration(readyTimeout)} (property containerd.ready_timeout). Last answer: ${why}. ` +
+      `${formatDuration(patience)} (property containerd.ready_timeout). Last answer: ${why}. ` +
       "See whether containerd runs, and whether property containerd.socket is its socket",
   );
 }

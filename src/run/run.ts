@@ -69,7 +69,7 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
 
 async function ready(context: Context): Promise<Capabilities> {
   const { config, containerd, clock, emit, stop, machine } = context;
-  await clock.sleep(config.startJitter * clock.random(), stop.signal);
+  await clock.sleep(config.start_jitter * clock.random(), stop.signal);
   if (config.images.some(({ credential }) => credential !== undefined)) containerd.prepareLogin();
   const onWait = (why: string): void => emit({ type: "waiting", phase: "waiting-for-runtime", why });
   const can = await untilReady({ ...context, signal: stop.signal, onWait });
@@ -118,7 +118,7 @@ async function warnOfKubelet(
   wanted: readonly WantedImage[],
   node: Node,
 ): Promise<void> {
-  const message = await kubeletWarning(config.kubeletRoot, wanted, node);
+  const message = await kubeletWarning(config.kubelet.root_dir, wanted, node);
   if (message !== undefined) emit({ type: "warning", message });
 }
 

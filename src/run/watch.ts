@@ -85,13 +85,13 @@ export function watchPulls(options: WatchOptions): Watch {
   let fresh = false;
 
   const keepLooking = async (): Promise<void> => {
-    const { stallTimeout } = options.config;
+    const quarter = options.config.stall_timeout / 4;
     begin();
     for (let next = clock.now(); attempts.size > 0 && !stopped.signal.aborted;) {
-      await clock.sleep(Math.min(FIRST_LOOK, stallTimeout / 4), stopped.signal).catch(() => {});
+      await clock.sleep(Math.min(FIRST_LOOK, quarter), stopped.signal).catch(() => {});
       if (stopped.signal.aborted || attempts.size === 0 || (!fresh && clock.now() < next)) continue;
       fresh = false;
-      next = clock.now() + Math.min(LOOK_EVERY, stallTimeout / 4);
+      next = clock.now() + Math.min(LOOK_EVERY, quarter);
       await look(attempts);
     }
     looking = undefined;
@@ -167,7 +167,7 @@ function looker(options: WatchOptions, whole: ReadonlySet<string>) {
         observe(options, attempt, moved, { downloads: open, finished: attempt.finished, at: answeredAt });
     } catch {
       // containerd may be restarting; the attempts find out by themselves, unless it is frozen.
-      const patience = config.containerd.readyTimeout;
+      const patience = config.containerd.ready_timeout;
       if (now() - answeredAt > patience) attempts.forEach(({ abort }) => abort.abort(frozen(patience)));
     }
   };
@@ -259,8 +259,8 @@ function observe(
   if ([...attempt.movement.open.values()].some(({ grew }) => grew)) attempt.answered();
   if (layers !== undefined)
     emit({ type: "progress", image: image.source.name, progress: progressOf(layers, sample) });
-  if (stalledFor(attempt.movement, nodeWideDownloads, sample.at) >= config.stallTimeout)
-    attempt.abort.abort(stalled(config.stallTimeout, layers, sample));
+  if (stalledFor(attempt.movement, nodeWideDownloads, sample.at) >= config.stall_timeout)
+    attempt.abort.abort(stalled(config.stall_timeout, layers, sample));
 }
 
 function stalled(timeout: number, layers: readonly Layer[] | undefined, sample: Sample): Interruption {

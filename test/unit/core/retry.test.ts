@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { FAILURE_CLASSES } from "../../../src/core/failure.ts";
 import { backOff, nextAttempt, type Situation } from "../../../src/core/retry.ts";
 
-const policy = { attempts: 5, minDelay: 1_000, maxDelay: 30_000 };
+const policy = { attempts: 5, min_delay: 1_000, max_delay: 30_000 };
 const situation = (overrides: Partial<Situation> = {}): Situation => ({
   attempt: 1,
   last: false,
@@ -90,7 +90,7 @@ describe("the back-off", () => {
       fc.property(fc.constantFrom(...FAILURE_CLASSES), round, unit, (failure, n, random) => {
         const delay = backOff(policy, failure, n, random);
         expect(delay).toBeGreaterThanOrEqual(0);
-        expect(delay).toBeLessThanOrEqual(policy.maxDelay);
+        expect(delay).toBeLessThanOrEqual(policy.max_delay);
       }),
     );
     expect(backOff(policy, "server", 10, 0)).toBe(0);
@@ -103,10 +103,10 @@ describe("the back-off", () => {
 
   test("leaves a registry that limits its rate alone for a while, even with the smallest jitter", () => {
     expect(backOff(policy, "rate-limit", 1, 0)).toBe(5_000);
-    expect(backOff({ ...policy, maxDelay: 3_000 }, "rate-limit", 1, 0)).toBe(3_000);
+    expect(backOff({ ...policy, max_delay: 3_000 }, "rate-limit", 1, 0)).toBe(3_000);
   });
 
   test("may be zero where the operator says so", () => {
-    expect(backOff({ attempts: 5, minDelay: 0, maxDelay: 0 }, "server", 3, 1)).toBe(0);
+    expect(backOff({ attempts: 5, min_delay: 0, max_delay: 0 }, "server", 3, 1)).toBe(0);
   });
 });

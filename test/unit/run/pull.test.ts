@@ -135,7 +135,7 @@ describe("one image", () => {
   test("with a failure that may pass backs off longer each time", async () => {
     const { classesOf, pulls } = pulling(
       { [A]: ["server", throws("nobody knows this"), "server"] },
-      { retry: { attempts: 5, minDelay: 1_000, maxDelay: 3_000 } },
+      { retry: { attempts: 5, min_delay: 1_000, max_delay: 3_000 } },
     );
     expect(await classesOf(A)).toEqual(["ok"]);
     expect(pulls.map(({ at }) => at - (pulls[0]?.at ?? 0))).toEqual([0, 1_000, 3_000, 6_000]);
@@ -249,7 +249,7 @@ describe("the time of an image", () => {
   test("is not spent on a wait that would outlast it", async () => {
     const { classesOf, attemptsOf } = pulling(
       { [A]: ["server"] },
-      { retry: { attempts: 3, minDelay: 600_000, maxDelay: 600_000 } },
+      { retry: { attempts: 3, min_delay: 600_000, max_delay: 600_000 } },
     );
     expect(await classesOf(wanted(A, { timeout: 10_000 }))).toEqual(["server"]);
     expect(attemptsOf(A)).toBe(1);

@@ -16,7 +16,7 @@ import { fakeClock } from "./fake-clock.ts";
 const folder = temporaryFolder();
 const TOOL = folder.write("tool", "#!/bin/sh\n", 0o755);
 const PLAIN = folder.write("plain", "no program");
-const settings = { ...config().containerd, crictl: TOOL, ctr: TOOL, readyTimeout: 10_000 };
+const settings = { ...config().containerd, crictl: TOOL, ctr: TOOL, ready_timeout: 10_000 };
 const throws = (error: Error) => (): never => {
   throw error;
 };
@@ -107,7 +107,7 @@ describe("containerd", () => {
     const hangs = { ...inMemoryContainerd().containerd, version: (signal: AbortSignal) => hung(signal) };
     const { ready } = waitingFor(inMemoryContainerd(), {
       containerd: hangs,
-      config: config({ containerd: { ...settings, readyTimeout: 20 } }),
+      config: config({ containerd: { ...settings, ready_timeout: 20 } }),
     });
     await expect(ready()).rejects.toMatchObject({
       exitCode: EXIT.runtimeNotReady,

@@ -4,7 +4,7 @@ import type { WantedImage } from "../../../src/core/plan.ts";
 import { RegistryHealth, type Visit } from "../../../src/run/registry-health.ts";
 import { credential, failure, wanted } from "../samples.ts";
 
-const POLICY = { attempts: 3, minDelay: 1_000, maxDelay: 30_000 };
+const POLICY = { attempts: 3, min_delay: 1_000, max_delay: 30_000 };
 const ONE = "r.one";
 const TWO = "r.two";
 const LIVE = new AbortController().signal;

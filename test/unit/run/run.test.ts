@@ -164,7 +164,7 @@ describe("a run", () => {
   test("waits its jitter before anything else", async () => {
     const { node, clock, run } = bench();
     const begin = clock.now();
-    await run([], { startJitter: 30_000 });
+    await run([], { start_jitter: 30_000 });
     expect(clock.now() - begin).toBe(30_000);
     expect(node.calls[0]).toBe("version");
   });
@@ -643,7 +643,7 @@ describe("a containerd that goes away", () => {
         throw gone();
       }),
     );
-    const impatient = { ...config().containerd, readyTimeout: 30_000 };
+    const impatient = { ...config().containerd, ready_timeout: 30_000 };
     const { outcomes, error } = await run([A, B], { concurrency: 1, containerd: impatient });
     expect(outcomes).toEqual({ [A]: "failed in pull: runtime", [B]: "failed in pull: runtime" });
     expect(error).toMatchObject({ exitCode: EXIT.runtimeNotReady });
