@@ -1,6 +1,5 @@
 // `run`: takes the lock, wires the run to log, state file and lines, and turns its end into an exit code.
 import { getPriority, setPriority } from "node:os";
-import { setFlagsFromString } from "node:v8";
 import type { RunArguments } from "../cli.ts";
 import type { Config } from "../config/config.ts";
 import { realContainerd } from "../containerd/containerd.ts";
@@ -39,9 +38,6 @@ interface Run {
 export async function runCommand(args: RunArguments, edge: Edge): Promise<number> {
   const { config, only } = await chosen(args, edge);
   lowerPriority();
-  // V8 keeps 32 MB of large pages to use them again, but each status.json of a long list outgrows the last. As a flag of
-  // the executable it would cost each start 12 ms of CPU: V8 takes no compiled code of Node's that was made under others.
-  setFlagsFromString("--no-large-page-pool");
   const runId = identify(edge.pid);
   const warn = warnOn(edge);
   using file = openRunLog(edge, config.log_level, runId);
