@@ -12,13 +12,14 @@ export async function bundle(root: string, identity: Identity): Promise<Bundle> 
   const { outputFiles, metafile } = await build({
     absWorkingDir: root,
     entryPoints: ["src/main.ts"],
-    outfile: "dist/import-images.mjs",
+    outfile: "dist/import-images.js",
     bundle: true,
     write: false,
     metafile: true,
     platform: "node",
     target: "node26",
-    format: "esm",
+    // A script, not a module: only for a script does V8 take code that was compiled while it ran.
+    format: "iife",
     // Paths stay below the root, whatever it is called and however node_modules got there: they end up in comments.
     preserveSymlinks: true,
     // Not minified: 0.3 of 118 MB, and stack traces keep their names and lines.

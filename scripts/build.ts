@@ -24,7 +24,7 @@ async function build(root: string, identity: Identity): Promise<string> {
   const digest = await sha256(executable);
   await writeFile(`${executable}.sha256`, `${digest}  import-images\n`);
   // What a stack trace of the executable points into.
-  await writeFile(path.join(dist, "import-images.mjs"), bundled.code);
+  await writeFile(path.join(dist, "import-images.js"), bundled.code);
   await writeFile(path.join(dist, "NOTICE"), notice(identity, packages, runtime));
   await writeFile(path.join(dist, "sbom.json"), sbom(identity, packages, runtime, digest));
   return digest;
@@ -34,7 +34,8 @@ async function build(root: string, identity: Identity): Promise<string> {
 async function buildElsewhere(root: string, identity: Identity): Promise<string> {
   const copy = await mkdtemp(path.join(tmpdir(), "import-images-build-"));
   try {
-    const inputs = ["src", "scripts", "package.json", "package-lock.json", ".node-version", "LICENSE"];
+    const files = ["package.json", "package-lock.json", "tsconfig.json", ".node-version", "LICENSE"];
+    const inputs = ["src", "scripts", ...files];
     for (const name of inputs) await cp(path.join(root, name), path.join(copy, name), { recursive: true });
     await symlink(path.join(root, "node_modules"), path.join(copy, "node_modules"));
     return await build(copy, identity);

@@ -139,6 +139,6 @@ function tell(error: unknown): number {
 }
 
 process.on("uncaughtException", (error) => process.exit(tell(error)));
-await main().catch((error: unknown) => {
+void main().catch((error: unknown) => {
   process.exitCode = tell(error);
 });

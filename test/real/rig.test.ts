@@ -255,7 +255,7 @@ describeEachLine("the rig", (line) => {
     await expect(pull(image)).rejects.toThrow(/connection refused/);
     await proxy.up();
     await proxy.down("destroyed");
-    await expect(pull(image)).rejects.toThrow(/EOF|connection reset/);
+    await expect(pull(image)).rejects.toThrow(/EOF|connection reset|closed idle connection/);
     await proxy.up();
 
     await pull(image);
