@@ -48,6 +48,9 @@ export interface Source {
  * @param isJson the text is known to be JSON, in which a key given twice is all that can be wrong
  */
 export function parseSource(text: string, version: "1.1" | "1.2", isJson: boolean): Source {
+  const deep = text.matchAll(OPENED).find(isTooDeep)?.index;
+  // With the first of them, which makes a document.
+  if (deep !== undefined) return tooDeep(parseSource(text.slice(0, deep + 1), version, false), deep);
   const lines = new LineCounter();
   const options = { version, lineCounter: lines, prettyErrors: false, logLevel: "silent" } as const;
   const documents = [...parseAllDocuments(text, options)].map((parsed, index) => {
@@ -58,6 +61,18 @@ export function parseSource(text: string, version: "1.1" | "1.2", isJson: boolea
   });
   return { text, documents, lines };
 }
+
+/** Brackets, one in another. For some hundred thousand of them the parser would need more memory than there is. */
+const OPENED = /(?:[[{]\s*){1,1000}/gu;
+const isTooDeep = ([opened]: RegExpExecArray): boolean => opened.replaceAll(/\s/gu, "").length === 1_000;
+
+const tooDeep = (source: Source, offset: number): Source => ({
+  ...source,
+  documents: source.documents.slice(0, 1).map((document) => ({
+    ...document,
+    problems: [ofWhole(offset, "is not valid JSON or YAML: brackets are nested too deeply")],
+  })),
+});
 
 /** Line and column of an offset, both from 1. */
 export function placeOf({ lines }: Source, offset: number) {

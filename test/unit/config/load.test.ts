@@ -114,6 +114,11 @@ describe("a file is refused", () => {
 describe("a broken file is refused with line and column, and nothing of its text", () => {
   const NOT = "is not valid JSON or YAML:";
   test.each([
+    [
+      "brackets without end",
+      `images: []\nx: ${"[ {".repeat(300_000)}`,
+      `FILE:2:4: ${NOT} brackets are nested too deeply`,
+    ],
     ["JSON cut off", '{"images": [\n  {"name": "hunter2', `FILE:2:20: ${NOT} the text ends too early`],
     ["a missing comma", '{"images": []\n"pin": "hunter2"}', "FILE:2:"],
     ["a stray bracket", "images: []\nhunter2: ]\n", "FILE:2:10:"],
