@@ -134,6 +134,10 @@ describe("a broken file is refused with line and column, and nothing of its text
     expect(message).not.toContain("hunter2");
     expect(message).not.toContain("\n");
   });
+
+  test("also where the parser gives up by itself", async () => {
+    expect(await refusal("{a: ".repeat(20_000))).toMatch(/^FILE:1:\d+: .* it is nested too deeply$/u);
+  });
 });
 
 test("a second document is refused at its beginning", async () => {
