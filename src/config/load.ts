@@ -1,7 +1,5 @@
 // Reads a configuration file, JSON or YAML.
 import { constants, createReadStream, fstatSync, openSync } from "node:fs";
-import { Socket } from "node:net";
-import { isatty, ReadStream as Terminal } from "node:tty";
 import { codeOf } from "../core/plain-text.ts";
 import { counted } from "../core/units.ts";
 import { EXIT, ExitError } from "../exit.ts";
@@ -63,8 +61,11 @@ export async function textOf(name: string, input: AsyncIterable<Uint8Array>): Pr
 /** A pipe is waited for as Node waits for its own input: a thread that hangs in it would outlast a signal. */
 async function* opened(path: string): AsyncIterable<Uint8Array> {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  if (isatty(fd)) yield* new Terminal(fd);
-  else yield* fstatSync(fd).isFIFO() ? new Socket({ fd, writable: false }) : createReadStream(path, { fd });
+  const kind = fstatSync(fd);
+  // Neither is loaded at the start of a program that reads a file.
+  if (kind.isFIFO()) return yield* new (await import("node:net")).Socket({ fd, writable: false });
+  const tty = kind.isCharacterDevice() ? await import("node:tty") : undefined;
+  yield* tty?.isatty(fd) === true ? new tty.ReadStream(fd) : createReadStream(path, { fd });
 }
 
 /** BOSH renders JSON: a YAML parser, which takes longer to load than the whole of such a file to read, is not needed then. */
