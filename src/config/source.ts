@@ -120,8 +120,8 @@ const SYNTAX: Readonly<Record<string, string>> = {
   BAD_SCALAR_START: "a value that begins with @ or ` must be quoted",
   BLOCK_AS_IMPLICIT_KEY: "a nested block stands where a simple value should (check the indentation above)",
   DUPLICATE_KEY: "a property is given twice",
-  RESOURCE_EXHAUSTION: "it is nested too deeply",
   MISSING_CHAR: "a closing bracket, quote or comma is missing",
+  RESOURCE_EXHAUSTION: "it is nested too deeply",
   TAB_AS_INDENT: "tabs cannot be used for indentation",
   UNEXPECTED_TOKEN: "there is something that does not belong here",
 };

@@ -144,9 +144,8 @@ function planNames(image: WantedImage, { records }: Node, judgement: Judgement):
 
 /** As a pull of each would name it: by its tag, and by its digest, which pods ask for that pin one. */
 function namesToGive({ source, furtherNames }: WantedImage, digest: string | undefined): string[] {
-  const byDigest = [source, ...furtherNames].flatMap((each) =>
-    digest === undefined ? [] : digestName(each, digest),
-  );
+  const byDigest =
+    digest === undefined ? [] : [source, ...furtherNames].map((each) => digestName(each, digest));
   const names = new Set([...furtherNames.map(({ name }) => name), ...byDigest]);
   names.delete(source.name);
   return [...names];

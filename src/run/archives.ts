@@ -15,6 +15,7 @@ import {
 import type { Failure, FailureClass } from "../core/failure.ts";
 import { isUnpacked } from "../core/judge.ts";
 import { type Node } from "../core/node.ts";
+import { codeOf } from "../core/plain-text.ts";
 import type { WantedImage } from "../core/plan.ts";
 import { parseReference } from "../core/reference.ts";
 import type { Context } from "./context.ts";
@@ -185,7 +186,7 @@ function archiveFailure(error: unknown, signal: AbortSignal): Failure {
 }
 
 function fileFailure(error: unknown): Failure {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error";
+  const code = codeOf(error) ?? "unknown error";
   if (code === "ENOENT" || code === "ENOTDIR")
     return { class: "not-found", message: "the archive does not exist", next: CHECK_PATH };
   return {
