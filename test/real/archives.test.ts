@@ -16,7 +16,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { type ArchiveSpec, dockerArchive, ociArchive } from "../rig/archive.ts";
 import { startContainerd } from "../rig/containerd.ts";
 import { describeEachLine } from "../rig/suite.ts";
-import { agentFor } from "./support/agent.ts";
+import { agentFor, lastLine } from "./support/agent.ts";
 import { namesOn, startNode, type TestNode } from "./support/node.ts";
 
 const docker = dockerArchive({
@@ -446,8 +446,7 @@ describeEachLine(
           expect(failed.has(file) !== imported.has(file), file).toBe(true);
           outcomes[imported.has(file) ? "imported" : "failed"] += 1;
         }
-        if (run.exitCode === 1)
-          expect(run.stderr.trimEnd().split("\n").at(-1)).toMatch(/^import-images: .+/u);
+        if (run.exitCode === 1) expect(lastLine(run.stderr)).toMatch(/^import-images: .+/u);
       }
 
       expect(outcomes.imported + outcomes.failed).toBe(200);

@@ -7,6 +7,7 @@ import { temporaryFolder } from "../rig/folder.ts";
 import { pushImage } from "../rig/push.ts";
 import { type Registry, startRegistry } from "../rig/registry.ts";
 import { describeReal } from "../rig/suite.ts";
+import { lastLine } from "./support/agent.ts";
 
 const line = "1.7";
 const present = 990;
@@ -127,7 +128,7 @@ describeReal(
       const deployed = await environment.vcap("sys/log/import-images/post-start.stderr.log");
       const failed = [...images.missing, ...images.refused, ...images.unreachable];
       for (const text of [errand.stderr, deployed]) {
-        const last = text.trimEnd().split("\n").at(-1) ?? "";
+        const last = lastLine(text);
         expect(last).toContain("7 of 1000 images failed: ");
         expect(failed.filter((name) => !last.includes(name))).toEqual([]);
         for (const next of ["push the image", "check the user and password", "check DNS"])

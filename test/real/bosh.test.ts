@@ -9,6 +9,7 @@ import { pushImage, type PushedImage } from "../rig/push.ts";
 import { type Registry, startRegistry } from "../rig/registry.ts";
 import { describeReal } from "../rig/suite.ts";
 import { namesOn, pinPrefix } from "./support/node.ts";
+import { lastLine } from "./support/agent.ts";
 
 // TKGI's line that knows pins.
 const line = "1.6";
@@ -38,8 +39,6 @@ const tags = async (containerd: Containerd): Promise<Record<string, boolean>> =>
 /** Every name on the node, by containerd's own account. */
 const names = async (containerd: Containerd): Promise<string[]> =>
   [...(await containerd.records()).keys()].toSorted();
-
-const lastLine = (text: string): string => text.trimEnd().split("\n").at(-1) ?? "";
 
 interface Node extends AsyncDisposable {
   readonly containerd: Containerd;

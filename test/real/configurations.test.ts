@@ -5,10 +5,11 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { stringify } from "yaml";
 import { isMapping, type Mapping } from "../../src/config/value.ts";
+import { slots } from "../../src/run/slots.ts";
 import { startContainerd } from "../rig/containerd.ts";
 import { describeEachLine } from "../rig/suite.ts";
 import { jsonOf, mutated, mutation, placed } from "../unit/config/mutations.ts";
-import { type Agent, agentFor, type Ended } from "./support/agent.ts";
+import { type Agent, agentFor, type Ended, lastLine } from "./support/agent.ts";
 import { namesOn } from "./support/node.ts";
 
 const COUNT = 250;
@@ -36,24 +37,19 @@ function written({ mutations, form, at }: Slips, runtime?: object): string {
 const withFirst = (containerd: object, config: Mapping): Mapping =>
   Object.assign({ containerd }, config, { containerd });
 
-async function outcomes(agent: Agent, texts: readonly string[], command: readonly string[]) {
-  const files = texts.map((text, index) => {
-    const file = path.join(agent.folder, `mutated-${index}.yml`);
-    writeFileSync(file, text);
-    return file;
-  });
-  const all: (Ended & { text: string })[] = [];
-  const next = async (): Promise<void> => {
-    for (let at = files.length; (at = files.length) > 0;) {
-      const file = files.pop()!;
-      all.push({ ...(await agent.exec([...command, file])), text: texts[at - 1]! });
-    }
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, next));
-  return all;
+function outcomes(agent: Agent, texts: readonly string[], command: readonly string[]) {
+  const limit = slots(AT_ONCE);
+  return Promise.all(
+    texts.map((text, index) =>
+      limit(async () => {
+        const file = path.join(agent.folder, `mutated-${index}.yml`);
+        writeFileSync(file, text);
+        return { ...(await agent.exec([...command, file])), text };
+      }),
+    ),
+  );
 }
 
-const lastLine = (output: string): string => output.trimEnd().split("\n").at(-1) ?? "";
 /** A stack, and what a terminal would obey. */
 const UNFIT = /^ +at .+:\d+|(?!\n)\p{Cc}/mu;
 

@@ -10,11 +10,9 @@ import { type Folder, temporaryFolder } from "../rig/folder.ts";
 import { poll } from "../rig/poll.ts";
 import { run } from "../rig/run.ts";
 import { describeReal } from "../rig/suite.ts";
-import { type Agent, agentFor, type Properties } from "./support/agent.ts";
+import { type Agent, agentFor, type Properties, lastLine } from "./support/agent.ts";
 import { agentCommand } from "./support/executable.ts";
 import { authOf, login, pushTo, startNode, type TestNode } from "./support/node.ts";
-
-const lastLine = (output: string): string => output.trimEnd().split("\n").at(-1) ?? "";
 
 describeReal("a process", "1.7", () => {
   let node: TestNode;

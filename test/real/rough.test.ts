@@ -4,12 +4,10 @@ import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ociArchive } from "../rig/archive.ts";
 import { describeReal } from "../rig/suite.ts";
-import { type Agent, agentFor } from "./support/agent.ts";
+import { type Agent, agentFor, lastLine } from "./support/agent.ts";
 import { agentCommand } from "./support/executable.ts";
 import { namesOn, pushTo, startNode, type TestNode } from "./support/node.ts";
 import { failures, imageOf } from "./support/status.ts";
-
-const lastLine = (text: string): string => text.trimEnd().split("\n").at(-1) ?? "";
 
 describeReal("rough conditions", "1.7", () => {
   let node: TestNode;

@@ -6,7 +6,14 @@ import { poll } from "../rig/poll.ts";
 import { type PushedImage, tagImage } from "../rig/push.ts";
 import { type Registry, startRegistry } from "../rig/registry.ts";
 import { describeEachLine } from "../rig/suite.ts";
-import { type Agent, agentFor, agentWithoutContainerd, type Ended, type Running } from "./support/agent.ts";
+import {
+  type Agent,
+  agentFor,
+  agentWithoutContainerd,
+  type Ended,
+  type Running,
+  lastLine,
+} from "./support/agent.ts";
 import {
   authOf,
   clientsOf,
@@ -22,7 +29,6 @@ import { failures, imageOf } from "./support/status.ts";
 
 const otherLogin = { user: "other", password: "another-word" };
 const hostile = ["$(touch pwned)", "`touch pwned`;", `a"b'c`, "two\nlines", "-x", "--config=/etc/passwd"];
-const lastLine = (text: string): string => text.trimEnd().split("\n").at(-1) ?? "";
 
 describeEachLine("run", (line) => {
   let node: TestNode;

@@ -1,5 +1,5 @@
 // Where a registry can put a secret in its answers, as far as containerd reads them.
-import { createHash } from "node:crypto";
+import { digestOf } from "../rig/layers.ts";
 import type { Asked } from "./faults-servers.ts";
 
 interface Place {
@@ -35,7 +35,7 @@ const manifest = (
     0,
     method === "HEAD" ? -2 : undefined,
   );
-const EMPTY = `sha256:${createHash("sha256").update("{}").digest("hex")}`;
+const EMPTY = digestOf("{}");
 /** No node has it, so that it is asked for. */
 const ABSENT = { digest: `sha256:${"0".repeat(64)}` };
 /** The manifest is promised, and then not served. */

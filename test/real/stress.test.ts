@@ -10,7 +10,7 @@ import { pushImage } from "../rig/push.ts";
 import { random } from "../rig/random.ts";
 import { startRegistry } from "../rig/registry.ts";
 import { describeEachLine } from "../rig/suite.ts";
-import { type Agent, agentFor, type Ended } from "./support/agent.ts";
+import { type Agent, agentFor, type Ended, lastLine } from "./support/agent.ts";
 import { clientsOf, heldOn, namesOn } from "./support/node.ts";
 
 const count = 8;
@@ -76,7 +76,7 @@ describeEachLine(
 
     const expectReason = ({ exitCode, stderr }: Ended, what: string): void => {
       if (exitCode === 0 || exitCode === null) return;
-      expect(stderr.trimEnd().split("\n").at(-1), what).toMatch(/^import-images: \S.{10,}/u);
+      expect(lastLine(stderr), what).toMatch(/^import-images: \S.{10,}/u);
     };
 
     test("signals end or hold up a run, and spoil nothing", async () => {

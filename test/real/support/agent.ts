@@ -17,6 +17,9 @@ export interface Ended {
   readonly seconds: number;
 }
 
+/** Of an output. */
+export const lastLine = (text: string): string => text.trimEnd().split("\n").at(-1) ?? "";
+
 export interface Running {
   readonly pid: number;
   readonly ended: Promise<Ended>;

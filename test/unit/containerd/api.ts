@@ -1,6 +1,7 @@
 // A gRPC server on a unix socket, of which a test writes the answers. It is the library's, which knows nothing of how our
 // own client frames its messages.
 import { createServer, type ServerHttp2Session } from "node:http2";
+import type { Server } from "node:net";
 import path from "node:path";
 import {
   toJson,
@@ -57,6 +58,10 @@ interface Serving extends Connection {
 
 let count = 0;
 
+/** Resolves when the server listens to the socket. */
+export const listening = (server: Server, socket: string): Promise<void> =>
+  new Promise((resolve) => void server.listen(socket, resolve));
+
 /** @param folder for its socket @returns a connection to it, both closed when the test is over */
 export async function serving(folder: string, routes: readonly Route[]): Promise<Serving> {
   const socket = path.join(folder, `api-${(count += 1)}.sock`);
@@ -72,7 +77,7 @@ export async function serving(folder: string, routes: readonly Route[]): Promise
   });
   const sessions = new Set<ServerHttp2Session>();
   server.on("session", (session) => void sessions.add(session));
-  await new Promise<void>((resolve) => void server.listen(socket, resolve));
+  await listening(server, socket);
   const stop = new AbortController();
   const connection = openConnection({ socket, namespace: "k8s.io" }, stop.signal);
   const breakOff = (): void => sessions.forEach((session) => session.destroy());

@@ -14,7 +14,7 @@ import { Kind, Snapshots } from "../../../src/containerd/generated/snapshots_pb.
 
 import { temporaryFolder } from "../folder.ts";
 import { digestOf, reference } from "../samples.ts";
-import { connecting, route, serving } from "./api.ts";
+import { connecting, listening, route, serving } from "./api.ts";
 
 const folder = temporaryFolder();
 const LIVE = new AbortController().signal;
@@ -387,7 +387,7 @@ describe("a call", () => {
   ])("to a server that speaks %s says so, each time", async (what, make) => {
     const socket = path.join(folder.path, `${what.replaceAll(/\W/gu, "-")}.sock`);
     const server = make();
-    await new Promise<void>((resolve) => void server.listen(socket, resolve));
+    await listening(server, socket);
     onTestFinished(() => void server.close());
     const client = api(connecting(socket));
     const message = `containerd cannot be reached at ${socket}: what answers there does not speak containerd's API (gRPC)`;
@@ -399,7 +399,7 @@ describe("a call", () => {
     const socket = path.join(folder.path, "silent.sock");
     const accepted = Promise.withResolvers<Socket>();
     const server = createServer(accepted.resolve);
-    await new Promise<void>((resolve) => void server.listen(socket, resolve));
+    await listening(server, socket);
     const bound = new AbortController();
     const call = api(connecting(socket)).version(bound.signal);
     const peer = await accepted.promise;
