@@ -7,16 +7,27 @@ export interface Failure {
   readonly message: string;
   /** What to do next, where it is not what the class says; a sentence without a full stop. */
   readonly next?: string;
+  /** What it entails, where that is not what the class says. */
+  readonly action?: Action;
+  /** What a registry refused: the login itself, or this one repository to it. */
+  readonly refused?: "login" | "repository";
   /** All that the tool said, redacted, where the message is a part of it; for the log alone. */
   readonly evidence?: string;
 }
 
 /**
- * What a class decides. `stop`: no further attempt for this image. `at-once`: what has arrived is kept, so go on from
+ * What a class decides. `stop`: no further attempt for this image. `once-more`: one further attempt, late. `at-once`: what has arrived is kept, so go on from
  * it at once, and back off when that fails too. `back-off`: wait, this image alone. `registry-back-off`: wait, every
  * image of that registry. `wait-for-runtime`: try again once containerd answers. `stop-run`: no further pull at all.
  */
-export type Action = "stop" | "at-once" | "back-off" | "registry-back-off" | "wait-for-runtime" | "stop-run";
+export type Action =
+  | "stop"
+  | "once-more"
+  | "at-once"
+  | "back-off"
+  | "registry-back-off"
+  | "wait-for-runtime"
+  | "stop-run";
 
 /** `next`: what the person who reads it can do; a sentence without a full stop. */
 const CLASSES = {
@@ -81,7 +92,8 @@ export type FailureClass = keyof typeof CLASSES;
 const isClass = (name: string): name is FailureClass => name in CLASSES;
 export const FAILURE_CLASSES = Object.keys(CLASSES).filter(isClass);
 
-export const actionOf = (failure: FailureClass): Action => CLASSES[failure].action;
+export const actionOf = (failure: Pick<Failure, "class" | "action">): Action =>
+  failure.action ?? CLASSES[failure.class].action;
 export const nextStep = (failure: FailureClass): string => CLASSES[failure].next;
 
 /** gRPC's codes, as far as anything is decided by them. */

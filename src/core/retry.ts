@@ -29,7 +29,7 @@ export type NextAttempt =
   | { readonly kind: "later"; readonly delay: number };
 
 export function nextAttempt(failure: FailureClass, policy: RetryPolicy, situation: Situation): NextAttempt {
-  const action = actionOf(failure);
+  const action = actionOf({ class: failure });
   if (situation.last || action === "stop" || action === "stop-run") return { kind: "stop" };
   if (action === "wait-for-runtime") return { kind: "after-runtime" };
   const { attempt, random, registryWait, timeLeft } = situation;

@@ -109,7 +109,10 @@ export class RegistryHealth {
   #failed({ source }: WantedImage, failure: FailureClass, alone: boolean): boolean {
     const host = source.domain;
     const registry = this.#at(host);
-    const [stalled, concernsAll] = [failure === "stall", actionOf(failure) === "registry-back-off"];
+    const [stalled, concernsAll] = [
+      failure === "stall",
+      actionOf({ class: failure }) === "registry-back-off",
+    ];
     if (!SILENT.has(failure)) registry.stalled.clear();
     if (stalled) registry.stalled.add(source.name);
     if (stalled && alone) registry.rounds += 1;

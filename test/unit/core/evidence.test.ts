@@ -197,7 +197,7 @@ describe("an answer of a registry", () => {
     const { class: found, next } = diagnose(
       resolving("app:1", `unexpected status from HEAD request to ${answer}`),
     );
-    expect([found, actionOf(found)]).toEqual([expected, "stop"]);
+    expect([found, actionOf({ class: found })]).toEqual([expected, "stop"]);
     expect(next).toMatch(advice);
   });
 

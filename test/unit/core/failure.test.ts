@@ -3,13 +3,13 @@ import { actionOf, classOfCode, FAILURE_CLASSES, nextStep } from "../../../src/c
 
 test.each(FAILURE_CLASSES)("%s has an action, and tells what to do next in one line", (failureClass) => {
   expect(["stop", "at-once", "back-off", "registry-back-off", "wait-for-runtime", "stop-run"]).toContain(
-    actionOf(failureClass),
+    actionOf({ class: failureClass }),
   );
   expect(nextStep(failureClass)).toMatch(/^[^\n]{10,200}[^.\n]$/u);
 });
 
 test("only a full disk stops the run", () => {
-  expect(FAILURE_CLASSES.filter((name) => actionOf(name) === "stop-run")).toEqual(["disk"]);
+  expect(FAILURE_CLASSES.filter((name) => actionOf({ class: name }) === "stop-run")).toEqual(["disk"]);
 });
 
 describe("an error of containerd's API", () => {
