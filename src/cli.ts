@@ -1,11 +1,11 @@
-// The command line: one table of its commands and options, from which help and completion are made too.
+// The command line: one table of its commands and options, from which the help is made too.
 import { parseArgs } from "node:util";
 import { messageOf } from "./core/plain-text.ts";
 import { parseReference } from "./core/reference.ts";
 import { EXIT, ExitError } from "./exit.ts";
 
 /** What stands for an argument, or for an option's value, where they are shown. */
-export type Placeholder = "FILE" | "NAME" | "SHELL" | "COMMAND";
+export type Placeholder = "FILE" | "NAME" | "COMMAND";
 
 export interface OptionShape {
   readonly type: "string" | "boolean";
@@ -38,7 +38,7 @@ export interface CommandShape {
   readonly argument?: Placeholder;
 }
 
-export const COMMANDS = ["run", "plan", "status", "check", "completion"] as const;
+export const COMMANDS = ["run", "plan", "status", "check"] as const;
 export type CommandName = (typeof COMMANDS)[number];
 
 export const SHAPES: Readonly<Record<CommandName | "help", CommandShape>> = {
@@ -59,12 +59,8 @@ export const SHAPES: Readonly<Record<CommandName | "help", CommandShape>> = {
     options: ["json"],
     argument: "FILE",
   },
-  completion: { about: "print a completion script for bash, zsh or fish", options: [], argument: "SHELL" },
   help: { about: "show this, or more about one command", options: [], argument: "COMMAND" },
 };
-
-export const SHELLS = ["bash", "zsh", "fish"] as const;
-export type Shell = (typeof SHELLS)[number];
 
 export interface RunArguments {
   /** Path of the configuration, if one was given. */
@@ -78,7 +74,6 @@ export type Command =
   | { readonly name: "help"; readonly topic?: CommandName }
   | { readonly name: "version" }
   | { readonly name: "check"; readonly file: string; readonly json: boolean }
-  | { readonly name: "completion"; readonly shell: Shell }
   | ({ readonly name: "run" | "plan" | "status" } & RunArguments);
 
 /** @throws ExitError (usage) */
@@ -101,7 +96,6 @@ type Values = ReturnType<typeof parse>["values"];
 
 function command(name: CommandName, argument: string, { config, json = false, only = [] }: Values): Command {
   if (name === "check") return { name, json, file: argument };
-  if (name === "completion") return { name, shell: oneOf(SHELLS, argument, "completion for") };
   return { name, json, only: only.map(normalised), ...(config === undefined ? {} : { config }) };
 }
 

@@ -117,12 +117,4 @@ Examples
   import-images check runtime-config.yml
   bosh runtime-config --name import_images_runtime | import-images check -
 `,
-  completion: `Prints a script that lets the shell complete commands, options and file names.
-
-Examples
-  source <(import-images completion bash)                    this shell; in ~/.bashrc: every shell
-  import-images completion bash > /etc/bash_completion.d/import-images
-  import-images completion zsh > ~/.zfunc/_import-images     needs ~/.zfunc in $fpath
-  import-images completion fish > ~/.config/fish/completions/import-images.fish
-`,
 };

@@ -20,9 +20,6 @@ async function dispatch(command: Command, edge: Edge): Promise<number> {
     case "help":
       edge.stdout.write((await import("./help.ts")).help(command.topic));
       return EXIT.ok;
-    case "completion":
-      edge.stdout.write((await import("./commands/completion.ts")).completionScript(command.shell));
-      return EXIT.ok;
     case "check":
       return (await import("./commands/check.ts")).checkCommand(command, edge, () => process.stdin);
     case "run":

@@ -25,7 +25,7 @@ export async function planCommand(
   return EXIT.ok;
 }
 
-const planJson = ({ images, unpin, oldLabels }: Plan, archives: readonly PlannedArchive[]) => ({
+const planJson = ({ images, unpin }: Plan, archives: readonly PlannedArchive[]) => ({
   archives: archives.map(({ archive, action, why, names }) => ({ path: archive.path, action, why, names })),
   images: images.map(({ image, decision, names, pin }) => ({
     name: image.source.name,
@@ -36,15 +36,13 @@ const planJson = ({ images, unpin, oldLabels }: Plan, archives: readonly Planned
     pin: pin === "create",
   })),
   unpin: unpin.map(({ name }) => name),
-  oldLabels,
 });
 
-const planText = ({ images, unpin, oldLabels }: Plan, archives: readonly PlannedArchive[]): string =>
+const planText = ({ images, unpin }: Plan, archives: readonly PlannedArchive[]): string =>
   [
     ...archives.map(({ archive, action, why }) => `${verb(action).padEnd(6)} ${archive.path}: ${why}`),
     ...images.flatMap(imageLines),
     ...unpin.map(({ name }) => `unpin  ${name}: pinned by an earlier run, no longer in the list`),
-    ...(oldLabels === 0 ? [] : [`clean  ${counted(oldLabels, "label")} that version 1.0.0 left`]),
     `${decided(images)}; ${counted(unpin.length, "image")} to unpin`,
   ]
     .map(printableLine)

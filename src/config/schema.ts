@@ -73,12 +73,6 @@ const metricsFile = v.pipe(
   shaped(/^\/(?:\P{Cc}*\/)?[^/\p{Cc}]+\.prom$/u, "must be an absolute path that ends in .prom"),
   inJson(likeText("^/.*[.]prom$")),
 );
-/** Not beginning with `-`, which a tool would read as an option. */
-const namespace = shaped(
-  /^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$/u,
-  "must be a containerd namespace: letters and digits, with single . _ - between",
-);
-
 function wholeNumber(least: number, most: number) {
   const message = `must be a whole number from ${least} to ${most}`;
   return v.pipe(v.number(message), v.integer(message), v.minValue(least, message), v.maxValue(most, message));
@@ -176,7 +170,6 @@ const containerd = strict({
   crictl: v.optional(absolutePath, "/var/vcap/packages/containerd/bin/crictl"),
   ctr: v.optional(absolutePath, "/var/vcap/packages/containerd/bin/ctr"),
   socket: v.optional(absolutePath, "/var/vcap/sys/run/containerd/containerd.sock"),
-  namespace: v.optional(namespace, "k8s.io"),
   ready_timeout: v.optional(positiveDuration, "120s"),
 });
 

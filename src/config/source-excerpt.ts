@@ -87,7 +87,7 @@ const SECRET = new Set(["auth", "username", "password", "docker_config"]);
 const KEYS = new Set([
   ...HARMLESS.keys(),
   ...SECRET,
-  ..."images registries archives retry disk containerd kubelet namespace auths".split(" "),
+  ..."images registries archives retry disk containerd kubelet auths".split(" "),
   ..."addons jobs properties releases include exclude".split(" "),
 ]);
 

@@ -39,10 +39,6 @@ function imageRecords({ ask }: Connection) {
       const made = await ask(create, { image }).catch(unlessCode(CODE.alreadyExists));
       if (made === undefined) await ask(update, { image, updateMask: labelMask(Object.keys(labels)) });
     },
-    unlabelRecord: async ({ name, target }: ImageRecord, labels: readonly string[]): Promise<void> => {
-      const image = { name, labels: {}, target: toDescriptor(target) };
-      await ask(update, { image, updateMask: labelMask(labels) });
-    },
     /** One that is not there is deleted already. */
     deleteRecord: async (name: string): Promise<void> => {
       await ask(remove, { name }).catch(unlessCode(CODE.notFound));
@@ -70,7 +66,7 @@ const labelMask = (labels: readonly string[]) => ({ paths: labels.map((label) =>
 
 /** Finished blobs with their labels, downloads under way, and what is unpacked. */
 function contentStore({ ask, collect }: Connection) {
-  const { info: find, list, read, listStatuses, abort, update } = Content.method;
+  const { info: find, list, read, listStatuses, abort } = Content.method;
   return {
     /** @param sources of which blobs are listed; all blobs when it is not given */
     blobs: async (sources?: readonly BlobSource[]): Promise<Blob[]> => {
@@ -98,10 +94,6 @@ function contentStore({ ask, collect }: Connection) {
     /** Throws a partial download away; one that is not there is gone already. */
     abort: async (ref: string): Promise<void> => {
       await ask(abort, { ref }).catch(unlessCode(CODE.notFound));
-    },
-    unlabelBlob: async ({ digest, size }: Blob, labels: readonly string[]): Promise<void> => {
-      const info = { digest, size: BigInt(size), labels: {} };
-      await ask(update, { info, updateMask: labelMask(labels) });
     },
     /** Chain ids of the committed snapshots. */
     snapshots: async (snapshotter: string): Promise<string[]> => {

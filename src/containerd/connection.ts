@@ -47,14 +47,13 @@ export const unlessCode =
 
 /** Milliseconds for any call: each is a read or write of a small database, but a busy disk can hold it up. */
 const CALL_TIMEOUT = 30_000;
+/** CRI has no other, so what the kubelet may use is in it. */
+export const NAMESPACE = "k8s.io";
 /** Bytes that may be under way: lists of a large node come in one piece. */
 const WINDOW = 8 * 2 ** 20;
 
 /** @param lifetime ends every call that is under way */
-export function openConnection(
-  { socket, namespace }: Pick<ContainerdConfig, "namespace" | "socket">,
-  lifetime: AbortSignal,
-) {
+export function openConnection({ socket }: Pick<ContainerdConfig, "socket">, lifetime: AbortSignal) {
   let session: ClientHttp2Session | undefined;
   /** Sends one message. @returns those of the answer */
   const exchange = async <I extends DescMessage, O extends DescMessage>(
@@ -69,7 +68,7 @@ export function openConnection(
       "content-type": "application/grpc",
       te: "trailers",
       "grpc-timeout": `${CALL_TIMEOUT}m`,
-      "containerd-namespace": namespace,
+      "containerd-namespace": NAMESPACE,
     };
     let status: IncomingHttpHeaders = {};
     const note = (received: IncomingHttpHeaders): void => void (status = received);

@@ -3,6 +3,7 @@ import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { pipeline, type Readable } from "node:stream";
 import type { ContainerdConfig } from "../config/config.ts";
+import { NAMESPACE } from "./connection.ts";
 import { BRIEF, type CommandOptions, type RunCommand } from "./command.ts";
 
 export interface ImportOptions extends Pick<CommandOptions, "signal" | "timeout"> {
@@ -17,9 +18,9 @@ export interface ImportOptions extends Pick<CommandOptions, "signal" | "timeout"
 /** Of one call: so many fit into its time, also on a busy disk, and on a command line. */
 const MOST_NAMES = 200;
 
-export function ctr(run: RunCommand, settings: Pick<ContainerdConfig, "ctr" | "namespace" | "socket">) {
+export function ctr(run: RunCommand, settings: Pick<ContainerdConfig, "ctr" | "socket">) {
   // Always both: ctr's default address is not TKGI's, its default namespace not the CRI's.
-  const globalArgs = [`--address=${settings.socket}`, `--namespace=${settings.namespace}`];
+  const globalArgs = [`--address=${settings.socket}`, `--namespace=${NAMESPACE}`];
   return {
     /** Gives what `source` leads to further names, whether they exist or not. */
     tag: async (source: string, names: readonly string[]): Promise<void> => {

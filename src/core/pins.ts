@@ -34,15 +34,3 @@ export const namesOfPin = ({ records }: Node, pin: ImageRecord): string => {
     .filter((name) => name.includes(":") && !name.includes("@") && !name.startsWith("sha256:"));
   return tags.length === 0 ? pin.target.digest : tags.join(", ");
 };
-
-/** Version 1.0.0 pinned by labels on the names themselves, and held manifests by a label that roots them. */
-const OLD_PIN = "io.import-images.pinned";
-const OLD_ROOT = { label: "containerd.io/gc.root", value: "import-images" };
-
-/** What version 1.0.0 left: records and blobs, and the labels of ours that they carry. */
-export const oldLabels = ({ records, blobs }: Pick<Node, "records" | "blobs">) => ({
-  records: [...records.values()].filter(({ labels }) => OLD_PIN in labels),
-  recordLabels: [OLD_PIN, PINNED.label],
-  blobs: [...blobs.values()].filter(({ labels }) => labels[OLD_ROOT.label] === OLD_ROOT.value),
-  blobLabels: [OLD_ROOT.label],
-});

@@ -2,7 +2,7 @@
 import type { Credential } from "./credentials.ts";
 import { judge, type Judgement, type Unusable, type Usable } from "./judge.ts";
 import { type Node } from "./node.ts";
-import { isPin, isPinned, namesOfPin, oldLabels, pinName } from "./pins.ts";
+import { isPin, isPinned, namesOfPin, pinName } from "./pins.ts";
 import { digestName, type Reference } from "./reference.ts";
 
 export type PullPolicy = "Always" | "IfNotPresent";
@@ -50,8 +50,6 @@ export interface Plan {
   readonly images: readonly PlannedImage[];
   /** Pins of ours that are no longer wanted: the record that pins, and the image's names for a person. */
   readonly unpin: readonly { readonly record: string; readonly name: string }[];
-  /** How many labels of version 1.0.0 are to be taken away. */
-  readonly oldLabels: number;
 }
 
 /** Source first, then the further names. */
@@ -64,20 +62,18 @@ export const namesOf = (image: WantedImage): string[] =>
  */
 export function planRun(wanted: readonly WantedImage[], node: Node, pins: boolean): Plan {
   const unpin = pins ? unwantedPins(wanted, node) : [];
-  const old = oldLabels(node);
-  return { images: planImages(wanted, node, pins), unpin, oldLabels: old.records.length + old.blobs.length };
+  return { images: planImages(wanted, node, pins), unpin };
 }
 
 /** The part of a plan for some sources only; then nothing is unpinned, because the rest of the list was not looked at. */
 export const narrow = (plan: Plan, only: ReadonlySet<string>): Plan =>
   only.size === 0
     ? plan
-    : { images: plan.images.filter(({ image }) => only.has(image.source.name)), unpin: [], oldLabels: 0 };
+    : { images: plan.images.filter(({ image }) => only.has(image.source.name)), unpin: [] };
 
 /** Whether the node is as it should be. */
-export const isDone = ({ images, unpin, oldLabels: labels }: Plan): boolean =>
+export const isDone = ({ images, unpin }: Plan): boolean =>
   unpin.length === 0 &&
-  labels === 0 &&
   images.every(
     ({ decision, names, pin }) =>
       decision.action === "keep" && pin !== "create" && names.every(({ action }) => action === "keep"),

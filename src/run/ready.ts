@@ -116,8 +116,6 @@ export function patient(containerd: Containerd, back: Comeback): Containerd {
     abort: again(containerd.abort),
     saveRecord: again(containerd.saveRecord),
     deleteRecord: again(containerd.deleteRecord),
-    unlabelRecord: again(containerd.unlabelRecord),
-    unlabelBlob: again(containerd.unlabelBlob),
     tag: again(containerd.tag),
     importArchive: again(containerd.importArchive),
   };

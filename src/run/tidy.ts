@@ -1,7 +1,6 @@
-// Takes away what is ours and no longer wanted: pins of images that left the list, and the labels of version 1.0.0.
+// Takes away what is ours and no longer wanted: pins of images that left the list.
 import type { Capabilities } from "../core/capabilities.ts";
 import type { Node } from "../core/node.ts";
-import { oldLabels } from "../core/pins.ts";
 import { unwantedPins, type WantedImage } from "../core/plan.ts";
 import type { Context } from "./context.ts";
 import { toFailure } from "./tool-failure.ts";
@@ -26,13 +25,4 @@ export async function tidy(
       emit({ type: "unpinned", name });
     });
   }
-  const old = oldLabels(node);
-  for (const record of old.records)
-    await attempt(`${record.name} keeps a label of version 1.0.0`, () =>
-      containerd.unlabelRecord(record, old.recordLabels),
-    );
-  for (const blob of old.blobs)
-    await attempt(`${blob.digest} keeps a label of version 1.0.0`, () =>
-      containerd.unlabelBlob(blob, old.blobLabels),
-    );
 }

@@ -353,36 +353,6 @@ describeEachLine("containerd", (line) => {
       expect((await node.containerd.records()).has(image.reference)).toBe(true);
     });
 
-    test("nothing but the labels that it takes from a record and from a blob", async () => {
-      const image = await pulled("write/label:1");
-      await node.containerd.ctr(
-        "images",
-        "label",
-        image.reference,
-        "own.example.com/a.b=1",
-        "own.example.com/c=2",
-      );
-      await node.containerd.ctr(
-        "content",
-        "label",
-        image.digest,
-        "containerd.io/gc.root=contract",
-        "own.example.com/d=3",
-      );
-      const before = (await recordOf(image.reference))!;
-      const blob = (await port.blobs()).find(({ digest }) => digest === image.digest)!;
-      await port.unlabelRecord(before, ["own.example.com/a.b", "own.example.com/never"]);
-      await port.unlabelBlob(blob, ["containerd.io/gc.root"]);
-
-      const { "own.example.com/a.b": _gone, ...others } = before.labels;
-      expect(await recordOf(image.reference)).toEqual({ ...before, labels: others });
-      const { "containerd.io/gc.root": _root, ...kept } = blob.labels;
-      expect((await port.blobs()).find(({ digest }) => digest === image.digest)).toEqual({
-        ...blob,
-        labels: kept,
-      });
-    });
-
     test("further names in one call, again, a digest name, and one that led to another image", async () => {
       const [image, other] = [await pulled("write/tag:1"), await pulled("write/tag-other:1")];
       const names = ["docker.io/library/write-tag:1", "docker.io/library/write-tag:2"];

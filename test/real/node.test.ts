@@ -517,40 +517,6 @@ describeEachLine("the node", (line) => {
       expect(await cri(image)).toMatchObject({ id: image.configDigest, pinned: false });
       expect(agent.status().unpinned).toContain(image.reference);
     });
-
-    test("and no label of version 1.0.0 any more after one run", async () => {
-      const [image, left] = [await push("pins/old:1"), await push("pins/left:1")];
-      const foreign = await push("pins/foreign:1");
-      const { crictl, ctr } = node.containerd;
-      for (const { reference } of [image, left, foreign]) await crictl("pull", reference);
-      const old = ["io.import-images.pinned=pinned", "io.cri-containerd.pinned=pinned"];
-      for (const { reference } of [image, left])
-        await ctr("images", "label", reference, ...old, "own.example.com/x=y");
-      await ctr("images", "label", foreign.reference, "io.cri-containerd.pinned=pinned");
-      await ctr("content", "label", left.digest, "containerd.io/gc.root=import-images");
-      await ctr("content", "label", foreign.digest, "containerd.io/gc.root=somebody");
-      newAgent();
-      const properties = { images: [{ name: image.reference }] };
-      expect((await agent.run(properties, "plan")).stdout).toContain(
-        "clean  3 labels that version 1.0.0 left",
-      );
-      expectOk(await agent.run(properties));
-
-      const after = await records();
-      for (const { reference } of [image, left])
-        expect(after.get(reference)?.labels, reference).toEqual({
-          "io.cri-containerd.image": "managed",
-          "own.example.com/x": "y",
-        });
-      expect(after.get(foreign.reference)?.labels).toHaveProperty("io.cri-containerd.pinned", "pinned");
-      const roots = (await ctr("content", "ls"))
-        .split("\n")
-        .filter((row) => row.includes("containerd.io/gc.root="));
-      expect(roots.map((row) => row.split(/\s+/u)[0])).toEqual([foreign.digest]);
-      expect(await cri(left)).toMatchObject({ pinned: false });
-      expect(await cri(image)).toMatchObject({ pinned: node.pins });
-      expect((await agent.run(properties, "plan")).stdout).not.toContain("clean");
-    });
   });
 });
 

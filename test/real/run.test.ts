@@ -652,7 +652,7 @@ describe("a configuration that cannot be used", () => {
         registries: [{ host: value, auth: authOf(login) }],
         docker_config: value,
         retry: { attempts: value, min_delay: value, max_delay: value },
-        containerd: { crictl: value, ctr: value, socket: value, namespace: value, ready_timeout: value },
+        containerd: { crictl: value, ctr: value, socket: value, ready_timeout: value },
         disk: { min_free_percent: value },
         ...Object.fromEntries(scalars.map((name) => [name, value])),
       }),
@@ -679,7 +679,7 @@ describe("a configuration that cannot be used", () => {
     "registries[0].host",
     "docker_config",
     ...["attempts", "min_delay", "max_delay"].map((name) => `retry.${name}`),
-    ...["crictl", "ctr", "socket", "namespace", "ready_timeout"].map((name) => `containerd.${name}`),
+    ...["crictl", "ctr", "socket", "ready_timeout"].map((name) => `containerd.${name}`),
     "disk.min_free_percent",
     ...scalars,
   ];

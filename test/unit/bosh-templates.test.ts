@@ -51,7 +51,6 @@ describe.skipIf(!hasRuby)("config.json", () => {
         crictl: "/var/vcap/packages/containerd/bin/crictl",
         ctr: "/var/vcap/packages/containerd/bin/ctr",
         socket: "/var/vcap/sys/run/containerd/containerd.sock",
-        namespace: "k8s.io",
         ready_timeout: "120s",
       },
       kubelet: { root_dir: "/var/lib/kubelet" },
@@ -385,9 +384,6 @@ describe.skipIf(!hasRuby)("what the agent takes, no template refuses:", () => {
     ...logins.map((auth) => ["an auth", ofImage("auth", auth)] as const),
     ...durations.map((timeout) => ["a timeout", ofImage("timeout", timeout)] as const),
     ...durations.map((start_jitter) => ["a delay", { images: [], start_jitter }] as const),
-    ...["k8s.io", "moby", "--help", "a..b", "a b", "", "ü"].map(
-      (namespace) => ["a namespace", { images: [], containerd: { namespace } }] as const,
-    ),
     ...["/x.prom", "/a/x.prom", "/.prom", "x.prom", "/x.txt", "/a\n.prom"].map(
       (metrics_file) => ["a metrics file", { images: [], metrics_file }] as const,
     ),

@@ -22,7 +22,6 @@ describe("a command line is read:", () => {
     ],
     ["check config.json", { name: "check", json: false, file: "config.json" }],
     ["check - --json", { name: "check", json: true, file: "-" }],
-    ["completion zsh", { name: "completion", shell: "zsh" }],
     ["--help", { name: "help" }],
     ["-h", { name: "help" }],
     ["help", { name: "help" }],
@@ -53,9 +52,6 @@ describe("a command line is refused with what is wrong, and where help is:", () 
     [["check", "a", "b"], 'unexpected argument "b"'],
     [["check", "a", "--config", "b"], "--config is not for check"],
     [["check", "a", "--only", "b"], "--only is not for check"],
-    [["completion"], "completion needs a SHELL"],
-    [["completion", "tcsh"], 'there is no completion for "tcsh"'],
-    [["completion", "bash", "--json"], "--json is not for completion"],
     [["run\n"], 'there is no command "run\\n"'],
   ])("%j", (argv, problem) => {
     const parse = (): unknown => parseCommand(argv);

@@ -81,7 +81,6 @@ const PLACES: readonly (readonly (string | number)[])[] = [
   ["docker_config", "auths", "a.b", "auth"],
   ["docker_config", "auths", "a.b", "username"],
   ["retry", "min_delay"],
-  ["containerd", "namespace"],
   ["containerd", "ready_timeout"],
   ["archives", 0],
   ["archives", 0, "path"],

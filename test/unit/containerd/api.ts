@@ -79,7 +79,7 @@ export async function serving(folder: string, routes: readonly Route[]): Promise
   server.on("session", (session) => void sessions.add(session));
   await listening(server, socket);
   const stop = new AbortController();
-  const connection = openConnection({ socket, namespace: "k8s.io" }, stop.signal);
+  const connection = openConnection({ socket }, stop.signal);
   const breakOff = (): void => sessions.forEach((session) => session.destroy());
   onTestFinished(() => {
     connection[Symbol.dispose]();
@@ -91,7 +91,7 @@ export async function serving(folder: string, routes: readonly Route[]): Promise
 
 /** A connection to a socket that a test made, or did not. */
 export function connecting(socket: string): Connection {
-  const connection = openConnection({ socket, namespace: "k8s.io" }, new AbortController().signal);
+  const connection = openConnection({ socket }, new AbortController().signal);
   onTestFinished(() => connection[Symbol.dispose]());
   return connection;
 }

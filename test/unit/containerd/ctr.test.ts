@@ -17,7 +17,7 @@ function ctr(answer = "") {
     calls.push({ args, options });
     return answer;
   };
-  const client = tagsAndImports(run, { ctr: "/x/ctr", socket: "/c.sock", namespace: "k8s.io" });
+  const client = tagsAndImports(run, { ctr: "/x/ctr", socket: "/c.sock" });
   return { calls, client };
 }
 

@@ -14,9 +14,7 @@ import type { ServedBlob, ServedImage } from "./served-image.ts";
 const SNAPSHOTTER = "overlayfs";
 const PINNED = "io.cri-containerd.pinned";
 const CHANGES = new Set(
-  "saveRecord deleteRecord unlabelRecord unlabelBlob createLease hold deleteLease abort pull tag importArchive".split(
-    " ",
-  ),
+  "saveRecord deleteRecord createLease hold deleteLease abort pull tag importArchive".split(" "),
 );
 
 /** A tool that failed with this text. */
@@ -119,11 +117,6 @@ export function inMemoryContainerd(version = "1.7.35") {
             },
           ],
     );
-  const recordOf = (name: string): ImageRecord => {
-    const found = records.get(name);
-    if (found === undefined) throw notFound(`image "${name}"`);
-    return found;
-  };
 
   const containerd: Containerd = {
     version: scripted("version", () => new SemVer(version)),
@@ -154,15 +147,6 @@ export function inMemoryContainerd(version = "1.7.35") {
       );
     }),
     deleteRecord: scripted("deleteRecord", (name) => void records.delete(name)),
-    unlabelRecord: scripted("unlabelRecord", ({ name }, labels) => {
-      const known = recordOf(name);
-      records.set(name, { ...known, labels: without(known.labels, labels) });
-    }),
-    unlabelBlob: scripted("unlabelBlob", (blob, labels) => {
-      const known = blobs.get(blob.digest);
-      if (known === undefined) throw notFound(blob.digest);
-      blobs.set(blob.digest, { ...known, labels: without(known.labels, labels) });
-    }),
     leases: scripted("leases", () => [...leases.keys()]),
     createLease: scripted("createLease", (id) => void leases.set(id, leases.get(id) ?? new Set())),
     hold: scripted("hold", (lease, { id }) => {
@@ -225,9 +209,6 @@ function criName(name: string): string[] {
   const parsed = parseReference(name);
   return typeof parsed === "object" && !name.startsWith("sha256:") ? [parsed.name] : [];
 }
-
-const without = (labels: ImageRecord["labels"], taken: readonly string[]): ImageRecord["labels"] =>
-  Object.fromEntries(Object.entries(labels).filter(([label]) => !taken.includes(label)));
 
 const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {

@@ -84,20 +84,6 @@ describe("image records", () => {
     ]);
   });
 
-  test("lose labels by paths without values, and every part is set", async () => {
-    const { client, requests } = await images();
-    await client.unlabelRecord(RECORD, ["io.import-images.pinned", "io.cri-containerd.pinned"]);
-    expect(requests).toEqual([
-      [
-        "UpdateImageRequest",
-        {
-          image: { name: RECORD.name, target: TARGET_JSON },
-          updateMask: "labels.io.import-images.pinned,labels.io.cri-containerd.pinned",
-        },
-      ],
-    ]);
-  });
-
   test("are deleted by name, and one that is not there is deleted already", async () => {
     const { client, requests } = await images({ delete: fails(Code.NotFound) });
     await client.deleteRecord("a.b/c:1");
@@ -123,7 +109,7 @@ describe("content", () => {
   });
 
   async function content(over: { readonly abort?: () => never } = {}) {
-    const { list, read, listStatuses, abort, update } = Content.method;
+    const { list, read, listStatuses, abort } = Content.method;
     // A character of two bytes, in two parts.
     const bytes = Buffer.from('{"a":"ü"}');
     const connection = await serving(folder.path, [
@@ -135,7 +121,6 @@ describe("content", () => {
       ),
       route(listStatuses, () => [{ statuses: [{ ref: `layer-${DIGEST}`, offset: 10n, total: 2n ** 40n }] }]),
       route(abort, over.abort ?? done),
-      route(update, done),
     ]);
     return { requests: connection.requests, client: api(connection) };
   }
@@ -178,17 +163,6 @@ describe("content", () => {
     const { client, requests } = await content({ abort: fails(Code.NotFound) });
     await client.abort(`layer-${DIGEST}`);
     expect(requests).toEqual([["AbortRequest", { ref: `layer-${DIGEST}` }]]);
-  });
-
-  test("loses a label by a path without a value, and every part is set", async () => {
-    const { client, requests } = await content();
-    await client.unlabelBlob(
-      { digest: DIGEST, size: 5, labels: { "containerd.io/gc.root": "import-images" } },
-      ["containerd.io/gc.root"],
-    );
-    expect(requests).toEqual([
-      ["UpdateRequest", { info: { digest: DIGEST, size: "5" }, updateMask: "labels.containerd.io/gc.root" }],
-    ]);
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { isPin, isPinned, namesOfPin, oldLabels, pinName, pinRecord } from "../../../src/core/pins.ts";
+import { isPin, isPinned, namesOfPin, pinRecord } from "../../../src/core/pins.ts";
 import { parseReference } from "../../../src/core/reference.ts";
 import { served } from "../containerd/served-image.ts";
 import { nodeOf } from "../samples.ts";
@@ -40,26 +40,4 @@ describe("a pin", () => {
     expect(namesOfPin(node, PIN)).toBe(`${A}, x.y:5000/z:1`);
     expect(namesOfPin(nodeOf({ [atDigest]: ONE }, [PIN]), PIN)).toBe(ONE.target.digest);
   });
-});
-
-test("what version 1.0.0 left are its labels on names and blobs, and nobody else's", () => {
-  const ours = {
-    name: A,
-    target: ONE.target,
-    labels: { "io.import-images.pinned": "pinned", "io.cri-containerd.pinned": "pinned" },
-  };
-  const theirs = { name: "o.p/q:1", target: TWO.target, labels: { "io.cri-containerd.pinned": "pinned" } };
-  const node = nodeOf({}, [ours, theirs, { ...PIN, name: pinName(TWO.target) }]);
-  const root = (by: string, digest: string) =>
-    [digest, { digest, size: 1, labels: { "containerd.io/gc.root": by } }] as const;
-  const blobs = new Map([root("import-images", "sha256:1"), root("2026-01-01T00:00:00Z", "sha256:2")]);
-  const found = oldLabels({ ...node, blobs });
-  expect([found.records.map(({ name }) => name), found.blobs.map(({ digest }) => digest)]).toEqual([
-    [A],
-    ["sha256:1"],
-  ]);
-  expect([found.recordLabels, found.blobLabels]).toEqual([
-    ["io.import-images.pinned", "io.cri-containerd.pinned"],
-    ["containerd.io/gc.root"],
-  ]);
 });

@@ -201,14 +201,13 @@ describe("an image is unpinned", () => {
 });
 
 describe("a narrowed plan", () => {
-  const old = { name: "c.d/e:1", target: TWO.target, labels: { "io.import-images.pinned": "pinned" } };
-  const plan = planRun([wanted(A), wanted(B)], nodeOf({}, [pinRecord(ONE.target), old]), true);
+  const plan = planRun([wanted(A), wanted(B)], nodeOf({}, [pinRecord(ONE.target)]), true);
   const sources = ({ images }: Plan): string[] => images.map(({ image }) => image.source.name);
 
-  test("holds the chosen images, unpins nothing and cleans nothing", () => {
-    expect(plan).toMatchObject({ unpin: [expect.anything()], oldLabels: 1 });
+  test("holds the chosen images, unpins nothing", () => {
+    expect(plan).toMatchObject({ unpin: [expect.anything()] });
     const narrowed = narrow(plan, new Set([B]));
-    expect([sources(narrowed), narrowed.unpin, narrowed.oldLabels]).toEqual([[B], [], 0]);
+    expect([sources(narrowed), narrowed.unpin].flat()).toEqual([B]);
   });
 
   test("is the whole plan when nothing was chosen", () => {
@@ -228,14 +227,6 @@ describe("a plan is done", () => {
     ["a name is missing", planRun([wanted(A, { furtherNames: [reference(B)] })], right, true)],
     ["a pin is missing", planRun([wanted(A)], nodeOf({ [A]: ONE, [AT_ONE]: ONE }), true)],
     ["a pin is left over", planRun([], right, true)],
-    [
-      "a label is left over",
-      planRun(
-        [],
-        nodeOf({}, [{ name: A, target: ONE.target, labels: { "io.import-images.pinned": "pinned" } }]),
-        true,
-      ),
-    ],
   ])("not while %s", (_what, plan) => {
     expect(isDone(plan)).toBe(false);
   });

@@ -26,7 +26,6 @@ export const config = (overrides: Partial<Config> = {}): Config => ({
     crictl: "/x/crictl",
     ctr: "/x/ctr",
     socket: "/c.sock",
-    namespace: "k8s.io",
     ready_timeout: 120_000,
   },
   allow_credentials_in_argv: false,

@@ -166,7 +166,6 @@ describe("a step that finds containerd gone", () => {
     node.bring("a.b/c:1", image);
     node.archives.set("/x.tar", { "a.b/d:1": image });
     const { containerd } = patience(node);
-    const blob = { ...image.config, labels: {} };
     const options = {
       signal: new AbortController().signal,
       timeout: 9,
@@ -181,8 +180,6 @@ describe("a step that finds containerd gone", () => {
       snapshots: () => containerd.snapshots("overlayfs"),
       read: () => containerd.read(image.id),
       saveRecord: () => containerd.saveRecord(RECORD),
-      unlabelRecord: () => containerd.unlabelRecord(RECORD, []),
-      unlabelBlob: () => containerd.unlabelBlob(blob, []),
       tag: () => containerd.tag("a.b/c:1", ["x.y/z:1"]),
       importArchive: () => containerd.importArchive("/x.tar", options),
       deleteRecord: () => containerd.deleteRecord("a.b/c:1"),

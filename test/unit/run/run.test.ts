@@ -339,30 +339,6 @@ describe("pins", () => {
   });
 });
 
-test("the labels of version 1.0.0 are taken away once, and others stay", async () => {
-  const { node, run } = bench();
-  const image = served("a");
-  node.bring(A, image);
-  node.record(A, image, {
-    "io.import-images.pinned": "pinned",
-    "io.cri-containerd.pinned": "pinned",
-    other: "stays",
-  });
-  const manifest = node.blobs.get(image.manifest.digest);
-  if (manifest === undefined) throw new Error("no manifest");
-  node.blobs.set(manifest.digest, {
-    ...manifest,
-    labels: { ...manifest.labels, "containerd.io/gc.root": "import-images" },
-  });
-  await run([A]);
-  expect(node.records.get(A)?.labels).toEqual({ other: "stays" });
-  expect(node.blobs.get(manifest.digest)?.labels).toEqual(manifest.labels);
-  expect((await node.containerd.criImages())[0]?.pinned).toBe(true);
-  const changes = node.changes().length;
-  await run([A]);
-  expect(node.changes()).toHaveLength(changes);
-});
-
 describe("what was fetched", () => {
   /** A pull of A that has its manifest and an open layer, and then goes on to its end. */
   function slowly(end: () => void = () => {}) {

@@ -11,13 +11,11 @@ import { config } from "./bench.ts";
 import { fakeClock } from "./fake-clock.ts";
 
 const [ONE, TWO] = [served("one"), served("two")];
-const OLD = { "io.import-images.pinned": "pinned", "io.cri-containerd.pinned": "pinned" };
 
-/** A node with two pins and an old label that nobody wants. */
+/** A node with two pins that nobody wants. */
 async function untidy(version = "1.7.35") {
   const node = inMemoryContainerd(version);
   node.bring("r.one/a:1", ONE);
-  node.record("r.one/a:1", ONE, OLD);
   for (const { target } of [ONE, TWO]) node.records.set(pinName(target), pinRecord(target));
   const events: RunEvent[] = [];
   const stop = stopper(new AbortController().signal, 3_600_000);
@@ -41,7 +39,6 @@ describe("what is left over", () => {
     expect(node.changes()).toEqual([
       `deleteRecord ${pinName(ONE.target)}`,
       `deleteRecord ${pinName(TWO.target)}`,
-      "unlabelRecord r.one/a:1 io.import-images.pinned,io.cri-containerd.pinned",
     ]);
     expect(events).toEqual([
       { type: "unpinned", name: "r.one/a:1" },
@@ -51,12 +48,11 @@ describe("what is left over", () => {
 
   test("that cannot be taken away is a warning, and the rest goes on", async () => {
     const { node, events, act } = await untidy();
-    for (const call of ["deleteRecord", "unlabelRecord"])
-      node.before(call, () => {
-        throw toolError("nobody knows");
-      });
+    node.before("deleteRecord", () => {
+      throw toolError("nobody knows");
+    });
     await act();
-    expect(events.map(({ type }) => type)).toEqual(["warning", "unpinned", "warning"]);
+    expect(events.map(({ type }) => type)).toEqual(["warning", "unpinned"]);
     expect(node.records.has(pinName(TWO.target))).toBe(false);
   });
 
@@ -67,9 +63,9 @@ describe("what is left over", () => {
     expect(node.changes()).toEqual([]);
   });
 
-  test("keeps its pins where the runtime ignores them, and loses its old labels", async () => {
+  test("keeps its pins where the runtime ignores them", async () => {
     const { node, act } = await untidy("1.6.20");
     await act();
-    expect(node.changes().map((call) => call.split(" ", 1).join(""))).toEqual(["unlabelRecord"]);
+    expect(node.changes()).toEqual([]);
   });
 });
