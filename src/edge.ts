@@ -34,7 +34,7 @@ export interface Edge extends Machine {
   readonly stderr: Output;
   readonly paths: Paths;
   readonly pid: number;
-  /** Aborted with an Interruption by SIGTERM, SIGINT and SIGHUP. */
+  /** Aborted with a Failed by SIGTERM, SIGINT and SIGHUP. */
   readonly signal: AbortSignal;
   /** Tells which of them it was. */
   readonly stoppedBy: () => NodeJS.Signals | undefined;

@@ -3,12 +3,12 @@ import { writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import process from "node:process";
 import { Writable } from "node:stream";
+import { Failed } from "./core/failure.ts";
 import { parseCommand, type Command } from "./cli.ts";
 import { paths, type Edge } from "./edge.ts";
 import { EXIT, ExitError, signalExit } from "./exit.ts";
 import { printableLine } from "./core/plain-text.ts";
 import { drained, output } from "./report/output.ts";
-import { Interruption } from "./run/interruption.ts";
 import { build } from "./version.ts";
 
 /** Each command is loaded when it is called for: parsing all of them takes longer than telling the version. */
@@ -78,7 +78,7 @@ function makeEdge(onSignal: (signal: NodeJS.Signals) => void): Edge {
     process.on(signal, () => {
       if (stoppedBy !== undefined || (signal === "SIGHUP" && hasNohup())) return;
       stoppedBy = signal;
-      stop.abort(new Interruption({ class: "cancelled", message: `stopped by ${signal}` }));
+      stop.abort(new Failed({ class: "cancelled", message: `stopped by ${signal}` }));
       onSignal(signal);
     });
   }

@@ -1,11 +1,11 @@
 // How a run ended, as an exit code and the sentence that goes with it.
+import { Failed } from "../core/failure.ts";
 import type { Config } from "../config/config.ts";
 import { redactor } from "../core/redact.ts";
 import { isComplete, type RunState } from "../core/run-state.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT, ExitError, signalExit } from "../exit.ts";
 import type { RunLog } from "../report/run-log.ts";
-import { Interruption } from "../run/interruption.ts";
 import { runtimeUnusable } from "../run/tool-failure.ts";
 
 export interface Ending {
@@ -33,7 +33,7 @@ export function endingBy(error: unknown, { config, edge, log }: Ended): Ending {
   const signal = edge.stoppedBy();
   if (signal !== undefined)
     return { exitCode: signalExit(signal), stopped: `stopped by ${signal}: ${RUN_AGAIN}` };
-  if (error instanceof Interruption)
+  if (error instanceof Failed)
     return { exitCode: incomplete(config), stopped: `${error.message}: ${RAISE_DEADLINE}` };
   const told = runtimeUnusable(error);
   if (told instanceof ExitError) return { exitCode: told.exitCode, stopped: told.message };

@@ -78,13 +78,12 @@ export function openConnection({ socket }: Pick<ContainerdConfig, "socket">, lif
       const stream = session.request(headers, { signal: bounds });
       stream.on("response", note).on("trailers", note);
       stream.end(framed(toBinary(input, create(input, request))));
-      const answer = await contentOf(stream);
+      const answer = await contentOf(stream, socket);
       if (status["grpc-status"] === "0")
         return unframed(answer).map((message) => fromBinary(output, message));
       throw new Error("the answer has no end");
     } catch (cause) {
-      if (cause instanceof TooLate)
-        throw new ApiError(CODE.deadlineExceeded, `containerd at ${socket} did not answer in time`);
+      if (cause instanceof ApiError) throw cause;
       if (bounds.aborted) throw new ApiError(CODE.cancelled, `containerd at ${socket} was not waited for`);
       throw errorOf(status) ?? broken(socket, cause, status);
     }
@@ -104,12 +103,11 @@ export function openConnection({ socket }: Pick<ContainerdConfig, "socket">, lif
   };
 }
 
-class TooLate extends Error {}
-
 /** In its time. Event by event: node:stream/consumers goes through a Blob, for a quarter of a call's CPU. */
-function contentOf(stream: ClientHttp2Stream): Promise<Buffer> {
+function contentOf(stream: ClientHttp2Stream, socket: string): Promise<Buffer> {
   const parts: Buffer[] = [];
-  const timer = setTimeout(() => stream.destroy(new TooLate()), CALL_TIMEOUT);
+  const late = new ApiError(CODE.deadlineExceeded, `containerd at ${socket} did not answer in time`);
+  const timer = setTimeout(() => stream.destroy(late), CALL_TIMEOUT);
   return new Promise<Buffer>((resolve, reject) => {
     stream
       .on("data", (part: Buffer) => void parts.push(part))

@@ -2,6 +2,7 @@
 import type { SemVer } from "semver";
 import { parseVersion, takesCredentialsFromEnvironment } from "../core/capabilities.ts";
 import type { Credential } from "../core/credentials.ts";
+import { Failed } from "../core/failure.ts";
 import type { ContainerdConfig } from "../config/config.ts";
 import { BRIEF, type RunCommand } from "./command.ts";
 
@@ -43,10 +44,11 @@ export function crictl(
     const found = await version();
     if (takesCredentialsFromEnvironment(found)) return { env: { CRICTL_AUTH: auth } };
     if (argv) return { args: ["--auth", auth] };
-    throw new CredentialRefused(
-      `crictl ${found?.version} cannot take credentials from its environment (1.24 and later can): ` +
-        "upgrade it, or set allow_credentials_in_argv to show them in the process list",
-    );
+    throw new Failed({
+      class: "auth",
+      message: `crictl ${found?.version} cannot take credentials from its environment (1.24 and later can)`,
+      next: "upgrade crictl, or set allow_credentials_in_argv, which shows them in the process list",
+    });
   };
   return {
     /** Begins to find out how crictl takes credentials: the first pull with some would wait for it. */
@@ -63,9 +65,4 @@ export function crictl(
 interface Login {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-}
-
-/** crictl cannot take this credential without showing it to every process of the node. */
-export class CredentialRefused extends Error {
-  override readonly name = "CredentialRefused";
 }

@@ -3,7 +3,7 @@
 import type { Failure, FailureClass } from "./failure.ts";
 
 /** What a text shows. */
-export type Diagnosis = Pick<Failure, "class" | "next">;
+export type Diagnosis = Omit<Failure, "message" | "evidence">;
 
 // Where the statement stands. A registry cannot forge these lines: its words are escaped there, or indented.
 const QUOTED = String.raw`"(?<said>[^"\\]*(?:\\.[^"\\]*)*)`;
@@ -52,10 +52,17 @@ function answerIn(said: string): string | undefined {
   return match === null ? undefined : said.slice(0, match.index + match[0].length);
 }
 
-/** @param patterns all of them have to match @param next where it is not what the class says */
-const rule = (failureClass: FailureClass, patterns: RegExp | readonly RegExp[], next?: string) => ({
+/** @param patterns all of them have to match @param more where it is not what the class says; a text is the next step */
+const rule = (
+  failureClass: FailureClass,
+  patterns: RegExp | readonly RegExp[],
+  more: string | Omit<Diagnosis, "class"> = {},
+) => ({
   patterns: [patterns].flat(),
-  diagnosis: { class: failureClass, ...(next !== undefined && { next }) } satisfies Diagnosis,
+  diagnosis: {
+    class: failureClass,
+    ...(typeof more === "string" ? { next: more } : more),
+  } satisfies Diagnosis as Diagnosis,
 });
 
 const PROXY_REFUSES =
@@ -72,7 +79,10 @@ const ANSWERS = [
     ],
     "the registry served the manifest and then refused a layer: look at the store behind it (signed addresses, expired tokens) and at this node's clock",
   ),
-  rule("auth", /(?:: 40[13]|pull access denied|server message: |authorization failed)$/u),
+  // Each further try of a login that is refused as such brings the account nearer to a lock-out.
+  rule("auth", [/failed to (?:authorize|fetch \w+ token): /u, /: 401$/u], { refused: "login" }),
+  rule("auth", /: 401$/u, { refused: "repository" }),
+  rule("auth", /(?:: 403|pull access denied|server message: |authorization failed)$/u),
   rule("auth", /: 407$/u, PROXY_REFUSES),
   rule("server", /: (?:[^4]\d\d|408|425)$/u),
   // What was kept of a layer does not fit what the registry has.
@@ -215,13 +225,6 @@ export function diagnose(raw: string): Diagnosis {
   const found = rules.find(({ patterns }) => patterns.every((pattern) => pattern.test(text)));
   return found?.diagnosis ?? { class: "unknown" };
 }
-
-/**
- * Refused as such, not for lack of rights to one repository: each further try brings the account nearer to a lock-out.
- * @param raw as for diagnose
- */
-export const isWrongPassword = (raw: string): boolean =>
-  diagnose(raw).class === "auth" && answerIn(statement(raw))?.endsWith(": 401") === true;
 
 /**
  * containerd's key of a download that an attempt could not finish because what came is not what was promised; kept, it

@@ -15,6 +15,17 @@ export interface Failure {
   readonly evidence?: string;
 }
 
+/** Carries a failure to whoever has to know of it: also as the reason of an abort, for each image that it ends. */
+export class Failed extends Error {
+  override readonly name = "Failed";
+  readonly failure: Failure;
+
+  constructor(failure: Failure) {
+    super(failure.message);
+    this.failure = failure;
+  }
+}
+
 /**
  * What a class decides. `stop`: no further attempt for this image. `once-more`: one further attempt, late. `at-once`: what has arrived is kept, so go on from
  * it at once, and back off when that fails too. `back-off`: wait, this image alone. `registry-back-off`: wait, every

@@ -256,11 +256,12 @@ function applyToImage(image: ImageState, event: ImageEvent, at: number): ImageSt
   }
 }
 
-/** Without the evidence, which is for the log: the state is written at each step. */
-function failed(step: Step, failure: Failure): StepFailure {
-  const { evidence: _, ...told } = failure;
-  return { ...told, step, next: failure.next ?? nextStep(failure.class) };
-}
+const failed = (step: Step, { class: found, message, next = nextStep(found) }: Failure): StepFailure => ({
+  class: found,
+  message,
+  step,
+  next,
+});
 
 const COUNTED = ["present", "pulled", "imported", "kept", "failed", "placed"] as const;
 /** Images by their phase; `placed` are still to be read back, `unfinished` are all others. */

@@ -1,8 +1,8 @@
 // Free space of the file system that holds containerd's images.
 import { statfs } from "node:fs/promises";
+import { Failed } from "../core/failure.ts";
 import type { Emit } from "../core/run-state.ts";
 import { formatBytes } from "../core/units.ts";
-import { Interruption } from "./interruption.ts";
 
 /** The kubelet's default imageGCHighThresholdPercent: above it, it deletes images that no pod uses and nobody pinned. */
 const KUBELET_LINE = 85;
@@ -26,13 +26,13 @@ export function diskGuard(directory: string | undefined, minFreePercent: number,
     return usage;
   };
   return {
-    /** Before a pull. @throws Interruption (disk) below `disk.min_free_percent` */
+    /** Before a pull. @throws Failed (disk) below `disk.min_free_percent` */
     admit: async (): Promise<void> => {
       asked = true;
       const usage = await lookAndWarn();
       if (usage === undefined || usage.freePercent >= minFreePercent) return;
       const message = `${usage.text}, and disk.min_free_percent is ${minFreePercent}: not pulled`;
-      throw new Interruption({ class: "disk", message });
+      throw new Failed({ class: "disk", message });
     },
     /** After the pulls, if there were any: warns of a disk that they filled beyond the kubelet's line. */
     review: async (): Promise<void> => {

@@ -2,13 +2,12 @@
 import pRetry from "p-retry";
 import type { Containerd } from "../containerd/containerd.ts";
 import { CommandError } from "../containerd/command.ts";
-import { brokenDownload, isWrongPassword } from "../core/evidence.ts";
-import type { Failure } from "../core/failure.ts";
+import { brokenDownload } from "../core/evidence.ts";
+import { Failed, type Failure } from "../core/failure.ts";
 import type { WantedImage } from "../core/plan.ts";
 import { nextAttempt, type NextAttempt } from "../core/retry.ts";
 import { formatDuration } from "../core/units.ts";
 import type { Context } from "./context.ts";
-import { Interruption } from "./interruption.ts";
 import type { Comeback } from "./ready.ts";
 import type { RegistryHealth, Visit } from "./registry-health.ts";
 import type { PullSlots } from "./slots.ts";
@@ -23,7 +22,7 @@ export interface Puller extends Pick<Context, "config" | "clock" | "emit" | "sto
 }
 
 export interface Around {
-  /** Such as free disk. @throws Interruption */
+  /** Such as free disk. @throws Failed */
   readonly admit: () => Promise<void>;
   /**
    * @param answered told when bytes of the image arrive in this attempt
@@ -158,7 +157,7 @@ async function failed(
   if (broken !== undefined) await containerd.abort(broken).catch(() => {});
   const crowded = failure.class === "rate-limit" && slots.refused(begun);
   if (crowded) job.crowded += 1;
-  const exhausted = !crowded && visit.failed(failure, isWrongPassword(raw));
+  const exhausted = !crowded && visit.failed(failure);
   const next = nextAttempt(failure.class, config.retry, {
     attempt: attempts,
     last: exhausted || attempts - job.crowded >= job.mostAttempts,
@@ -176,8 +175,8 @@ const timedOut = (error: unknown, { timeout }: WantedImage): Failure | undefined
     ? { class: "timeout", message: `not complete after ${formatDuration(timeout)} (image_timeout)` }
     : undefined;
 
-const alreadyRefused = ({ source }: WantedImage): Interruption =>
-  new Interruption({
+const alreadyRefused = ({ source }: WantedImage): Failed =>
+  new Failed({
     class: "auth",
     message: `not tried: ${source.domain} refused these credentials for another image, and a further try could lock the account`,
   });

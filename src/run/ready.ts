@@ -65,7 +65,7 @@ function notReady({ socket, ready_timeout: patience }: ContainerdConfig, error: 
   );
 }
 
-/** One wait for all steps that find containerd gone. @throws Interruption (runtime) when it does not come back */
+/** One wait for all steps that find containerd gone. @throws Failed (runtime) when it does not come back */
 export type Comeback = () => Promise<void>;
 
 export function comeback(context: Context): Comeback {

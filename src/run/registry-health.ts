@@ -86,9 +86,9 @@ export class RegistryHealth {
         answered();
       },
       /** @returns whether the registry is exhausted now */
-      failed: (failure: Failure, wrongPassword: boolean): boolean => {
+      failed: (failure: Failure): boolean => {
         // One that was taken before is right: then it was that one repository.
-        if (wrongPassword && login !== undefined) this.#logins.getOrInsert(login, "refused");
+        if (failure.refused !== undefined && login !== undefined) this.#logins.getOrInsert(login, "refused");
         return this.#failed(image, failure.class, alone);
       },
       [Symbol.dispose]: (): void => {

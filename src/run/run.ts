@@ -38,7 +38,7 @@ export interface RunOptions {
   readonly recordArchives: (archives: ArchiveRecord) => void;
 }
 
-/** @throws ExitError (runtime not ready), or the Interruption that stopped it */
+/** @throws ExitError (runtime not ready), or the Failed that stopped it */
 export async function run(start: Context, options: RunOptions): Promise<void> {
   const can = await ready(start);
   const back = comeback(start);

@@ -1,8 +1,8 @@
 // Everything that can end a run before its work is done, in one signal: the operator, the deadline, a full disk, a
-// lost runtime. Its reason is an Interruption, which becomes the failure of every image that is not complete.
+// lost runtime. Its reason is a Failed, whose failure becomes the failure of every image that is not complete.
+import { Failed } from "../core/failure.ts";
 import { formatDuration } from "../core/units.ts";
 import { ExitError } from "../exit.ts";
-import { Interruption } from "./interruption.ts";
 
 export type Stopper = ReturnType<typeof stopper>;
 
@@ -17,7 +17,7 @@ export function stopper(outer: AbortSignal, deadline: number) {
   const [own, over, ended] = [new AbortController(), new AbortController(), new AbortController()];
   let lost: ExitError | undefined;
   const message = `the deadline of ${formatDuration(deadline)} has passed`;
-  let timer = setTimeout(() => over.abort(new Interruption({ class: "timeout", message })), deadline);
+  let timer = setTimeout(() => over.abort(new Failed({ class: "timeout", message })), deadline);
   const last = AbortSignal.any([outer, over.signal]);
   const wrapUp = (): void => {
     clearTimeout(timer);
@@ -31,19 +31,18 @@ export function stopper(outer: AbortSignal, deadline: number) {
     /** The last bound: every call and tool is ended, with the same reason, so that a run is over within 10 s of its signal or deadline. */
     ended: ended.signal,
     /** No further image can succeed on this disk. */
-    diskFull: (why: string): void =>
-      own.abort(new Interruption({ class: "disk", message: `not pulled: ${why}` })),
+    diskFull: (why: string): void => own.abort(new Failed({ class: "disk", message: `not pulled: ${why}` })),
     /** containerd went away and did not come back. */
     runtimeLost: (error: unknown): never => {
       if (!(error instanceof ExitError)) throw error;
       lost = error;
-      const reason = new Interruption({ class: "runtime", message: error.message });
+      const reason = new Failed({ class: "runtime", message: error.message });
       own.abort(reason);
       throw reason;
     },
     /** A bug of ours: everything else is ended before it is told. */
     crashed: (error: unknown): never => {
-      own.abort(new Interruption({ class: "cancelled", message: "ended by an internal error" }));
+      own.abort(new Failed({ class: "cancelled", message: "ended by an internal error" }));
       throw error;
     },
     /** Nothing more can be done on this node. */

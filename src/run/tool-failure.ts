@@ -1,20 +1,17 @@
 // From whatever a call to containerd or a tool threw to a failure with a class.
 import { ApiError } from "../containerd/connection.ts";
 import { CommandError } from "../containerd/command.ts";
-import { CredentialRefused } from "../containerd/crictl.ts";
 import { diagnose, essence } from "../core/evidence.ts";
-import { classOfCode, type Failure } from "../core/failure.ts";
+import { Failed, classOfCode, type Failure } from "../core/failure.ts";
 import { EXIT, ExitError } from "../exit.ts";
-import { Interruption } from "./interruption.ts";
 
 /**
  * @param signal the one that could end the call; its reason tells why it did
  * @throws what is neither: a bug of ours
  */
 export function toFailure(error: unknown, signal?: AbortSignal): Failure {
-  const by = error instanceof Interruption ? error : signal?.reason;
-  if (by instanceof Interruption) return { class: by.class, message: by.message };
-  if (error instanceof CredentialRefused) return { class: "auth", message: error.message };
+  const by = error instanceof Failed ? error : signal?.reason;
+  if (by instanceof Failed) return by.failure;
   if (error instanceof ApiError)
     return { class: classOfCode(error.code, error.message), message: essence(error.message) };
   if (!(error instanceof CommandError)) throw error;

@@ -1,5 +1,6 @@
 // Looks at containerd's downloads while images are pulled. One look feeds the progress that is shown, the detection of
 // stalls, and the lease that lets a later attempt go on from what was fetched.
+import { Failed } from "../core/failure.ts";
 import { addTraffic, NODE_WIDE_DOWNLOADS, noTraffic, trafficBetween } from "../core/concurrency.ts";
 import { configOf, isDocument, isFrom, manifestsOf, parseLayers } from "../core/content.ts";
 import type { Blob } from "../core/node.ts";
@@ -18,7 +19,6 @@ import {
 } from "../core/transfer.ts";
 import { formatDuration } from "../core/units.ts";
 import type { Context } from "./context.ts";
-import { Interruption } from "./interruption.ts";
 import type { Lease } from "./lease.ts";
 import type { PullSlots } from "./slots.ts";
 
@@ -263,15 +263,15 @@ function observe(
     attempt.abort.abort(stalled(config.stall_timeout, layers, sample));
 }
 
-function stalled(timeout: number, layers: readonly Layer[] | undefined, sample: Sample): Interruption {
+function stalled(timeout: number, layers: readonly Layer[] | undefined, sample: Sample): Failed {
   const quiet = `no byte came for ${formatDuration(timeout)}`;
   const { layersDone, layers: count } = progressOf(layers ?? [], sample);
   const seen = layers === undefined ? "not even a manifest" : `with ${layersDone} of ${count} layers done`;
-  return new Interruption({ class: "stall", message: `${quiet}, ${seen}` });
+  return new Failed({ class: "stall", message: `${quiet}, ${seen}` });
 }
 
-const frozen = (patience: number): Interruption =>
-  new Interruption({
+const frozen = (patience: number): Failed =>
+  new Failed({
     class: "runtime",
     message: `containerd did not answer for ${formatDuration(patience)}`,
   });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { brokenDownload, diagnose, essence, isWrongPassword } from "../../../src/core/evidence.ts";
+import { brokenDownload, diagnose, essence } from "../../../src/core/evidence.ts";
 import { FAILURE_CLASSES, actionOf, nextStep, type FailureClass } from "../../../src/core/failure.ts";
 
 const HOST = "127.0.0.1:5000";
@@ -214,7 +214,7 @@ describe("an answer of a registry", () => {
 
   test("needs no reason phrase", () => {
     expect(diagnose(status("app:1", "429")).class).toBe("rate-limit");
-    expect(isWrongPassword(status("app:1", "401"))).toBe(true);
+    expect(diagnose(status("app:1", "401")).refused).toBe("repository");
   });
 
   test("is a token service's where a token was asked for, and then hints at no scheme", () => {
@@ -242,7 +242,7 @@ describe("an answer of a registry", () => {
       const logged = `time="2026-01-01T00:00:00Z" level=fatal msg=${JSON.stringify(said)}`;
       expect(diagnose(logged).class).toBe("rate-limit");
       expect(diagnose(logged.slice(0, 2_000)).class).toBe("rate-limit");
-      expect(isWrongPassword(logged)).toBe(false);
+      expect(diagnose(logged).refused).toBeUndefined();
     }
   });
 
@@ -274,9 +274,9 @@ describe("a layer that is refused after its manifest was served", () => {
   );
   const cases = [blob("401 Unauthorized"), blob("403 Forbidden"), elsewhere("403 Forbidden"), token, expired];
 
-  test.each(cases)("passes, names store and clock, and is no wrong password: %s", (text) => {
+  test.each(cases)("passes, names store and clock, and refuses no login: %s", (text) => {
     expect(diagnose(text)).toMatchObject({ class: "server", next: expect.stringMatching(/store.*clock/u) });
-    expect(isWrongPassword(text)).toBe(false);
+    expect(diagnose(text).refused).toBeUndefined();
   });
 
   test("is a lack of rights when it is the manifest itself", () => {
@@ -360,14 +360,13 @@ test("a wrong password is told from a lack of rights, whatever the password and 
     long,
     `failed to authorize: failed to fetch oauth token: unexpected status from GET request to https://r/token?${scope}: 401 Unauthorized`,
   );
-  expect(isWrongPassword(text)).toBe(true);
+  expect(diagnose(text).refused).toBe("login");
   expect(essence(text)).toMatch(/ https:\/\/r\/token\?…: 401 Unauthorized$/u);
-  expect(isWrongPassword(status("app:1", "401 Unauthorized"))).toBe(true);
-  expect(isWrongPassword(status("app:1", "403 Forbidden"))).toBe(false);
-  expect(isWrongPassword("pull access denied: server message: 401 Unauthorized: authorization failed")).toBe(
-    false,
-  );
-  expect(isWrongPassword('invalid decoded auth: "401"')).toBe(false);
+  expect(diagnose(status("app:1", "401 Unauthorized")).refused).toBe("repository");
+  expect(diagnose(status("app:1", "403 Forbidden")).refused).toBeUndefined();
+  const denied = "pull access denied: server message: 401 Unauthorized: authorization failed";
+  expect(diagnose(denied).refused).toBeUndefined();
+  expect(diagnose('invalid decoded auth: "401"').refused).toBeUndefined();
 });
 
 describe("the essence of a message", () => {

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
-import { diagnose, essence, isWrongPassword, RULES } from "../../../src/core/evidence.ts";
+import { diagnose, essence, RULES } from "../../../src/core/evidence.ts";
 import type { FailureClass } from "../../../src/core/failure.ts";
 import type { RegistryFault } from "../../real/faults-catalogue.ts";
 import { classes, classOn } from "../../real/faults-matrix.ts";
@@ -142,12 +142,12 @@ describe("a refused password", () => {
   const refusals = recorded.filter(({ fault }) => fault.endsWith("wrong-password"));
   const others = recorded.filter(({ fault }) => fault === "manifest-403" || fault === "token-denied");
 
-  test.each(refusals)("is told from a lack of rights: $file", ({ text }) => {
-    expect(isWrongPassword(text)).toBe(true);
+  test.each(refusals)("is told from a lack of rights: $file", ({ fault, text }) => {
+    expect(diagnose(text).refused).toBe(fault.startsWith("token") ? "login" : "repository");
   });
 
   test.each(others)("is not seen in a lack of rights: $file", ({ text }) => {
-    expect(isWrongPassword(text)).toBe(false);
+    expect(diagnose(text).refused).toBeUndefined();
   });
 });
 

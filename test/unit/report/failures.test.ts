@@ -3,12 +3,11 @@ import { describe, expect, test } from "vitest";
 import { endingBy, endingOf } from "../../../src/commands/ending.ts";
 import { decodeConfig } from "../../../src/config/decode.ts";
 import type { Config } from "../../../src/config/config.ts";
-import { FAILURE_CLASSES } from "../../../src/core/failure.ts";
+import { Failed, FAILURE_CLASSES } from "../../../src/core/failure.ts";
 import { isComplete, type RunEvent } from "../../../src/core/run-state.ts";
 import { ExitError } from "../../../src/exit.ts";
 import { reason } from "../../../src/report/failures.ts";
 import { summary } from "../../../src/report/summary.ts";
-import { Interruption } from "../../../src/run/interruption.ts";
 import { after } from "./states.ts";
 
 const NAMES = ["a.b/c:1", "a.b/d:1", "/var/vcap/e.tar"];
@@ -70,7 +69,7 @@ const interrupted = { config, edge: { stoppedBy: () => undefined }, log: { emit:
 const thrown = fc.oneof(
   fc.constant(undefined),
   said.map((message) => new ExitError(3, `containerd does not answer: ${message}`)),
-  said.map((message) => new Interruption({ class: "timeout", message: `over: ${message}` })),
+  said.map((message) => new Failed({ class: "timeout", message: `over: ${message}` })),
   said.map((message) => new TypeError(message)),
   fc.string(),
 );

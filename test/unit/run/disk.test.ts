@@ -1,8 +1,8 @@
 import { statfs } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
+import { Failed } from "../../../src/core/failure.ts";
 import type { RunEvent } from "../../../src/core/run-state.ts";
 import { diskGuard } from "../../../src/run/disk.ts";
-import { Interruption } from "../../../src/run/interruption.ts";
 import { temporaryFolder } from "../folder.ts";
 
 const folder = temporaryFolder();
@@ -53,8 +53,8 @@ test("a pull is refused below the share that must stay free, with figures, place
   const error: unknown = await guard(ALWAYS_TOO_LITTLE)
     .admit()
     .catch((thrown: unknown) => thrown);
-  if (!(error instanceof Interruption)) throw error;
-  expect(error.class).toBe("disk");
+  if (!(error instanceof Failed)) throw error;
+  expect(error.failure.class).toBe("disk");
   expect(error.message).toMatch(
     /^[\d.]+\w*B of [\d.]+\w*B \([\d.]+%\) free on \S+, and disk\.min_free_percent is 101: not pulled$/u,
   );

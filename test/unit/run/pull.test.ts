@@ -1,9 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { startLevel } from "../../../src/core/concurrency.ts";
-import type { Failure } from "../../../src/core/failure.ts";
+import { Failed, type Failure } from "../../../src/core/failure.ts";
 import type { WantedImage } from "../../../src/core/plan.ts";
 import type { RunEvent } from "../../../src/core/run-state.ts";
-import { Interruption } from "../../../src/run/interruption.ts";
 import { pullImage, type Around, type Puller } from "../../../src/run/pull.ts";
 import { RegistryHealth } from "../../../src/run/registry-health.ts";
 import { pullSlots } from "../../../src/run/slots.ts";
@@ -169,13 +168,13 @@ describe("one image", () => {
   });
 
   test("fails with what was said of a containerd that did not come back", async () => {
-    const lost = new Interruption({ class: "runtime", message: "did not come back" });
+    const lost = new Failed({ class: "runtime", message: "did not come back" });
     const { pullAll } = pulling({ [A]: ["runtime"] }, { around: { comeback: () => Promise.reject(lost) } });
     expect(await pullAll(A)).toEqual([{ class: "runtime", message: "did not come back" }]);
   });
 
   test("is not begun where something that must hold does not", async () => {
-    const full = new Interruption({ class: "disk", message: "too little free" });
+    const full = new Failed({ class: "disk", message: "too little free" });
     const { pullAll, node } = pulling({}, { around: { admit: () => Promise.reject(full) } });
     expect(await pullAll(A)).toEqual([{ class: "disk", message: "too little free" }]);
     expect(node.calls).toEqual([]);
@@ -351,7 +350,7 @@ describe("a registry", () => {
 });
 
 describe("an attempt is ended", () => {
-  const stopped = new Interruption({ class: "cancelled", message: "stopped by SIGTERM" });
+  const stopped = new Failed({ class: "cancelled", message: "stopped by SIGTERM" });
 
   test("when the run is stopped, and so is every wait and queue", async () => {
     const stop = new AbortController();
@@ -378,7 +377,7 @@ describe("an attempt is ended", () => {
   });
 
   test("when its watcher sees it stall, and goes on at once", async () => {
-    const stall = new Interruption({ class: "stall", message: "no byte came for 60.0s" });
+    const stall = new Failed({ class: "stall", message: "no byte came for 60.0s" });
     let unwatched = 0;
     const set = pulling(
       {},

@@ -1,10 +1,9 @@
 import { SemVer } from "semver";
 import { describe, expect, test } from "vitest";
 import { ApiError } from "../../../src/containerd/connection.ts";
-import { CODE } from "../../../src/core/failure.ts";
+import { Failed, CODE } from "../../../src/core/failure.ts";
 import { EXIT } from "../../../src/exit.ts";
 import type { RunEvent } from "../../../src/core/run-state.ts";
-import { Interruption } from "../../../src/run/interruption.ts";
 import { comeback, patient, requireTools, untilReady, type Waiting } from "../../../src/run/ready.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 import { gone, inMemoryContainerd, notFound, toolError, type InMemory } from "../containerd/in-memory.ts";
@@ -119,7 +118,7 @@ describe("containerd", () => {
 
   test("is not waited for after a signal, whose reason comes out", async () => {
     const stop = new AbortController();
-    const reason = new Interruption({ class: "cancelled", message: "stopped by SIGTERM" });
+    const reason = new Failed({ class: "cancelled", message: "stopped by SIGTERM" });
     const node = inMemoryContainerd();
     node.before("version", ...times(99, gone));
     const { ready } = waitingFor(node, { signal: stop.signal, onWait: () => stop.abort(reason) });
@@ -232,8 +231,8 @@ describe("a step that finds containerd gone", () => {
     node.before("records", throws(gone()));
     node.before("version", ...times(999, gone));
     const { containerd, stop } = patience(node);
-    await expect(containerd.records()).rejects.toMatchObject({ class: "runtime" });
-    expect(stop.signal.reason).toMatchObject({ class: "runtime" });
+    await expect(containerd.records()).rejects.toMatchObject({ failure: { class: "runtime" } });
+    expect(stop.signal.reason).toMatchObject({ failure: { class: "runtime" } });
     expect(() => stop.throwIfLost()).toThrow(expect.objectContaining({ exitCode: EXIT.runtimeNotReady }));
   });
 });

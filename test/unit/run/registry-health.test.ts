@@ -33,7 +33,7 @@ function clinic(random = 1) {
     /** A whole attempt. @returns whether the registry is exhausted */
     fail: (image: WantedImage, name: FailureClass, wrongPassword = false): boolean => {
       using visit = enter(image);
-      return visit.failed(failure(name), wrongPassword);
+      return visit.failed({ ...failure(name), ...(wrongPassword && { refused: "login" }) });
     },
   };
 }
@@ -89,12 +89,7 @@ describe("rounds", () => {
   test("are one for all that fail together", () => {
     const { health, enter, fail, pass } = clinic();
     const visits = ["a", "b", "c", "d"].map((image) => enter(from(ONE, image)));
-    expect(visits.map((visit) => visit.failed(failure("network"), false))).toEqual([
-      false,
-      false,
-      false,
-      false,
-    ]);
+    expect(visits.map((visit) => visit.failed(failure("network")))).toEqual([false, false, false, false]);
     expect(health.waitFor(ONE)).toBe(1_000);
     pass(1_000);
     expect(fail(from(ONE), "network")).toBe(false);
@@ -132,7 +127,7 @@ describe("a login that no registry has taken yet", () => {
     const first = enter(from(ONE, "a", login));
     const others = ["b", "c"].map((image) => health.untilOpen(from(ONE, image, login), LIVE));
     expect(await Promise.all(others.map(isSettled))).toEqual([false, false]);
-    first.failed(failure("server"), false);
+    first.failed(failure("server"));
     first[Symbol.dispose]();
     await Promise.all(others);
     enter(from(ONE, "b", login));
@@ -163,7 +158,7 @@ describe("a login that no registry has taken yet", () => {
     const waiting = from(ONE, "b", login);
     const first = enter(from(ONE, "a", login));
     const second = health.untilOpen(waiting, LIVE);
-    first.failed(failure("auth"), true);
+    first.failed({ ...failure("auth"), refused: "login" });
     first[Symbol.dispose]();
     await second;
     expect([enter(waiting).refused, enter(from(ONE, "c", login)).refused]).toEqual([true, true]);
@@ -255,6 +250,6 @@ describe("a registry that falls silent", () => {
   test("for all that were under way has used none of its rounds", () => {
     const { enter } = clinic();
     const visits = ["a", "b", "c", "d", "e"].map((image) => enter(from(ONE, image)));
-    expect(visits.map((visit) => visit.failed(failure("stall"), false))).toEqual(visits.map(() => false));
+    expect(visits.map((visit) => visit.failed(failure("stall")))).toEqual(visits.map(() => false));
   });
 });

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { Failed } from "../../../src/core/failure.ts";
 import type { WantedImage } from "../../../src/core/plan.ts";
 import { pinName, pinRecord } from "../../../src/core/pins.ts";
 import { EXIT } from "../../../src/exit.ts";
-import { Interruption } from "../../../src/run/interruption.ts";
 import { gone, toolError } from "../containerd/in-memory.ts";
 import { ARM, served } from "../containerd/served-image.ts";
 import { reference, wanted } from "../samples.ts";
@@ -640,7 +640,7 @@ describe("a containerd that goes away", () => {
 
 test("a signal ends every pull, what is done is proved, and the signal's reason comes out", async () => {
   const { node, run, serve } = bench();
-  const stopped = new Interruption({ class: "cancelled", message: "stopped by SIGTERM" });
+  const stopped = new Failed({ class: "cancelled", message: "stopped by SIGTERM" });
   const outer = new AbortController();
   serve(served("a"), A);
   node.registry.set(B, "hangs");

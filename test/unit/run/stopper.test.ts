@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
+import { Failed } from "../../../src/core/failure.ts";
 import { EXIT, ExitError } from "../../../src/exit.ts";
-import { Interruption } from "../../../src/run/interruption.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 
 const HOUR = 3_600_000;
@@ -11,7 +11,7 @@ beforeEach(() => {
   return () => vi.useRealTimers();
 });
 
-const bySignal = new Interruption({ class: "cancelled", message: "stopped by SIGTERM" });
+const bySignal = new Failed({ class: "cancelled", message: "stopped by SIGTERM" });
 
 describe("a run is stopped", () => {
   test("by the operator, with the operator's reason, and has to end with it", () => {
@@ -30,8 +30,7 @@ describe("a run is stopped", () => {
     expect(stop.signal.aborted).toBe(false);
     vi.advanceTimersByTime(1);
     expect(stop.signal.reason).toMatchObject({
-      class: "timeout",
-      message: "the deadline of 1m30s has passed",
+      failure: { class: "timeout", message: "the deadline of 1m30s has passed" },
     });
     stop.throwIfStopped();
     stop.throwIfLost();
@@ -40,7 +39,7 @@ describe("a run is stopped", () => {
   test("by a full disk", () => {
     using stop = stopper(new AbortController().signal, HOUR);
     stop.diskFull("0B free");
-    expect(stop.signal.reason).toMatchObject({ class: "disk", message: "not pulled: 0B free" });
+    expect(stop.signal.reason).toMatchObject({ failure: { class: "disk", message: "not pulled: 0B free" } });
     stop.throwIfLost();
   });
 
@@ -48,9 +47,9 @@ describe("a run is stopped", () => {
     using stop = stopper(new AbortController().signal, HOUR);
     const error = new ExitError(EXIT.runtimeNotReady, "did not answer");
     expect(() => stop.runtimeLost(error)).toThrow(
-      expect.objectContaining({ class: "runtime", message: "did not answer" }),
+      expect.objectContaining({ failure: { class: "runtime", message: "did not answer" } }),
     );
-    expect(stop.signal.reason).toMatchObject({ class: "runtime" });
+    expect(stop.signal.reason).toMatchObject({ failure: { class: "runtime" } });
     expect(() => stop.throwIfLost()).toThrow(expect.objectContaining({ exitCode: EXIT.runtimeNotReady }));
   });
 
@@ -77,7 +76,7 @@ test("a bug in a wait for containerd comes out as what it is", () => {
 test("a bug of ours ends everything else, and comes out", () => {
   using stop = stopper(new AbortController().signal, HOUR);
   expect(() => stop.crashed(new TypeError("x"))).toThrow(TypeError);
-  expect(stop.signal.reason).toMatchObject({ class: "cancelled" });
+  expect(stop.signal.reason).toMatchObject({ failure: { class: "cancelled" } });
 });
 
 describe("calls that name, pin and prove what was pulled", () => {
@@ -86,7 +85,7 @@ describe("calls that name, pin and prove what was pulled", () => {
     vi.advanceTimersByTime(90_000 + WRAP_UP - 1);
     expect(stop.ended.aborted).toBe(false);
     vi.advanceTimersByTime(1);
-    expect(stop.ended.reason).toMatchObject({ class: "timeout" });
+    expect(stop.ended.reason).toMatchObject({ failure: { class: "timeout" } });
   });
 
   test("have a little longer than the operator's signal, and end with its reason", () => {

@@ -1,15 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { CommandError } from "../../../src/containerd/command.ts";
 import { ApiError } from "../../../src/containerd/connection.ts";
-import { CODE } from "../../../src/core/failure.ts";
-import { CredentialRefused } from "../../../src/containerd/crictl.ts";
+import { Failed, CODE } from "../../../src/core/failure.ts";
 import { EXIT, ExitError } from "../../../src/exit.ts";
-import { Interruption } from "../../../src/run/interruption.ts";
 import { runtimeUnusable, toFailure } from "../../../src/run/tool-failure.ts";
 import { toolError } from "../containerd/in-memory.ts";
 import { TEXTS } from "./bench.ts";
 
-const stopped = new Interruption({ class: "cancelled", message: "stopped by SIGTERM" });
+const stopped = new Failed({ class: "cancelled", message: "stopped by SIGTERM" });
 
 describe("what was thrown", () => {
   test.each(Object.entries(TEXTS))("by a tool has the class of its text: %s", (failureClass, text) => {
@@ -55,8 +53,9 @@ describe("what was thrown", () => {
     );
   });
 
-  test("for credentials that crictl cannot take is a matter of those", () => {
-    expect(toFailure(new CredentialRefused("upgrade it"))).toEqual({ class: "auth", message: "upgrade it" });
+  test("by a tool passes on what its text entails", () => {
+    const said = toFailure(toolError("failed to fetch oauth token: unexpected status: 401 Unauthorized"));
+    expect(said).toMatchObject({ class: "auth", refused: "login" });
   });
 
   test("because we ended it is what we ended it for, whoever threw what", () => {

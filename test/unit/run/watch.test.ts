@@ -147,8 +147,7 @@ describe("a pull is ended as stalled", () => {
     attempt.end();
     await watch.stop();
     expect(attempt.reason()).toMatchObject({
-      class: "stall",
-      message: expect.stringContaining("0 of 2 layers"),
+      failure: { class: "stall", message: expect.stringContaining("0 of 2 layers") },
     });
     expect(attempt.stalledAfter).toBeGreaterThanOrEqual(60 * SECOND);
     expect(attempt.stalledAfter).toBeLessThanOrEqual(62 * SECOND);
@@ -161,8 +160,7 @@ describe("a pull is ended as stalled", () => {
     attempt.end();
     await watch.stop();
     expect(attempt.reason()).toMatchObject({
-      class: "stall",
-      message: expect.stringContaining("not even a manifest"),
+      failure: { class: "stall", message: expect.stringContaining("not even a manifest") },
     });
   });
 
@@ -174,7 +172,7 @@ describe("a pull is ended as stalled", () => {
     await clock.sleep(70 * SECOND);
     attempt.end();
     await watch.stop();
-    expect(attempt.reason()).toMatchObject({ class: "stall" });
+    expect(attempt.reason()).toMatchObject({ failure: { class: "stall" } });
     expect(attempt.stalledAfter).toBeLessThanOrEqual(62 * SECOND);
   });
 
@@ -191,7 +189,7 @@ describe("a pull is ended as stalled", () => {
     moving.end();
     await watch.stop();
     expect([silent.reason(), moving.reason()]).toEqual([
-      expect.objectContaining({ class: "stall" }),
+      expect.objectContaining({ failure: expect.objectContaining({ class: "stall" }) }),
       undefined,
     ]);
   });
@@ -220,7 +218,7 @@ describe("a pull is not ended", () => {
     await clock.sleep(20 * SECOND);
     attempt.end();
     await watch.stop();
-    expect(attempt.reason()).toMatchObject({ class: "stall" });
+    expect(attempt.reason()).toMatchObject({ failure: { class: "stall" } });
   });
 
   test("behind a node-wide limit while others have all the downloads", async () => {
@@ -267,7 +265,7 @@ test("a containerd that is frozen for its whole patience ends every pull, as wha
   await clock.sleep(130 * SECOND);
   for (const { end } of attempts) end();
   await watch.stop();
-  for (const { reason } of attempts) expect(reason()).toMatchObject({ class: "runtime" });
+  for (const { reason } of attempts) expect(reason()).toMatchObject({ failure: { class: "runtime" } });
 });
 
 test("nobody looks while nothing is pulled, nor after the end", async () => {

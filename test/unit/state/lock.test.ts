@@ -4,8 +4,8 @@ import { mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "no
 import path from "node:path";
 import process from "node:process";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { Failed } from "../../../src/core/failure.ts";
 import { EXIT, ExitError } from "../../../src/exit.ts";
-import { Interruption } from "../../../src/run/interruption.ts";
 import { lockIsHeld, takeLock } from "../../../src/state/lock.ts";
 import { temporaryFolder } from "../folder.ts";
 
@@ -67,7 +67,7 @@ describe("that another run holds", () => {
     const where = directory();
     using _first = await take(where);
     const stop = new AbortController();
-    const reason = new Interruption({ class: "cancelled", message: "stopped by SIGTERM" });
+    const reason = new Failed({ class: "cancelled", message: "stopped by SIGTERM" });
     const second = take(where, { patience: 60_000, signal: stop.signal, onWait: () => stop.abort(reason) });
     await expect(second).rejects.toBe(reason);
   });
