@@ -15,7 +15,7 @@ import { barLines } from "../report/bars.ts";
 import { namesTable, type NameRow } from "../report/names-table.ts";
 import { failureLines, lacking } from "../report/failures.ts";
 import { noRates } from "../report/transfer-rate.ts";
-import { kubeletWarning } from "../run/kubelet-records.ts";
+import { kubeletWarnings } from "../run/kubelet-records.ts";
 import { lockIsHeld } from "../state/lock.ts";
 import { readStatus, type Status } from "../state/status.ts";
 import { chosen } from "./chosen.ts";
@@ -52,8 +52,7 @@ export async function statusCommand(
   );
   if (now instanceof ExitError) throw now;
   const wanted = now.plan.images.map(({ image }) => image);
-  const warning = await kubeletWarning(config.kubelet.root_dir, wanted, now.node);
-  if (warning !== undefined) warnOn(edge)(warning);
+  for (const warning of await kubeletWarnings(config.kubelet.root_dir, wanted, now.node)) warnOn(edge)(warning);
   return rows.every((row) => row.present || !row.required) ? EXIT.ok : EXIT.imageFailed;
 }
 

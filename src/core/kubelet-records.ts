@@ -3,12 +3,14 @@ import * as v from "valibot";
 import { judge } from "./judge.ts";
 import { type Node } from "./node.ts";
 import type { WantedImage } from "./plan.ts";
-import type { Reference } from "./reference.ts";
+import { parseReference, type Reference } from "./reference.ts";
 
-/** A file in which the kubelet says that it pulled an image, and its JSON, as far as it could be read. */
-export interface PulledRecord {
-  readonly file: string;
-  readonly content: unknown;
+/** The JSON of each of the kubelet's files, as far as it could be read. */
+export interface KubeletRecords {
+  /** Of images that it pulled (ImagePulledRecord). */
+  readonly pulled: readonly unknown[];
+  /** Of names that it began to pull, and has not finished for longer than a pull of a present image takes (ImagePullIntent). */
+  readonly pulling: readonly unknown[];
 }
 
 /** A name on this node, and its image's id. */
@@ -25,43 +27,71 @@ export const namesHere = (wanted: readonly WantedImage[], node: Node): NameHere[
       return found.is === "usable" ? [{ reference, id: found.id }] : [];
     });
 
-/** Names of one image that no pod may use, and the record that is the reason. */
-export interface RefusedNames {
-  readonly file: string;
-  readonly names: readonly string[];
-}
+/** Why pods may not use a name: the kubelet pulled its image under another one, or did not finish a pull of this one. */
+type Reason = "otherName" | "unfinished";
+export type RefusedNames = Readonly<Record<Reason, readonly string[]>>;
 
-const recordSchema = v.looseObject({
+const pulledSchema = v.looseObject({
   imageRef: v.string(),
   credentialMapping: v.nullish(v.record(v.string(), v.unknown()), {}),
 });
+const pullingSchema = v.looseObject({ image: v.string() });
 
 /**
  * Under its default policy the kubelet trusts an image that it did not pull; of one that it did, only the repositories
  * under which it did. Those that it pulled with a secret are not reported: pods that have the secret may use them.
  */
-export function refusedNames(records: readonly PulledRecord[], present: readonly NameHere[]): RefusedNames[] {
-  const byId = Map.groupBy(present, ({ id }) => id);
-  return records.flatMap(({ file, content }) => {
-    const record = v.safeParse(recordSchema, content);
-    if (!record.success) return [];
-    const { imageRef, credentialMapping } = record.output;
-    const known = new Set(Object.keys(credentialMapping ?? {}));
-    const names = (byId.get(imageRef) ?? [])
-      .filter(({ reference }) => spellings(reference).every((repository) => !known.has(repository)))
-      .map(({ reference }) => reference.name);
-    return names.length === 0 ? [] : [{ file, names }];
-  });
+export function refusedNames(
+  { pulled, pulling }: KubeletRecords,
+  present: readonly NameHere[],
+): RefusedNames {
+  const trustedById = new Map(
+    pulled
+      .filter((content) => v.is(pulledSchema, content))
+      .map(({ imageRef, credentialMapping }) => [imageRef, trustedIn(credentialMapping ?? {})] as const),
+  );
+  const begun = new Set(pulling.filter((content) => v.is(pullingSchema, content)).map(fullName));
+  const reasonOf = ({ reference, id }: NameHere): Reason | undefined => {
+    const trusted = trustedById.get(id);
+    if (trusted === undefined) return begun.has(reference.name) ? "unfinished" : undefined;
+    if (spellings(reference).some((repository) => trusted.has(repository))) return undefined;
+    return trusted.size === 0 ? "unfinished" : "otherName";
+  };
+  const byReason = Map.groupBy(present, reasonOf);
+  const names = (reason: Reason): string[] =>
+    byReason.get(reason)?.map(({ reference }) => reference.name) ?? [];
+  return { otherName: names("otherName"), unfinished: names("unfinished") };
 }
 
-/** For people; undefined when nothing is refused. */
-export function refusedWarning(refused: readonly RefusedNames[]): string | undefined {
-  if (refused.length === 0) return undefined;
-  return (
-    `the kubelet will refuse pods ${some(refused.flatMap(({ names }) => names))}, or pull it anew, although the image is ` +
-    "here: it pulled that image itself under another name, and checks credentials by name since. If its policy is the " +
-    `default, NeverVerifyPreloadedImages: delete ${some(refused.map(({ file }) => file))} and restart the kubelet`
+/** A pull in which the kubelet ended leaves a repository without anything that opens it. */
+const trustedIn = (credentials: Readonly<Record<string, unknown>>): Set<string> =>
+  new Set(
+    Object.entries(credentials).flatMap(([repository, by]) =>
+      typeof by === "object" && by !== null && Object.keys(by).length > 0 ? [repository] : [],
+    ),
   );
+
+function fullName({ image }: { image: string }): string {
+  const parsed = parseReference(image);
+  return typeof parsed === "string" ? image : parsed.name;
+}
+
+const REASONS: Readonly<Record<Reason, string>> = {
+  otherName: "it pulled that image itself under another name, and checks credentials by name since",
+  unfinished: "it began to pull that name itself, and has not finished",
+};
+
+/** For people, one for each reason; none when nothing is refused. */
+export function refusedWarnings(root: string, refused: RefusedNames): string[] {
+  return (["otherName", "unfinished"] as const).flatMap((reason) => {
+    const names = [...new Set(refused[reason])];
+    if (names.length === 0) return [];
+    return (
+      `the kubelet will refuse pods ${some(names)}, or pull it anew, although the image is here: ${REASONS[reason]}. ` +
+      "If its policy is the default, NeverVerifyPreloadedImages: stop the kubelet, " +
+      `empty ${root}/image_manager/pulled and ${root}/image_manager/pulling, and start it`
+    );
+  });
 }
 
 const MOST = 10;

@@ -14,7 +14,7 @@ import {
 } from "../core/plan.ts";
 import { importArchives, planArchives, recordOf, type Brought } from "./archives.ts";
 import type { Context } from "./context.ts";
-import { kubeletWarning } from "./kubelet-records.ts";
+import { kubeletWarnings } from "./kubelet-records.ts";
 import { leaseOf } from "./lease.ts";
 import { lookAtNode } from "./look.ts";
 import { prove } from "./prove.ts";
@@ -118,8 +118,8 @@ async function warnOfKubelet(
   wanted: readonly WantedImage[],
   node: Node,
 ): Promise<void> {
-  const message = await kubeletWarning(config.kubelet.root_dir, wanted, node);
-  if (message !== undefined) emit({ type: "warning", message });
+  const messages = await kubeletWarnings(config.kubelet.root_dir, wanted, node);
+  for (const message of messages) emit({ type: "warning", message });
 }
 
 /** Time for somebody to run it again; after it containerd throws away what no image needs. */

@@ -46,6 +46,8 @@ export interface Kubelet extends AsyncDisposable {
   startPod(name: string, image: string, spec?: PodSpec): void;
   /** Waits until the pod runs; an error says why it does not. */
   runs(name: string): Promise<Pod>;
+  /** Waits so many seconds until the pod runs, and takes no refusal for an answer. */
+  runsWithin(name: string, seconds: number): Promise<Pod>;
   /** Waits until the pod waits for that reason, and gives the kubelet's message. */
   refused(name: string, reason: string): Promise<string>;
   /** Waits until the pod's container has printed something. */
@@ -54,7 +56,7 @@ export interface Kubelet extends AsyncDisposable {
   collectImages(): Promise<void>;
   removePod(name: string): Promise<void>;
   /** With its records and pods, and other settings beside those of the start. */
-  restart(config?: KubeletConfig): Promise<void>;
+  restart(config?: KubeletConfig, whileStopped?: () => void | Promise<void>): Promise<void>;
   /** Removes the pods as well. */
   stop(): Promise<void>;
 }
@@ -166,8 +168,9 @@ function assemble(setup: Setup, config: KubeletConfig, first: Started): Kubelet 
       throw new Error(`${message}; the kubelet said last:\n${lastLines(setup)}`, { cause: error });
     });
   const log = (): string => readFileSync(setup.logFile, "utf8");
-  const restart = async (further: KubeletConfig = {}): Promise<void> => {
+  const restart: Kubelet["restart"] = async (further = {}, whileStopped = () => undefined) => {
     await current.daemon.stop();
+    await whileStopped();
     current = await launch(setup, { ...config, ...further });
   };
   const stop = async (): Promise<void> => {
@@ -180,6 +183,13 @@ function assemble(setup: Setup, config: KubeletConfig, first: Started): Kubelet 
     startPod: (name, image, spec) =>
       writeFileSync(manifest(name), JSON.stringify(podFile(name, image, spec))),
     runs: (name) => explained(waitFor(name, find, ({ running }) => running)),
+    runsWithin: (name, seconds) =>
+      explained(
+        poll(`pod ${name} runs`, () => find(name).then((pod) => (pod?.running === true ? pod : undefined)), {
+          bound: seconds * 1_000,
+          every: 100,
+        }),
+      ),
     refused: async (name, reason) =>
       (await explained(waitFor(name, find, (pod) => pod.reason === reason))).message,
     output: (name) => outputOf(setup.containerd, name),

@@ -1,32 +1,34 @@
 // Records as kubelet 1.37 writes them, held against names on a node.
 import { expect, test } from "vitest";
-import { type NameHere, refusedNames, refusedWarning } from "../../../src/core/kubelet-records.ts";
+import { type NameHere, refusedNames, refusedWarnings } from "../../../src/core/kubelet-records.ts";
 import { reference } from "../samples.ts";
 
 const id = `sha256:${"a".repeat(64)}`;
-const file = "/root/image_manager/pulled/sha256-1";
 
 function here(name: string, imageId = id): NameHere {
   return { reference: reference(name), id: imageId };
 }
 
+const apiVersion = "kubelet.config.k8s.io/v1beta1";
 const record = (credentialMapping: unknown, imageRef = id) => ({
-  file,
-  content: {
-    kind: "ImagePulledRecord",
-    apiVersion: "kubelet.config.k8s.io/v1beta1",
-    lastUpdatedTime: "2026-07-01T10:00:00Z",
-    imageRef,
-    credentialMapping,
-  },
+  kind: "ImagePulledRecord",
+  apiVersion,
+  lastUpdatedTime: "2026-07-01T10:00:00Z",
+  imageRef,
+  credentialMapping,
 });
+const intent = (image: string) => ({ kind: "ImagePullIntent", apiVersion, image });
 const open = { nodePodsAccessible: true };
 
-const namesRefused = (mapping: unknown, ...names: string[]): string[] =>
+const refusedBy = (mapping: unknown, ...names: string[]) =>
   refusedNames(
-    [record(mapping)],
+    { pulled: [record(mapping)], pulling: [] },
     names.map((name) => here(name)),
-  ).flatMap((image) => image.names);
+  );
+const namesRefused = (mapping: unknown, ...names: string[]): string[] => {
+  const { otherName, unfinished } = refusedBy(mapping, ...names);
+  return [...otherName, ...unfinished];
+};
 
 test("a name of another repository than the kubelet pulled is refused, by tag and by digest", () => {
   const digest = `registry.k8s.io/app@sha256:${"b".repeat(64)}`;
@@ -61,38 +63,72 @@ test("a repository of a user of Docker Hub has a short spelling too", () => {
   expect(namesRefused({ "grafana/loki": open }, "docker.io/grafana/loki:3")).toEqual([]);
 });
 
-test.each([{}, null, undefined])(
-  "a record without repositories (%j) refuses every name of its image",
+test.each([{}, null, undefined, { "harbor.example.com/app": {} }])(
+  "a record that opens no repository (%j) is of an unfinished pull, and refuses every name of its image",
   (mapping) => {
-    expect(namesRefused(mapping, "harbor.example.com/app:1")).toEqual(["harbor.example.com/app:1"]);
+    const names = ["harbor.example.com/app:1", "registry.k8s.io/app:1"];
+    expect(refusedBy(mapping, ...names)).toEqual({ otherName: [], unfinished: names });
   },
 );
 
 test("images that the kubelet did not pull are not refused", () => {
   const other = `sha256:${"d".repeat(64)}`;
-  expect(refusedNames([record({}, other)], [here("registry.k8s.io/app:1")])).toEqual([]);
+  const records = { pulled: [record({}, other)], pulling: [] };
+  expect(refusedNames(records, [here("registry.k8s.io/app:1")])).toEqual({ otherName: [], unfinished: [] });
 });
 
-test.each([undefined, null, "text", 1, [], { imageRef: 7 }, { imageRef: id, credentialMapping: "x" }])(
-  "what is no record (%j) refuses nothing",
-  (content) => {
-    expect(refusedNames([{ file, content }], [here("registry.k8s.io/app:1")])).toEqual([]);
+test.each(["registry.k8s.io/app:1", "debian-base:v2"])(
+  "a pull of %s that the kubelet has not finished refuses that name, and no other of its image",
+  (image) => {
+    const names = [here("registry.k8s.io/app:1"), here("docker.io/library/debian-base:v2")];
+    const { otherName, unfinished } = refusedNames({ pulled: [], pulling: [intent(image)] }, names);
+    expect(otherName).toEqual([]);
+    expect(unfinished).toEqual([reference(image).name]);
   },
 );
 
-test("the warning has the names and the way out", () => {
-  const text = refusedWarning([{ file, names: ["registry.k8s.io/app:1", "registry.k8s.io/app:2"] }]);
-  expect(text).toContain("refuse pods registry.k8s.io/app:1, registry.k8s.io/app:2, ");
-  expect(text).toMatch(/delete \/root\/image_manager\/pulled\/sha256-1 and restart the kubelet$/u);
+test("where the kubelet has a record of the image, an unfinished pull of it changes nothing", () => {
+  const name = "registry.k8s.io/app:1";
+  const records = { pulled: [record({ "registry.k8s.io/app": open })], pulling: [intent(name)] };
+  expect(refusedNames(records, [here(name)])).toEqual({ otherName: [], unfinished: [] });
 });
 
-test("the warning counts what it leaves out", () => {
-  const many = Array.from({ length: 12 }, (_, index) => ({ file: `f${index}`, names: [`n${index}`] }));
-  const text = refusedWarning(many);
+test.each([
+  undefined,
+  null,
+  "text",
+  1,
+  [],
+  { imageRef: 7 },
+  { imageRef: id, credentialMapping: "x" },
+  { image: "Not A Name" },
+])("what is no record (%j) refuses nothing", (content) => {
+  const records = { pulled: [content], pulling: [content] };
+  expect(refusedNames(records, [here("registry.k8s.io/app:1")])).toEqual({ otherName: [], unfinished: [] });
+});
+
+const wayOut =
+  /: stop the kubelet, empty \/root\/image_manager\/pulled and \/root\/image_manager\/pulling, and start it$/u;
+
+test("each reason has a warning, with its names and the way out", () => {
+  const names = ["registry.k8s.io/app:1", "registry.k8s.io/app:2"];
+  const [other = "", unfinished = ""] = refusedWarnings("/root", {
+    otherName: names,
+    unfinished: ["a.b/c:1"],
+  });
+  expect(other).toContain("refuse pods registry.k8s.io/app:1, registry.k8s.io/app:2, ");
+  expect(other).toContain("under another name");
+  expect(unfinished).toContain("refuse pods a.b/c:1, ");
+  expect(unfinished).toContain("has not finished");
+  expect([other, unfinished]).toEqual([expect.stringMatching(wayOut), expect.stringMatching(wayOut)]);
+});
+
+test("the warning tells a name once, and counts what it leaves out", () => {
+  const many = Array.from({ length: 12 }, (_, index) => `n${index}`);
+  const [text] = refusedWarnings("/root", { otherName: [...many, "n0"], unfinished: [] });
   expect(text).toContain("n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, 2 more,");
-  expect(text).toContain("delete f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, 2 more and");
 });
 
 test("nothing refused gives no warning", () => {
-  expect(refusedWarning([])).toBeUndefined();
+  expect(refusedWarnings("/root", { otherName: [], unfinished: [] })).toEqual([]);
 });
