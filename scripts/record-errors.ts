@@ -6,10 +6,10 @@ import { parseArgs } from "node:util";
 import { artifacts, openSite, registryFaults, silentTls, type Stage } from "../test/real/faults-catalogue.ts";
 import {
   type ContainerdLine,
-  containerdLines,
   type CrictlVersion,
   crictlVersions,
   missingTools,
+  usualLines,
 } from "../test/rig/tools.ts";
 import { normalise } from "./record-errors-normalise.ts";
 import { ctrFaults, runtimeFaults, type Subject } from "./record-errors-runtime.ts";
@@ -22,7 +22,7 @@ const bound = 3_000;
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    line: { type: "string", multiple: true, default: [...containerdLines] },
+    line: { type: "string", multiple: true, default: [...usualLines] },
     crictl: { type: "string", multiple: true, default: [...crictlVersions] },
   },
 });
@@ -32,7 +32,7 @@ const stages: Readonly<Record<string, Stage>> = { ...registryFaults, ...artifact
 
 /** The other crictls where it matters: where CRI pulls, and where the transfer service does. */
 const linesOf = (crictl: CrictlVersion): readonly ContainerdLine[] =>
-  crictl === "1.30" ? containerdLines : ["1.7", "2"];
+  crictl === "1.30" ? usualLines : ["1.7", "2"];
 
 async function record(line: ContainerdLine, crictl: CrictlVersion): Promise<void> {
   await using cleanup = new AsyncDisposableStack();

@@ -4,14 +4,14 @@ import { startContainerd } from "../rig/containerd.ts";
 import { type FaultProxy, startFaultProxy } from "../rig/fault-proxy.ts";
 import { pushImage } from "../rig/push.ts";
 import { type Registry, startRegistry } from "../rig/registry.ts";
-import { describeEachLine } from "../rig/suite.ts";
+import { describeEachLine, describeEveryLine } from "../rig/suite.ts";
 import { encoded, wrongPassword } from "./faults-catalogue.ts";
 import { type Agent, agentFor } from "./support/agent.ts";
 import { imageOf, type Status } from "./support/status.ts";
 
 const limitedFor = 3_000;
 
-describeEachLine("two registries", (line) => {
+describeEveryLine("two registries", (line) => {
   const cleanup = new AsyncDisposableStack();
   const proxies = {} as Record<"limited" | "down" | "locked" | "calm", FaultProxy>;
   const names = {} as Record<keyof typeof proxies, string[]>;

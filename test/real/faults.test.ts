@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import process from "node:process";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { describeEachLine } from "../rig/suite.ts";
+import { describeEveryLine } from "../rig/suite.ts";
 import type { ContainerdLine } from "../rig/tools.ts";
 import {
   encoded,
@@ -55,7 +55,7 @@ afterAll(() => {
   }
 });
 
-describeEachLine("faults of a registry", (line) => {
+describeEveryLine("faults of a registry", (line) => {
   let cases: Case[];
   let ended: Ended;
   let agent: Agent;

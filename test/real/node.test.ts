@@ -5,7 +5,7 @@ import { type Containerd, type ContainerdOptions, startContainerd } from "../rig
 import { poll } from "../rig/poll.ts";
 import { type ImageSpec, type PushedImage, pushImage, pushIndex, tagImage } from "../rig/push.ts";
 import { type Registry, startRegistry } from "../rig/registry.ts";
-import { describeEachLine } from "../rig/suite.ts";
+import { describeEveryLine } from "../rig/suite.ts";
 import { type Agent, agentFor, type Ended } from "./support/agent.ts";
 import { heldOn, pinPrefix, pushTo, startNode, type TestNode } from "./support/node.ts";
 import { failures, imageOf } from "./support/status.ts";
@@ -51,7 +51,7 @@ async function chainIdOf({ ctr }: Containerd, { configDigest }: PushedImage): Pr
   return config.rootfs.diff_ids[0] ?? "";
 }
 
-describeEachLine("the node", (line) => {
+describeEveryLine("the node", (line) => {
   let node: TestNode;
   let agent: Agent;
 
@@ -520,7 +520,7 @@ describeEachLine("the node", (line) => {
   });
 });
 
-describeEachLine("a node with settings of its own", (line) => {
+describeEveryLine("a node with settings of its own", (line) => {
   let registry: Registry;
 
   beforeAll(async () => {

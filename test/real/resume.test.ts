@@ -6,7 +6,7 @@ import { type FaultProxy, startFaultProxy } from "../rig/fault-proxy.ts";
 import { poll } from "../rig/poll.ts";
 import { type PushedImage, pushImage, pushIndex } from "../rig/push.ts";
 import { type Registry, startRegistry } from "../rig/registry.ts";
-import { describeEachLine } from "../rig/suite.ts";
+import { describeEveryLine } from "../rig/suite.ts";
 import { type Agent, agentFor } from "./support/agent.ts";
 import { heldOn } from "./support/node.ts";
 import { imageOf } from "./support/status.ts";
@@ -50,7 +50,7 @@ const largeOf = ({ repository, layers }: PushedImage): Large => {
   return { repository, broken: digests[2]!, others: digests.slice(0, 2) };
 };
 
-describeEachLine("a broken download", (line) => {
+describeEveryLine("a broken download", (line) => {
   let containerd: Containerd;
   let proxy: FaultProxy;
   let agent: Agent;

@@ -11,18 +11,19 @@ import { poll } from "../rig/poll.ts";
 import { processesNaming } from "../rig/processes.ts";
 import { deleteBlob, deleteManifest, type PushedImage, pushImage, pushIndex, tagImage } from "../rig/push.ts";
 import { type Registry, startRegistry } from "../rig/registry.ts";
-import { describeEachLine } from "../rig/suite.ts";
+import { describeEveryLine } from "../rig/suite.ts";
 import type { ContainerdLine } from "../rig/tools.ts";
 
 const versions: Record<ContainerdLine, string> = {
   "1.6.20": "1.6.20",
   "1.6": "1.6.36",
   "1.7": "1.7.35",
+  "2.3": "2.3.7",
   "2": "2.4.2",
 };
 const layerBytes = 3_000_000;
 
-describeEachLine("the rig", (line) => {
+describeEveryLine("the rig", (line) => {
   let containerd: Containerd;
   let registry: Registry;
   let proxy: FaultProxy;
@@ -291,7 +292,7 @@ describeEachLine("the rig", (line) => {
   });
 });
 
-describeEachLine("the rig's registry with credentials and TLS", (line) => {
+describeEveryLine("the rig's registry with credentials and TLS", (line) => {
   const auth = { user: "robot$team+reader", password: "p:ä$s'\"" };
   let containerd: Containerd;
 
@@ -360,7 +361,7 @@ describeEachLine("the rig's registry with credentials and TLS", (line) => {
   });
 });
 
-describeEachLine("the rig's end", (line) => {
+describeEveryLine("the rig's end", (line) => {
   test("leaves no process, no mount and no file", async () => {
     const containerd = await startContainerd(line);
     const registry = await startRegistry();

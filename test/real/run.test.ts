@@ -5,7 +5,7 @@ import { type Folder, temporaryFolder } from "../rig/folder.ts";
 import { poll } from "../rig/poll.ts";
 import { type PushedImage, tagImage } from "../rig/push.ts";
 import { type Registry, startRegistry } from "../rig/registry.ts";
-import { describeEachLine } from "../rig/suite.ts";
+import { describeEveryLine } from "../rig/suite.ts";
 import {
   type Agent,
   agentFor,
@@ -30,7 +30,7 @@ import { failures, imageOf } from "./support/status.ts";
 const otherLogin = { user: "other", password: "another-word" };
 const hostile = ["$(touch pwned)", "`touch pwned`;", `a"b'c`, "two\nlines", "-x", "--config=/etc/passwd"];
 
-describeEachLine("run", (line) => {
+describeEveryLine("run", (line) => {
   let node: TestNode;
   let agent: Agent;
 

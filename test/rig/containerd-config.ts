@@ -25,9 +25,10 @@ export interface ConfigPaths {
 const noSandboxImage = "registry.invalid/pause:3.9";
 
 export function containerdConfig(line: ContainerdLine, paths: ConfigPaths, options: ConfigOptions): string {
-  const plugins = line === "2" ? pluginsOfVersion3(paths, options) : pluginsOfVersion2(paths, options);
+  const isVersion3 = line.startsWith("2");
+  const plugins = isVersion3 ? pluginsOfVersion3(paths, options) : pluginsOfVersion2(paths, options);
   return [
-    `version = ${line === "2" ? 3 : 2}`,
+    `version = ${isVersion3 ? 3 : 2}`,
     ...(options.withoutCri === true ? [`disabled_plugins = ["io.containerd.grpc.v1.cri"]`] : []),
     `root = "${paths.root}"`,
     `state = "${paths.state}"`,

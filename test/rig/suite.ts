@@ -6,6 +6,7 @@ import {
   type CrictlVersion,
   missingTools,
   type Tool,
+  usualLines,
 } from "./tools.ts";
 
 /** The lines to test: all of them, or those in IMPORT_IMAGES_LINES (comma separated). */
@@ -18,15 +19,19 @@ export interface EachLineOptions {
   crictl?: CrictlVersion;
 }
 
-/** One `describe` for each containerd line; a line that cannot run here is skipped with its reasons on stderr. */
+/** One `describe` for each usual containerd line; a line that cannot run here is skipped with its reasons on stderr. */
 export function describeEachLine(
   name: string,
   body: (line: ContainerdLine) => void,
-  { tools, crictl, among = containerdLines }: EachLineOptions = {},
+  { tools, crictl, among = usualLines }: EachLineOptions = {},
 ): void {
   for (const line of lines.filter((known) => among.includes(known)))
     describeReal(`${name} (containerd ${line})`, line, () => body(line), tools, crictl);
 }
+
+/** The same on all lines: for suites of what differs between 2.3 and 2. */
+export const describeEveryLine = (name: string, body: (line: ContainerdLine) => void): void =>
+  describeEachLine(name, body, { among: containerdLines });
 
 /** A `describe` on one containerd line. On CI the real parts have to be there: what is missing fails the run. */
 export function describeReal(
