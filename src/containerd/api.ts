@@ -4,14 +4,14 @@ import type { SemVer } from "semver";
 import { parseVersion } from "../core/capabilities.ts";
 import { sourceLabel, type Repository } from "../core/content.ts";
 import { CODE } from "../core/failure.ts";
-import type { Blob, CriImage, Descriptor, ImageRecord } from "../core/node.ts";
+import type { Blob, CriImage, ImageRecord } from "../core/node.ts";
 import type { Download } from "../core/transfer.ts";
 import { unlessCode, type Connection } from "./connection.ts";
-import { Content, type Info } from "./generated/content_pb.ts";
-import { ImageService, RuntimeService } from "./generated/cri_pb.ts";
-import { Images, type Image } from "./generated/images_pb.ts";
-import { Leases } from "./generated/leases_pb.ts";
-import { Kind, Snapshots } from "./generated/snapshots_pb.ts";
+import { ContentService } from "./generated/content.ts";
+import { ImageServiceService, RuntimeServiceService } from "./generated/cri.ts";
+import { ImagesService, type Image } from "./generated/images.ts";
+import { LeasesService } from "./generated/leases.ts";
+import { Kind, SnapshotsService } from "./generated/snapshots.ts";
 
 export const api = (connection: Connection) => ({
   ...imageRecords(connection),
@@ -22,7 +22,7 @@ export const api = (connection: Connection) => ({
 
 /** Names, their labels, and the descriptors that they lead to. */
 function imageRecords({ ask }: Connection) {
-  const { get, list, create, update, delete: remove } = Images.method;
+  const { get, list, create, update, delete: remove } = ImagesService;
   return {
     records: async (): Promise<ImageRecord[]> => {
       const { images } = await ask(list, {});
@@ -35,7 +35,7 @@ function imageRecords({ ask }: Connection) {
     },
     /** Makes the record, or puts the labels on the one that has its name. */
     saveRecord: async ({ name, labels, target }: ImageRecord): Promise<void> => {
-      const image = { name, labels, target: toDescriptor(target) };
+      const image = { name, labels, target };
       const made = await ask(create, { image }).catch(unlessCode(CODE.alreadyExists));
       if (made === undefined) await ask(update, { image, updateMask: labelMask(Object.keys(labels)) });
     },
@@ -46,50 +46,40 @@ function imageRecords({ ask }: Connection) {
   };
 }
 
-const toDescriptor = (target: Descriptor) => ({ ...target, size: BigInt(target.size) });
-
 const toRecord = ({ name, labels, target }: Image): ImageRecord => ({
   name,
   labels,
-  target: {
-    mediaType: target?.mediaType ?? "",
-    digest: target?.digest ?? "",
-    size: Number(target?.size ?? 0),
-  },
+  target: target ?? { mediaType: "", digest: "", size: 0 },
 });
 
 /** Within a filter's expression. Dots need a class rather than a backslash, which the filter's own quoting would take for itself. */
 const literal = (text: string): string => text.replaceAll(/[.[\]]/gu, (char) => (char === "." ? "[.]" : "."));
 
 /** containerd cuts the prefix and takes the rest as the label's key, dots and all; a mask `labels` would replace all of them. */
-const labelMask = (labels: readonly string[]) => ({ paths: labels.map((label) => `labels.${label}`) });
+const labelMask = (labels: readonly string[]): string[] => labels.map((label) => `labels.${label}`);
 
 /** Finished blobs with their labels, downloads under way, and what is unpacked. */
 function contentStore({ ask, collect }: Connection) {
-  const { info: find, list, read, listStatuses, abort } = Content.method;
+  const { info: find, list, read, listStatuses, abort } = ContentService;
   return {
     /** @param sources of which blobs are listed; all blobs when it is not given */
     blobs: async (sources?: readonly BlobSource[]): Promise<Blob[]> => {
       const parts = await collect(list, { filters: sources?.map(fromSource) ?? [] });
-      return parts.flatMap(({ info }) => info.map(toBlob));
+      return parts.flatMap(({ info }) => info);
     },
     /** Undefined when it is not finished, or not there. */
     blob: async (digest: string): Promise<Blob | undefined> => {
       const found = await ask(find, { digest }).catch(unlessCode(CODE.notFound));
-      return found?.info && toBlob(found.info);
+      return found?.info;
     },
     /** The text of a small blob, such as a manifest. */
     read: async (digest: string): Promise<string> => {
-      const parts = await collect(read, { digest });
+      const parts = await collect(read, { digest, offset: 0, size: 0 });
       return Buffer.concat(parts.map(({ data }) => data)).toString("utf8");
     },
     downloads: async (): Promise<Download[]> => {
-      const { statuses } = await ask(listStatuses, {});
-      return statuses.map(({ ref, offset, total }) => ({
-        ref,
-        offset: Number(offset),
-        total: Number(total),
-      }));
+      const { statuses } = await ask(listStatuses, { filters: [] });
+      return [...statuses];
     },
     /** Throws a partial download away; one that is not there is gone already. */
     abort: async (ref: string): Promise<void> => {
@@ -97,22 +87,20 @@ function contentStore({ ask, collect }: Connection) {
     },
     /** Chain ids of the committed snapshots. */
     snapshots: async (snapshotter: string): Promise<string[]> => {
-      const parts = await collect(Snapshots.method.list, { snapshotter });
+      const parts = await collect(SnapshotsService.list, { snapshotter });
       return parts
         .flatMap(({ info }) => info.filter(({ kind }) => kind === Kind.COMMITTED))
         .map(({ name }) => name);
     },
     /** Whether there is a committed snapshot with this chain id. */
     hasSnapshot: async (snapshotter: string, chainId: string): Promise<boolean> => {
-      const found = await ask(Snapshots.method.stat, { snapshotter, key: chainId }).catch(
+      const found = await ask(SnapshotsService.stat, { snapshotter, key: chainId }).catch(
         unlessCode(CODE.notFound),
       );
       return found?.info?.kind === Kind.COMMITTED;
     },
   };
 }
-
-const toBlob = ({ digest, size, labels }: Info): Blob => ({ digest, size: Number(size), labels });
 
 export interface BlobSource {
   readonly repository: Repository;
@@ -137,7 +125,7 @@ const EXPIRES = "containerd.io/gc.expire";
 
 /** What they hold, finished or not, containerd's garbage collection leaves alone until they expire or are deleted. */
 function leases({ ask }: Connection) {
-  const { list, create, addResource, delete: remove } = Leases.method;
+  const { list, create, addResource, delete: remove } = LeasesService;
   return {
     /** Ids of the leases of this agent, of whichever run. */
     leases: async (): Promise<string[]> => {
@@ -164,23 +152,23 @@ function cri({ ask }: Connection) {
   return {
     /** Version of containerd. */
     version: async (signal: AbortSignal): Promise<SemVer> => {
-      const { runtimeVersion } = await ask(RuntimeService.method.version, {}, signal);
+      const { runtimeVersion } = await ask(RuntimeServiceService.version, { version: "" }, signal);
       const version = parseVersion(runtimeVersion);
       if (version === undefined) throw new Error("the runtime tells no version");
       return version;
     },
     criImages: async (): Promise<CriImage[]> => {
-      const { images } = await ask(ImageService.method.listImages, {});
+      const { images } = await ask(ImageServiceService.listImages, {});
       return images.map(({ id, repoTags, repoDigests, size, pinned }) => ({
         id,
         names: [...repoTags, ...repoDigests],
-        size: Number(size),
+        size,
         pinned,
       }));
     },
     /** Where CRI keeps images: a directory of the file system that has to have room, named after CRI's snapshotter. */
     imageDirectory: async (): Promise<string | undefined> => {
-      const { imageFilesystems } = await ask(ImageService.method.imageFsInfo, {});
+      const { imageFilesystems } = await ask(ImageServiceService.imageFsInfo, {});
       return imageFilesystems[0]?.fsId?.mountpoint;
     },
   };

@@ -9,20 +9,16 @@ import {
   type IncomingHttpHeaders,
 } from "node:http2";
 import { connect } from "node:net";
-import {
-  create,
-  fromBinary,
-  toBinary,
-  type DescMessage,
-  type DescMethodServerStreaming,
-  type DescMethodUnary,
-  type MessageInitShape,
-  type MessageShape,
-} from "@bufbuild/protobuf";
-
 import type { ContainerdConfig } from "../config/config.ts";
 import { CODE } from "../core/failure.ts";
 import { codeOf } from "../core/plain-text.ts";
+
+/** A method as the generated code describes it. */
+export interface Method<Request, Answer> {
+  readonly path: string;
+  readonly requestSerialize: (request: Request) => Buffer;
+  readonly responseDeserialize: (message: Buffer) => Answer;
+}
 
 /** Every call throws ApiError. */
 export type Connection = ReturnType<typeof openConnection>;
@@ -56,15 +52,15 @@ const WINDOW = 8 * 2 ** 20;
 export function openConnection({ socket }: Pick<ContainerdConfig, "socket">, lifetime: AbortSignal) {
   let session: ClientHttp2Session | undefined;
   /** Sends one message. @returns those of the answer */
-  const exchange = async <I extends DescMessage, O extends DescMessage>(
-    { name, parent, input, output }: DescMethodUnary<I, O> | DescMethodServerStreaming<I, O>,
-    request: MessageInitShape<I>,
+  const exchange = async <Request, Answer>(
+    { path, requestSerialize, responseDeserialize }: Method<Request, Answer>,
+    request: Request,
     signal?: AbortSignal,
-  ): Promise<MessageShape<O>[]> => {
+  ): Promise<Answer[]> => {
     const bounds = signal === undefined ? lifetime : AbortSignal.any([signal, lifetime]);
     const headers = {
       ":method": "POST",
-      ":path": `/${parent.typeName}/${name}`,
+      ":path": path,
       "content-type": "application/grpc",
       te: "trailers",
       "grpc-timeout": `${CALL_TIMEOUT}m`,
@@ -77,10 +73,9 @@ export function openConnection({ socket }: Pick<ContainerdConfig, "socket">, lif
       if (session === undefined || session.closed || session.destroyed) session = openSession(socket);
       const stream = session.request(headers, { signal: bounds });
       stream.on("response", note).on("trailers", note);
-      stream.end(framed(toBinary(input, create(input, request))));
+      stream.end(framed(requestSerialize(request)));
       const answer = await contentOf(stream, socket);
-      if (status["grpc-status"] === "0")
-        return unframed(answer).map((message) => fromBinary(output, message));
+      if (status["grpc-status"] === "0") return unframed(answer).map(responseDeserialize);
       throw new Error("the answer has no end");
     } catch (cause) {
       if (cause instanceof ApiError) throw cause;
@@ -89,12 +84,13 @@ export function openConnection({ socket }: Pick<ContainerdConfig, "socket">, lif
     }
   };
   return {
-    ask: async <I extends DescMessage, O extends DescMessage>(
-      method: DescMethodUnary<I, O>,
-      request: MessageInitShape<I>,
+    /** The one message of an answer. */
+    ask: async <Request, Answer>(
+      method: Method<Request, Answer>,
+      request: Request,
       signal?: AbortSignal,
-    ): Promise<MessageShape<O>> => {
-      const [answer = create(method.output)] = await exchange(method, request, signal);
+    ): Promise<Answer> => {
+      const [answer = method.responseDeserialize(Buffer.alloc(0))] = await exchange(method, request, signal);
       return answer;
     },
     /** All of a streamed answer. */
@@ -170,15 +166,15 @@ function broken(socket: string, error: unknown, answer: IncomingHttpHeaders): Ap
 /** One byte for no compression, four of length. */
 const HEADER = 5;
 
-function framed(body: Uint8Array): Buffer {
+function framed(body: Buffer): Buffer {
   const frame = Buffer.alloc(HEADER + body.length);
   frame.writeUInt32BE(body.length, 1);
   frame.set(body, HEADER);
   return frame;
 }
 
-function unframed(body: Buffer): Uint8Array[] {
-  const frames: Uint8Array[] = [];
+function unframed(body: Buffer): Buffer[] {
+  const frames: Buffer[] = [];
   for (let at = 0; at + HEADER <= body.length;) {
     const next = at + HEADER + body.readUInt32BE(at + 1);
     frames.push(body.subarray(at + HEADER, next));

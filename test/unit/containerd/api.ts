@@ -1,55 +1,74 @@
-// A gRPC server on a unix socket, of which a test writes the answers. It is the library's, which knows nothing of how our
+// A gRPC server on a unix socket, of which a test writes the answers. It is a library's, which knows nothing of how our
 // own client frames its messages.
-import { createServer, type ServerHttp2Session } from "node:http2";
-import type { Server } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import path from "node:path";
 import {
-  toJson,
-  type DescMessage,
-  type DescMethodServerStreaming,
-  type DescMethodUnary,
-  type MessageInitShape,
-  type MessageShape,
-} from "@bufbuild/protobuf";
-import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
-import { connectNodeAdapter } from "@connectrpc/connect-node";
+  Metadata,
+  Server as GrpcServer,
+  ServerCredentials,
+  status,
+  type MethodDefinition,
+  type sendUnaryData,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+} from "@grpc/grpc-js";
 import { onTestFinished } from "vitest";
 import { openConnection, type Connection } from "../../../src/containerd/connection.ts";
 
-/** Adds the answers of one method. @param requests to which it adds what was asked */
-export type Route = (router: ConnectRouter, requests: unknown[]) => void;
+/** What a method answers with in place of a message. */
+export class Refusal extends Error {
+  readonly code: status;
 
-type Answer<I extends DescMessage, O extends DescMessage> = (
-  request: MessageShape<I>,
-) => MessageInitShape<O>[] | Promise<MessageInitShape<O>[]>;
-
-/** What a method answers: one message, or several where it streams; it may throw a ConnectError. */
-export const route =
-  <I extends DescMessage, O extends DescMessage>(
-    method: DescMethodUnary<I, O> | DescMethodServerStreaming<I, O>,
-    answer: Answer<I, O>,
-  ): Route =>
-  (router, requests) => {
-    const noted = async (request: MessageShape<I>): Promise<MessageInitShape<O>[]> => {
-      requests.push([method.input.name, toJson(method.input, request)]);
-      return answer(request);
-    };
-    if (method.methodKind === "unary") router.rpc(method, async (request) => only(await noted(request)));
-    else
-      router.rpc(method, async function* (request) {
-        yield* await noted(request);
-      });
-  };
-
-function only<Message>([message]: readonly Message[]): Message {
-  if (message === undefined) throw new ConnectError("the test has no answer", Code.DataLoss);
-  return message;
+  constructor(code: status, message = "no") {
+    super(message);
+    this.code = code;
+  }
 }
 
-interface Serving extends Connection {
-  /** What was asked: the message's name, and its content as JSON, in which a part that was not set is not there. */
-  readonly requests: readonly unknown[];
-  readonly namespaces: readonly unknown[];
+interface Seen {
+  /** What was asked: service and method, and the message, in which a part that was not set is undefined. */
+  readonly requests: unknown[];
+  readonly namespaces: unknown[];
+}
+
+/** Adds the answers of one method. */
+export type Route = (server: GrpcServer, seen: Seen) => void;
+
+/** What a method answers: one message, or several where it streams; it may throw a Refusal. */
+export const route =
+  <Request, Answer>(
+    method: MethodDefinition<Request, Answer>,
+    answer: (request: Request) => readonly Answer[] | Promise<readonly Answer[]>,
+  ): Route =>
+  (server, seen) => {
+    const noted = async (request: Request, metadata: Metadata): Promise<readonly Answer[]> => {
+      seen.requests.push([method.path.split(".").at(-1), request]);
+      seen.namespaces.push(...metadata.get("containerd-namespace"));
+      return answer(request);
+    };
+    const unary = (
+      { request, metadata }: ServerUnaryCall<Request, Answer>,
+      send: sendUnaryData<Answer>,
+    ): void =>
+      void noted(request, metadata).then(
+        ([message]) => send(null, message),
+        (error: Refusal) => send(error),
+      );
+    const streamed = async (call: ServerWritableStream<Request, Answer>): Promise<void> => {
+      try {
+        for (const message of await noted(call.request, call.metadata)) call.write(message);
+        call.end();
+      } catch (error) {
+        call.emit("error", error);
+      }
+    };
+    const handle = method.responseStream
+      ? (call: ServerWritableStream<Request, Answer>) => void streamed(call)
+      : unary;
+    server.addService({ method }, { method: handle });
+  };
+
+interface Serving extends Connection, Seen {
   /** Ends every call. */
   readonly stop: AbortController;
   /** As a daemon that is killed breaks its connections off. */
@@ -65,28 +84,26 @@ export const listening = (server: Server, socket: string): Promise<void> =>
 /** @param folder for its socket @returns a connection to it, both closed when the test is over */
 export async function serving(folder: string, routes: readonly Route[]): Promise<Serving> {
   const socket = path.join(folder, `api-${(count += 1)}.sock`);
-  const [requests, namespaces]: [unknown[], unknown[]] = [[], []];
-  const answer = connectNodeAdapter({
-    routes: (router) => routes.forEach((add) => add(router, requests)),
-    grpcWeb: false,
-    connect: false,
+  const seen: Seen = { requests: [], namespaces: [] };
+  const grpc = new GrpcServer();
+  for (const add of routes) add(grpc, seen);
+  const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
+  const peers = new Set<Socket>();
+  const server = createServer((peer) => {
+    peers.add(peer);
+    injector.injectConnection(peer);
   });
-  const server = createServer((request, response) => {
-    namespaces.push(request.headers["containerd-namespace"]);
-    answer(request, response);
-  });
-  const sessions = new Set<ServerHttp2Session>();
-  server.on("session", (session) => void sessions.add(session));
   await listening(server, socket);
   const stop = new AbortController();
   const connection = openConnection({ socket }, stop.signal);
-  const breakOff = (): void => sessions.forEach((session) => session.destroy());
+  const breakOff = (): void => peers.forEach((peer) => peer.destroy());
   onTestFinished(() => {
     connection[Symbol.dispose]();
     breakOff();
     server.close();
+    grpc.forceShutdown();
   });
-  return { ...connection, requests, namespaces, stop, breakOff };
+  return { ...connection, ...seen, stop, breakOff };
 }
 
 /** A connection to a socket that a test made, or did not. */
