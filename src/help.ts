@@ -62,8 +62,8 @@ const TEXTS: Readonly<Record<CommandName, string>> = {
   run: `Puts every image of the configuration on this node and verifies the result. It waits for
 containerd, pulls what is missing through crictl, gives each image its further names, pins it,
 unpins what is no longer in the list, and reads the result back. It retries failed pulls, and if
-one image fails, the others still come. With --only, NAME may also be a further name, and nothing
-is unpinned.
+one image fails, the others still come. With --only, NAME may also be a further name. Such a run
+unpins nothing, and leaves status.json and metrics_file as they are: they are about the whole list.
 
 Only one run works on a node at a time: a second one waits for the first, at most
 containerd.ready_timeout, and then ends with exit code 4.

@@ -2,17 +2,11 @@
 import { Failed } from "../core/failure.ts";
 import type { Config } from "../config/config.ts";
 import { redactor } from "../core/redact.ts";
-import { isComplete, type RunState } from "../core/run-state.ts";
+import { isComplete, type Ending, type RunState } from "../core/run-state.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT, ExitError, signalExit } from "../exit.ts";
 import type { RunLog } from "../report/run-log.ts";
 import { runtimeUnusable } from "../run/tool-failure.ts";
-
-export interface Ending {
-  readonly exitCode: number;
-  /** Why it ended before its work was done. */
-  readonly stopped?: string;
-}
 
 /** What an end has to know of its run. */
 interface Ended {

@@ -5,7 +5,7 @@ import type { Config } from "../config/config.ts";
 import { realContainerd } from "../containerd/containerd.ts";
 import { messageOf } from "../core/plain-text.ts";
 import { namesOf } from "../core/plan.ts";
-import { startState } from "../core/run-state.ts";
+import { startState, type EndedRun, type Ending } from "../core/run-state.ts";
 import { warnOn, type Edge } from "../edge.ts";
 import { watchSink } from "../report/live.ts";
 import { openRunLog } from "../report/logger.ts";
@@ -22,7 +22,7 @@ import { takeLock } from "../state/lock.ts";
 import { holderIn, readStatus, sizesIn, statusFile, statusText } from "../state/status.ts";
 import { build } from "../version.ts";
 import { chosen } from "./chosen.ts";
-import { endingBy, endingOf, type Ending } from "./ending.ts";
+import { endingBy, endingOf } from "./ending.ts";
 
 /** What the parts of one run share. */
 interface Run {
@@ -49,13 +49,11 @@ export async function runCommand(args: RunArguments, edge: Edge): Promise<number
   log.watch("its log", file.sink);
   if (watching !== undefined) log.watch("its lines", watching.sink);
   const run = { config, only, edge, stop, log, warn };
-  const ending = await underLock(run).catch((error: unknown) => endingBy(error, run));
-  if (log.state().phase !== "ended") log.emit({ type: "run-ended", ...ending });
-  const state = log.state();
+  const state = await underLock(run).catch((error: unknown) => log.end(endingBy(error, run)));
   edge.stdout.write(args.json ? statusText(state) : `${summary(state)}\n`);
   const why = reason(state);
   if (why !== undefined) edge.stderr.write(`import-images: ${why}\n`);
-  return ending.exitCode;
+  return state.exitCode;
 }
 
 /** One on a node and for good; loading node:crypto for a random one takes a tenth of the start. */
@@ -68,18 +66,18 @@ function lowerPriority(): void {
 }
 
 /** status.json and the metrics belong to the run that holds the lock, from its first event to its last. */
-async function underLock(run: Run): Promise<Ending> {
+async function underLock(run: Run): Promise<EndedRun> {
   const { config, only, edge, log, warn } = run;
   using _lock = await lock(run);
   const earlier = readStatus(edge.paths.state, warn);
   const sizes: Earlier["sizes"] = earlier === undefined ? new Map() : sizesIn(earlier);
-  using status = statusFile(edge.paths.state, only.size === 0 ? new Map() : sizes, warn);
-  log.watch("status.json", (_event, state) => status.update(state));
-  const ending = await perform(run, sizes).catch((error: unknown) => endingBy(error, run));
-  log.emit({ type: "run-ended", ...ending });
-  const problem = config.metrics_file && writeMetrics(config.metrics_file, log.state(), only.size > 0);
-  if (problem !== undefined) warn(problem);
-  return ending;
+  // A run of some images says nothing of the list: what the last whole one recorded stays.
+  const isWhole = only.size === 0;
+  using status = isWhole ? statusFile(edge.paths.state, warn) : undefined;
+  if (status !== undefined) log.watch("status.json", (_event, state) => status.update(state));
+  const ended = log.end(await perform(run, sizes).catch((error: unknown) => endingBy(error, run)));
+  if (isWhole && config.metrics_file !== undefined) writeMetrics(config.metrics_file, ended, warn);
+  return ended;
 }
 
 const lock = ({ config, edge, stop, log }: Run): Promise<Disposable> =>

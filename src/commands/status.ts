@@ -17,7 +17,7 @@ import { failureLines, lacking } from "../report/failures.ts";
 import { noRates } from "../report/transfer-rate.ts";
 import { kubeletWarnings } from "../run/kubelet-records.ts";
 import { lockIsHeld } from "../state/lock.ts";
-import { readStatus, type Status } from "../state/status.ts";
+import { isAlive, readStatus, type Status } from "../state/status.ts";
 import { chosen } from "./chosen.ts";
 import { look, type Connect } from "./look.ts";
 
@@ -33,7 +33,7 @@ export async function statusCommand(
 ): Promise<number> {
   const { config } = await chosen(args, edge);
   const run = readStatus(edge.paths.state, warnOn(edge));
-  const inProgress = run !== undefined && run.phase !== "ended" && lockIsHeld(edge.paths.state) === true;
+  const locked = lockIsHeld(edge.paths.state) === true;
   // Whoever asks for the status wants an answer now, not after the runtime's patience.
   const impatient = { ...config, containerd: { ...config.containerd, ready_timeout: 5_000 } };
   const now = await look(impatient, edge, connect).catch((error: unknown) => {
@@ -44,7 +44,7 @@ export async function statusCommand(
     now instanceof ExitError
       ? []
       : [...now.archives.flatMap(rowOf), ...now.plan.images.flatMap((planned) => rowsOf(planned, now.node))];
-  const lines = [...runLines(run, inProgress, edge.stdout.columns), ...namesTable(rows)].map(printableLine);
+  const lines = [...runLines(run, locked, edge.stdout.columns), ...namesTable(rows)].map(printableLine);
   edge.stdout.write(
     args.json
       ? `${JSON.stringify({ run: run?.json ?? null, now: rows }, null, 2)}\n`
@@ -86,21 +86,31 @@ const MOST_BARS = 50;
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
-/** Of a run in progress what its own terminal would show; of one that is over what failed, as it told it itself. */
-function runLines(run: Status | undefined, inProgress: boolean, columns = WIDTH): string[] {
-  if (run === undefined) return ["no run has been recorded here yet", ""];
-  const { images, phase, pid, startedAt, endedAt = startedAt, exitCode, stopped } = run;
-  if (inProgress) {
-    const done = `${images.length - totals(images).unfinished} of ${counted(images.length, "image")} done`;
-    const bars = barLines(run, { columns, rows: MOST_BARS, now: Date.now(), rates: noRates });
-    return [`run in progress since ${iso(startedAt)} (pid ${pid}, ${phase}): ${done}`, ...bars, ""];
-  }
-  if (phase === "ended") {
-    const how = exitCode === 0 ? "succeeded" : `ended with exit code ${exitCode}`;
-    const why = stopped === undefined ? "" : ` (${stopped})`;
-    return [`last run: ${how} at ${iso(endedAt)}${why}`, "", ...failureLines(lacking(images))];
+/**
+ * Of a run in progress what its own terminal would show; of one that is over what failed, as it told it itself.
+ * @param locked whether a run is in progress, which need not be the recorded one
+ */
+function runLines(run: Status | undefined, locked: boolean, columns = WIDTH): string[] {
+  if (run !== undefined && locked && isAlive(run)) return progressLines(run, columns);
+  const other = locked
+    ? ["a run is in progress that has recorded nothing: it has just begun, or has --only"]
+    : [];
+  if (run === undefined) return [...other, "no run has been recorded here yet", ""];
+  const { images, phase, startedAt } = run;
+  if (run.phase === "ended") {
+    const how = run.exitCode === 0 ? "succeeded" : `ended with exit code ${run.exitCode}`;
+    const why = run.stopped === undefined ? "" : ` (${run.stopped})`;
+    return [...other, `last run: ${how} at ${iso(run.endedAt)}${why}`, "", ...failureLines(lacking(images))];
   }
   const killed = `last run: started at ${iso(startedAt)} and was killed in "${phase}"; run again to finish it`;
   // That says enough of what it did not come to.
-  return [killed, "", ...failureLines(images.filter((image) => image.phase === "failed"))];
+  return [...other, killed, "", ...failureLines(images.filter((image) => image.phase === "failed"))];
+}
+
+function progressLines(run: Status, columns: number): string[] {
+  const { images, phase, pid, startedAt } = run;
+  const where = "why" in run ? `${phase}: ${run.why}` : phase;
+  const done = `${images.length - totals(images).unfinished} of ${counted(images.length, "image")} done`;
+  const bars = barLines(run, { columns, rows: MOST_BARS, now: Date.now(), rates: noRates });
+  return [`run in progress since ${iso(startedAt)} (pid ${pid}, ${where}): ${done}`, ...bars, ""];
 }

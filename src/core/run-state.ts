@@ -3,114 +3,116 @@
 import * as v from "valibot";
 import { FAILURE_CLASSES, nextStep, type Failure } from "./failure.ts";
 import type { PlannedImage } from "./plan.ts";
+import { count, progress, type Progress } from "./transfer.ts";
 
 const STEPS = ["import", "pull", "tag", "pin", "verify"] as const;
 export type Step = (typeof STEPS)[number];
 
-const PHASES = [
-  /** Not begun. */
-  "waiting",
-  "pulling",
-  /** Between two attempts. */
-  "retrying",
-  /** Tags and pins. */
-  "finishing",
-  /** Named and pinned; it is read back through CRI when all are. */
-  "placed",
-  /** Ends: was there and is right; pulled anew; came from an archive; present, but its registry could not be asked for
-   * a newer one; failed. */
-  "present",
-  "pulled",
-  "imported",
-  "kept",
-  "failed",
-] as const;
-export type Phase = (typeof PHASES)[number];
-
-// The state as status.json has it, which is read by what it says here.
-
-const count = v.pipe(v.number(), v.minValue(0));
-/** Epoch milliseconds. */
+/** Epoch milliseconds; ISO 8601 in the file. */
 const time = v.pipe(
   v.string(),
   v.toDate(),
   v.transform((date) => date.getTime()),
 );
-const list = <Item extends v.GenericSchema>(item: Item) => v.pipe(v.array(item), v.readonly());
+const texts = v.pipe(v.array(v.string()), v.readonly());
 
-/** Bytes and layers of one image's download, as far as its manifest is known. */
-const progress = v.object({
-  received: count,
-  total: v.exactOptional(count),
-  layersDone: count,
-  layers: v.exactOptional(count),
-  /** Each layer by itself, so that one that several images share is counted once. They are many, and in no file. */
-  parts: v.exactOptional(list(v.object({ digest: v.string(), size: count, received: count }))),
-});
-export type Progress = Readonly<v.InferOutput<typeof progress>>;
+// The state as status.json has it, which is read by what it says here. What a phase alone has stands with the phase.
 
 const stepFailure = v.object({
-  // Another version may know more of them.
-  class: v.fallback(v.picklist(FAILURE_CLASSES), "unknown"),
+  class: v.picklist(FAILURE_CLASSES),
   message: v.string(),
   step: v.picklist(STEPS),
   next: v.string(),
 });
 export type StepFailure = Readonly<v.InferOutput<typeof stepFailure>>;
 
-const imageState = v.object({
+/** What an image has in each of its phases. */
+const common = {
   name: v.string(),
   /** It stands for what an archive holds, until that is open; its name is the path. */
-  isArchive: v.exactOptional(v.boolean()),
+  isArchive: v.optional(v.boolean()),
   /** Source and further names. */
-  names: list(v.string()),
+  names: texts,
   required: v.boolean(),
-  phase: v.picklist(PHASES),
   attempts: count,
-  /** Of the first attempt, and of the last tag or pin or the failure. */
-  startedAt: v.exactOptional(time),
-  endedAt: v.exactOptional(time),
-  progress: v.exactOptional(progress),
-  /** Of the next attempt. */
-  retryAt: v.exactOptional(time),
-  /** Digests of the configuration and of the target, as CRI tells them after the run. */
-  id: v.exactOptional(v.string()),
-  digest: v.exactOptional(v.string()),
-  size: v.exactOptional(count),
-  pinned: v.exactOptional(v.boolean()),
-  /** The last failure; it stays when a later attempt succeeds, so that a flaky registry is seen. */
-  failure: v.exactOptional(stepFailure),
-});
-export type ImageState = Readonly<v.InferOutput<typeof imageState>>;
-export type Verified = Pick<ImageState, "digest"> & Required<Pick<ImageState, "id" | "size" | "pinned">>;
+  /** Of the first attempt. */
+  startedAt: v.optional(time),
+  progress: v.optional(progress),
+  /** Of the last attempt that failed; it stays when a later one succeeds, so that a flaky registry is seen. */
+  failure: v.optional(stepFailure),
+};
 
-export const runState = v.object({
+/** `id`: digest of the configuration, `digest`: of the target, as CRI tells them after the run. */
+const inPlace = v.object({
+  ...common,
+  phase: v.picklist(["present", "pulled", "imported", "kept"]),
+  endedAt: time,
+  id: v.string(),
+  digest: v.string(),
+  size: count,
+  pinned: v.boolean(),
+});
+
+const imageState = v.variant("phase", [
+  /** Not begun. */
+  v.object({ ...common, phase: v.literal("waiting") }),
+  v.object({ ...common, phase: v.literal("pulling") }),
+  /** Between two attempts. */
+  v.object({ ...common, phase: v.literal("retrying"), failure: stepFailure, retryAt: time }),
+  /** On the node; its names and its pin are being made. */
+  v.object({ ...common, phase: v.literal("tagging") }),
+  /** Named and pinned; it is read back through CRI when all are. */
+  v.object({ ...common, phase: v.literal("unverified"), endedAt: time }),
+  /** Was there and is right; pulled anew; came from an archive; present, but its registry could not be asked for a newer
+   * one. */
+  inPlace,
+  v.object({ ...common, phase: v.literal("failed"), endedAt: time, failure: stepFailure }),
+]);
+export type ImageState = Readonly<v.InferOutput<typeof imageState>>;
+export type Phase = ImageState["phase"];
+export type ImageInPlace = Readonly<v.InferOutput<typeof inPlace>>;
+export type Verified = Pick<ImageInPlace, "id" | "digest" | "size" | "pinned">;
+
+/** What a run has in each of its phases. */
+const commonRun = {
   run: v.string(),
   version: v.string(),
   pid: v.number(),
   startedAt: time,
-  endedAt: v.exactOptional(time),
-  phase: v.picklist(["waiting-for-lock", "waiting-for-runtime", "importing", "verifying", "ended"]),
-  exitCode: v.exactOptional(v.number()),
-  /** Why the run ended before its work was done. */
-  stopped: v.exactOptional(v.string()),
-  containerd: v.exactOptional(v.string()),
-  concurrency: v.exactOptional(count),
+  containerd: v.optional(v.string()),
+  concurrency: v.optional(count),
   /** In the order of the list; an archive is known by its path until it is open. */
-  images: list(imageState),
-  unpinned: list(v.string()),
-  warnings: list(v.string()),
-});
-export type RunState = Readonly<v.InferOutput<typeof runState>> & {
-  /** The phase that a wait interrupted, and that goes on after it. */
-  readonly interrupted?: "importing" | "verifying";
+  images: v.pipe(v.array(imageState), v.readonly()),
+  unpinned: texts,
+  warnings: texts,
 };
+const WORK = ["starting", "importing", "verifying"] as const;
+const WAITS = ["waiting-for-lock", "waiting-for-start", "waiting-for-runtime"] as const;
+
+const endedRun = v.object({
+  ...commonRun,
+  phase: v.literal("ended"),
+  endedAt: time,
+  exitCode: v.number(),
+  /** Why it ended before its work was done. */
+  stopped: v.optional(v.string()),
+});
+
+export const runState = v.variant("phase", [
+  v.object({ ...commonRun, phase: v.picklist(WORK) }),
+  /** `why`: what it waits for, for a person. `next`: the phase that goes on after it. */
+  v.object({ ...commonRun, phase: v.picklist(WAITS), why: v.string(), next: v.picklist(WORK) }),
+  endedRun,
+]);
+export type RunState = Readonly<v.InferOutput<typeof runState>>;
+export type EndedRun = Readonly<v.InferOutput<typeof endedRun>>;
+export type Ending = Pick<EndedRun, "exitCode" | "stopped">;
 
 type Listed = Pick<ImageState, "name" | "isArchive" | "names" | "required">;
 
 interface Events {
   "run-started": { images: readonly Listed[] };
-  waiting: { phase: "waiting-for-lock" | "waiting-for-runtime"; why: string };
+  waiting: { phase: (typeof WAITS)[number]; why: string };
   "runtime-ready": { containerd: string; concurrency: number };
   /** From now on, so many are pulled at once. */
   concurrency: { images: number; why: string };
@@ -130,7 +132,7 @@ interface Events {
   unpinned: { name: string };
   "image-done": {
     image: string;
-    phase: "present" | "pulled" | "imported" | "kept";
+    phase: ImageInPlace["phase"];
     verified: Verified;
   };
   "image-failed": { image: string; step: Step; failure: Failure };
@@ -140,7 +142,7 @@ interface Events {
   verifying: object;
   /** A bug of ours; its stack, redacted, is for the log and for nobody's screen. */
   "internal-error": { stack: string };
-  "run-ended": { exitCode: number; stopped?: string };
+  "run-ended": Ending;
 }
 export type EventType = keyof Events;
 /** What happened: its type, and what is to be told of it. */
@@ -149,7 +151,9 @@ export type RunEvent<Type extends EventType = EventType> = {
 }[Type];
 
 /** Milliseconds that it took; undefined for what has not begun, or not ended. */
-export const lasted = (one: Partial<Pick<ImageState, "startedAt" | "endedAt">> = {}): number | undefined =>
+export const lasted = (
+  one: { readonly startedAt?: number | undefined; readonly endedAt?: number } = {},
+): number | undefined =>
   one.startedAt === undefined || one.endedAt === undefined ? undefined : one.endedAt - one.startedAt;
 
 /** Hands an event to whoever watches the run. */
@@ -160,7 +164,7 @@ export const startState = (run: string, version: string, pid: number, at: number
   version,
   pid,
   startedAt: at,
-  phase: "waiting-for-lock",
+  phase: "starting",
   images: [],
   unpinned: [],
   warnings: [],
@@ -171,32 +175,30 @@ export const imageOf = ({ images }: RunState, name: string): ImageState | undefi
 
 /** @param at epoch milliseconds at which the event happened */
 export function applyEvent(state: RunState, event: RunEvent, at: number): RunState {
+  if (state.phase === "ended") return state;
+  const next = "next" in state ? state.next : state.phase;
+  const run = ofRun(state);
   switch (event.type) {
     case "run-started":
-      return { ...state, images: event.images.map(waiting) };
-    case "waiting": {
-      const { phase } = state;
-      const interrupted = phase === "importing" || phase === "verifying" ? { interrupted: phase } : {};
-      return { ...state, ...interrupted, phase: event.phase };
-    }
+      return { ...run, phase: "starting", images: event.images.map(waiting) };
+    case "waiting":
+      return { ...run, phase: event.phase, why: event.why, next };
     case "runtime-back":
-      return { ...state, phase: state.interrupted ?? state.phase };
+      return { ...run, phase: next };
     case "runtime-ready":
-      return { ...state, phase: "importing", containerd: event.containerd, concurrency: event.concurrency };
+      return { ...run, phase: "importing", containerd: event.containerd, concurrency: event.concurrency };
     case "concurrency":
       return { ...state, concurrency: event.images };
     case "archive-done":
       return { ...state, images: openArchive(state.images, event.image, event.names) };
     case "verifying":
-      return { ...state, phase: "verifying" };
+      return { ...run, phase: "verifying" };
     case "unpinned":
       return { ...state, unpinned: [...state.unpinned, event.name] };
     case "warning":
       return { ...state, warnings: [...state.warnings, event.message] };
-    case "run-ended": {
-      const { type: _, ...ending } = event;
-      return { ...state, ...ending, phase: "ended", endedAt: at };
-    }
+    case "run-ended":
+      return endRun(state, event, at);
     case "planned":
     case "tagged":
     case "pinned":
@@ -211,6 +213,23 @@ export function applyEvent(state: RunState, event: RunEvent, at: number): RunSta
     }
   }
 }
+
+/** @param at epoch milliseconds at which it ended */
+export const endRun = (state: RunState, { exitCode, stopped }: Ending, at: number): EndedRun =>
+  state.phase === "ended" ? state : { ...ofRun(state), phase: "ended", endedAt: at, exitCode, stopped };
+
+/** What goes with a run from one phase to the next. */
+const ofRun = ({
+  run,
+  version,
+  pid,
+  startedAt,
+  containerd,
+  concurrency,
+  images,
+  unpinned,
+  warnings,
+}: RunState) => ({ run, version, pid, startedAt, containerd, concurrency, images, unpinned, warnings });
 
 /** In place of an archive stand the images that it holds, unless the list names them too. */
 function openArchive(
@@ -231,30 +250,43 @@ type ImageEvent = RunEvent<
   "attempt-started" | "attempt-failed" | "progress" | "pulled" | "placed" | "image-done" | "image-failed"
 >;
 
-function applyToImage(image: ImageState, event: ImageEvent, at: number): ImageState {
+function applyToImage(state: ImageState, event: ImageEvent, at: number): ImageState {
+  const image = ofImage(state);
   switch (event.type) {
-    case "attempt-started": {
-      const { retryAt: _, ...rest } = image;
-      return { ...rest, phase: "pulling", attempts: event.attempt, startedAt: image.startedAt ?? at };
-    }
+    case "attempt-started":
+      return { ...image, phase: "pulling", attempts: event.attempt, startedAt: image.startedAt ?? at };
     case "attempt-failed": {
       const failure = failed("pull", event.failure);
-      if (event.retryIn === undefined) return { ...image, failure };
+      if (event.retryIn === undefined) return { ...state, failure };
       return { ...image, failure, phase: "retrying", retryAt: at + event.retryIn };
     }
     case "progress":
-      return { ...image, progress: event.progress };
+      return { ...state, progress: event.progress };
     case "pulled":
-      return { ...image, phase: "finishing", attempts: event.attempt };
+      return { ...image, phase: "tagging", attempts: event.attempt };
     case "placed":
-      return { ...image, phase: "placed", endedAt: at };
-    case "image-done":
+      return { ...image, phase: "unverified", endedAt: at };
+    case "image-done": {
       // All are read back together, which says nothing of the time that this one took.
-      return { ...image, ...event.verified, phase: event.phase, endedAt: image.endedAt ?? at };
+      const endedAt = "endedAt" in state ? state.endedAt : at;
+      return { ...image, ...event.verified, phase: event.phase, endedAt };
+    }
     case "image-failed":
       return { ...image, phase: "failed", failure: failed(event.step, event.failure), endedAt: at };
   }
 }
+
+/** What goes with an image from one phase to the next. */
+const ofImage = ({
+  name,
+  isArchive,
+  names,
+  required,
+  attempts,
+  startedAt,
+  progress: received,
+  failure,
+}: ImageState) => ({ name, isArchive, names, required, attempts, startedAt, progress: received, failure });
 
 const failed = (step: Step, { class: found, message, next = nextStep(found) }: Failure): StepFailure => ({
   class: found,
@@ -263,18 +295,23 @@ const failed = (step: Step, { class: found, message, next = nextStep(found) }: F
   next,
 });
 
-const COUNTED = ["present", "pulled", "imported", "kept", "failed", "placed"] as const;
-/** Images by their phase; `placed` are still to be read back, `unfinished` are all others. */
+/** Whether it is what was wanted, and was read back so. */
+export const isInPlace = (image: ImageState): image is ImageInPlace =>
+  image.phase === "present" ||
+  image.phase === "pulled" ||
+  image.phase === "imported" ||
+  image.phase === "kept";
+
+const COUNTED = ["present", "pulled", "imported", "kept", "failed", "unverified"] as const;
+/** Images by their phase; `unfinished` are all that are not counted by theirs. */
 export type Totals = Readonly<Record<(typeof COUNTED)[number] | "unfinished", number>>;
 
 export function totals(images: Iterable<Pick<ImageState, "phase">>): Totals {
-  const sums = { present: 0, pulled: 0, imported: 0, kept: 0, failed: 0, placed: 0, unfinished: 0 };
+  const sums = { present: 0, pulled: 0, imported: 0, kept: 0, failed: 0, unverified: 0, unfinished: 0 };
   for (const { phase } of images) sums[COUNTED.find((name) => name === phase) ?? "unfinished"] += 1;
   return sums;
 }
 
-export const IN_PLACE: ReadonlySet<Phase> = new Set<Phase>(["present", "pulled", "imported", "kept"]);
-
 /** Whether every required image is in place and verified. */
-export const isComplete = (state: RunState): boolean =>
-  state.images.every((image) => !image.required || IN_PLACE.has(image.phase));
+export const isComplete = ({ images }: Pick<RunState, "images">): boolean =>
+  images.every((image) => !image.required || isInPlace(image));

@@ -1,5 +1,5 @@
-// Downloads as seen from containerd's content store: how far an image and the whole run are, and whether it still moves.
-import type { ImageState, Phase, Progress } from "./run-state.ts";
+// Downloads as seen from containerd's content store: how far an image is, and whether it still moves.
+import * as v from "valibot";
 
 /** A blob of an image, from its manifest. */
 export interface Layer {
@@ -25,6 +25,21 @@ export interface Sample {
   readonly at: number;
 }
 
+export const count = v.pipe(v.number(), v.minValue(0));
+
+/** Bytes and layers of one image's download, from its manifest. */
+export const progress = v.object({
+  received: count,
+  total: count,
+  layersDone: count,
+  layers: count,
+  /** Each layer by itself, so that one that several images share is counted once. They are many, and in no file. */
+  parts: v.exactOptional(
+    v.pipe(v.array(v.object({ digest: v.string(), size: count, received: count })), v.readonly()),
+  ),
+});
+export type Progress = Readonly<v.InferOutput<typeof progress>>;
+
 /** containerd's key for the download of a layer, which it has from the moment that the download begins. */
 export const layerRef = (digest: string): string => `layer-${digest}`;
 
@@ -44,38 +59,6 @@ const receivedOf = ({ digest, size }: Layer, sample: Sample): number =>
 
 export const sum = (numbers: readonly number[]): number =>
   numbers.reduce((total, number) => total + number, 0);
-
-/** The bytes of a whole run. Images of one base share layers, which are loaded once and counted once. */
-export interface Downloads {
-  readonly received: number;
-  readonly total: number;
-  /** Images to come of which nothing is known yet: the total is a lower bound. */
-  readonly unknown: number;
-}
-
-const HAS_ALL = new Set<Phase>(["finishing", "placed", "pulled"]);
-const TO_COME = new Set<Phase>(["waiting", "pulling", "retrying"]);
-
-export function downloads(images: Iterable<ImageState>): Downloads {
-  const all = [...images];
-  const layers = new Map<string, { readonly size: number; readonly received: number }>();
-  for (const { phase, progress } of all) {
-    for (const { digest, size, received } of progress?.parts ?? []) {
-      const now = HAS_ALL.has(phase) ? size : received;
-      layers.set(digest, { size, received: Math.max(now, layers.get(digest)?.received ?? 0) });
-    }
-  }
-  // An image that was loaded between two looks has no layers to show, only the size that CRI tells in the end.
-  const unseen = all.filter(({ phase, progress }) => HAS_ALL.has(phase) && progress === undefined);
-  const whole = sum(unseen.map(({ size }) => size ?? 0));
-  return {
-    received: whole + sum([...layers.values()].map(({ received }) => received)),
-    total: whole + sum([...layers.values()].map(({ size }) => size)),
-    unknown: all.filter(
-      (image) => TO_COME.has(image.phase) && image.progress === undefined && image.isArchive !== true,
-    ).length,
-  };
-}
 
 /** What one attempt has shown so far; a value, advanced sample by sample. */
 export interface Movement {

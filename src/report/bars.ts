@@ -1,6 +1,6 @@
 // A run as bars on a terminal: one line for each image in work, and one for all. Made from data alone, so that `run`
 // draws it again and again, and `status` once. Plain characters without colours, for any terminal, font and NO_COLOR.
-import { downloads, type Downloads } from "../core/transfer.ts";
+import { downloads, type Downloads } from "../core/downloads.ts";
 import { printable } from "../core/plain-text.ts";
 import { totals, type ImageState, type RunState } from "../core/run-state.ts";
 import { formatBytes, formatDuration } from "../core/units.ts";
@@ -25,7 +25,7 @@ export interface Screen {
 export const WHOLE_RUN = "";
 
 /** Of the images in work those that move come first. */
-const IN_WORK = ["pulling", "finishing", "retrying"];
+const IN_WORK = ["pulling", "tagging", "retrying"];
 
 /** Lines of at most `columns - 1` characters: in the last column terminals differ in when they wrap. */
 export function barLines(view: View, screen: Screen): string[] {
@@ -45,11 +45,11 @@ export function barLines(view: View, screen: Screen): string[] {
 function cellsOf(image: ImageState, screen: Screen): Cells | string {
   const { phase, progress, attempts } = image;
   if (phase === "retrying") return retryText(image, screen.now);
-  if (phase === "finishing") return "names and pins";
+  if (phase === "tagging") return "names and pins";
   const again = attempts > 1 ? `attempt ${attempts}` : "";
   if (image.isArchive === true) return "importing";
-  if (progress?.total === undefined) return again === "" ? "looking up" : `looking up, ${again}`;
-  const { received, total, layers = 0, layersDone } = progress;
+  if (progress === undefined) return again === "" ? "looking up" : `looking up, ${again}`;
+  const { received, total, layers, layersDone } = progress;
   if (received >= total) return again === "" ? "unpacking" : `unpacking, ${again}`;
   const rate = rateOf(screen.rates, image.name) ?? averageRate(image, screen.now);
   return {
@@ -59,10 +59,12 @@ function cellsOf(image: ImageState, screen: Screen): Cells | string {
   };
 }
 
-function retryText({ attempts, retryAt, failure }: ImageState, now: number): string {
-  const wait = retryAt === undefined ? 0 : retryAt - now;
-  const when = wait > 0 ? `in ${seconds(wait)}` : "waits for its turn";
-  return `attempt ${attempts + 1} ${when}${failure === undefined ? "" : ` (${failure.class})`}`;
+function retryText(
+  { attempts, retryAt, failure }: Extract<ImageState, { phase: "retrying" }>,
+  now: number,
+): string {
+  const when = retryAt > now ? `in ${seconds(retryAt - now)}` : "waits for its turn";
+  return `attempt ${attempts + 1} ${when} (${failure.class})`;
 }
 
 const transferCells = (received: number, total: number, rate: number | undefined): Cells => ({
@@ -84,7 +86,9 @@ const seconds = (ms: number): string => {
 };
 
 const WAITING = {
+  starting: "starting",
   "waiting-for-lock": "waiting for another run",
+  "waiting-for-start": "waiting (start_jitter)",
   "waiting-for-runtime": "waiting for containerd",
   importing: undefined,
   verifying: "verifying",
@@ -94,8 +98,7 @@ const WAITING = {
 /** What the last line says of the run, the fullest first. */
 function wholeTexts({ images, phase, startedAt }: View, { now }: Screen): string[] {
   const time = seconds(Math.floor((now - startedAt) / 1_000) * 1_000);
-  // A run that has its list has the lock.
-  const waiting = images.length > 0 && phase === "waiting-for-lock" ? "starting" : WAITING[phase];
+  const waiting = WAITING[phase];
   if (images.length === 0) return [`${waiting ?? "starting"}, ${time}`, waiting ?? "starting"];
   const { unfinished, failed } = totals(images);
   const count = `${images.length - unfinished}/${images.length}`;

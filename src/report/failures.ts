@@ -1,6 +1,6 @@
 // What failed, why, and what to do next: for people, in the summary and in one line.
 import { printable } from "../core/plain-text.ts";
-import { IN_PLACE, type ImageState, type Phase, type RunState } from "../core/run-state.ts";
+import { isInPlace, type ImageState, type EndedRun, type Phase } from "../core/run-state.ts";
 import { counted } from "../core/units.ts";
 
 /**
@@ -14,7 +14,7 @@ const MOST_NAMES = 5;
 type Images = readonly ImageState[];
 
 /** The images of a run that is over that failed, or were left before they were done. */
-export const lacking = (images: Images): Images => images.filter(({ phase }) => !IN_PLACE.has(phase));
+export const lacking = (images: Images): Images => images.filter((image) => !isInPlace(image));
 
 /** Required images first, and together what has the same next step, so that it is said once. */
 const byNextStep = (failed: Images): (readonly [string, Images])[] => [
@@ -38,10 +38,10 @@ export function failureLines(failed: Images): string[] {
 }
 
 function failureOf(image: ImageState): string[] {
-  const { name, required, attempts, failure, phase } = image;
+  const { name, required, attempts } = image;
   const what =
-    phase === "failed" && failure !== undefined
-      ? `FAILED ${name} in ${failure.step}: ${failure.class}, after ${counted(attempts, "attempt")}`
+    image.phase === "failed"
+      ? `FAILED ${name} in ${image.failure.step}: ${image.failure.class}, after ${counted(attempts, "attempt")}`
       : `NOT FINISHED ${name}`;
   return [`${what}${required ? "" : " (not required)"}`, `  why:  ${whyOf(image)}`];
 }
@@ -51,8 +51,8 @@ const LEFT: Partial<Record<Phase, string>> = {
   waiting: "not started",
   pulling: "the pull did not finish",
   retrying: "waiting for its next attempt",
-  finishing: "pulled, but not named and pinned",
-  placed: "named and pinned, but not verified",
+  tagging: "pulled, but not named and pinned",
+  unverified: "named and pinned, but not verified",
 };
 
 /** Without what the name before it has told. */
@@ -63,10 +63,8 @@ function whyOf({ name, phase, failure }: ImageState): string {
   return failure === undefined ? left : `${left}; last failure: ${failure.class}: ${why}`;
 }
 
-const kindOf = ({ phase, failure }: ImageState): string =>
-  phase === "failed" && failure !== undefined
-    ? `failed in ${failure.step} (${failure.class})`
-    : "not finished";
+const kindOf = (image: ImageState): string =>
+  image.phase === "failed" ? `failed in ${image.failure.step} (${image.failure.class})` : "not finished";
 
 const inFull = (image: ImageState): string => `${kindOf(image)}: ${whyOf(image)}`;
 
@@ -77,15 +75,15 @@ export const moreLine = (count: number, what: string): string[] =>
  * One line for the end of stderr, which in BOSH's post-start.stderr.log has to say everything: BOSH itself only tells
  * that a hook failed. Undefined when there is nothing to tell, which is never so for an exit code other than 0.
  */
-export function reason(state: RunState): string | undefined {
-  const { exitCode = 0, stopped = failuresInOneLine(state) } = state;
+export function reason(run: EndedRun): string | undefined {
+  const { exitCode, stopped = failuresInOneLine(run) } = run;
   if (stopped !== undefined) return printable(stopped);
   return exitCode === 0
     ? undefined
     : `ended with exit code ${exitCode}; read import-images.log to see what happened`;
 }
 
-function failuresInOneLine({ images }: RunState): string | undefined {
+function failuresInOneLine({ images }: EndedRun): string | undefined {
   const failed = lacking(images);
   const groups = byNextStep(failed);
   const first = groups[0]?.[1][0];

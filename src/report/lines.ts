@@ -66,7 +66,7 @@ function progressLine(state: RunState): string {
 
 function pullingText({ name, progress, phase }: ImageState): string {
   if (phase === "retrying") return `${name} waits for its next attempt`;
-  if (progress?.total === undefined) return `${name} is being looked up`;
+  if (progress === undefined) return `${name} is being looked up`;
   const { received, total, layers, layersDone } = progress;
-  return `${name} ${formatBytes(received)} of ${formatBytes(total)} (${layersDone} of ${counted(layers ?? 0, "layer")})`;
+  return `${name} ${formatBytes(received)} of ${formatBytes(total)} (${layersDone} of ${counted(layers, "layer")})`;
 }

@@ -1,5 +1,13 @@
 // Where a run's events go: each is added to the state, and shown to every sink with the state that it led to.
-import { applyEvent, type Emit, type RunEvent, type RunState } from "../core/run-state.ts";
+import {
+  applyEvent,
+  endRun,
+  type Emit,
+  type EndedRun,
+  type Ending,
+  type RunEvent,
+  type RunState,
+} from "../core/run-state.ts";
 
 export type Sink = (event: RunEvent, state: RunState) => void;
 
@@ -16,6 +24,8 @@ export const stamp = (): number => Math.round(performance.timeOrigin + performan
 
 export interface RunLog {
   readonly emit: Emit;
+  /** Tells that the run has ended. @returns the state that it ended in */
+  readonly end: (ending: Ending) => EndedRun;
   readonly state: () => RunState;
   /** Adds a sink, for events from now on. One that throws is left out from then on: it never ends a run. */
   readonly watch: (name: string, sink: Sink) => void;
@@ -25,17 +35,26 @@ export interface RunLog {
 export function runLog(start: RunState, onBroken: (sink: string, error: unknown) => void): RunLog {
   const sinks = new Map<string, Sink>();
   let state = start;
+  const show = (event: RunEvent): void => {
+    for (const [name, sink] of sinks) {
+      try {
+        sink(event, state);
+      } catch (error) {
+        sinks.delete(name);
+        onBroken(name, error);
+      }
+    }
+  };
   return {
     emit: (event) => {
       state = applyEvent(state, event, stamp());
-      for (const [name, sink] of sinks) {
-        try {
-          sink(event, state);
-        } catch (error) {
-          sinks.delete(name);
-          onBroken(name, error);
-        }
-      }
+      show(event);
+    },
+    end: (ending) => {
+      const ended = endRun(state, ending, stamp());
+      state = ended;
+      show({ type: "run-ended", ...ending });
+      return ended;
     },
     state: () => state,
     watch: (name, sink) => void sinks.set(name, sink),

@@ -1,6 +1,6 @@
 // What a person reads at the end of a run: failures first, then what is in place, then one line that says it all.
 import { printableLine } from "../core/plain-text.ts";
-import { IN_PLACE, lasted, totals, type ImageState, type RunState } from "../core/run-state.ts";
+import { isInPlace, lasted, totals, type ImageInPlace, type EndedRun } from "../core/run-state.ts";
 import { counted, formatBytes, formatDuration } from "../core/units.ts";
 import { failureLines, lacking, moreLine } from "./failures.ts";
 import { shortDigest, shortName, table, type Column } from "./table.ts";
@@ -9,7 +9,7 @@ import { shortDigest, shortName, table, type Column } from "./table.ts";
 const MOST_LINES = 100;
 
 /** An image, or a further name of the one above it. */
-type Row = Partial<ImageState>;
+type Row = Partial<ImageInPlace>;
 
 const COLUMNS: readonly Column<Row>[] = [
   { title: "RESULT", cell: ({ phase = "" }) => phase },
@@ -26,14 +26,14 @@ function took(image: Row): string {
 }
 
 /** Several lines for stdout. */
-export const summary = (state: RunState): string =>
+export const summary = (state: EndedRun): string =>
   [...failureLines(lacking(state.images)), ...placedLines(state), resultLine(state)]
     .map(printableLine)
     .join("\n");
 
 /** Each image in its row; of a list too long to be read through only what this run changed. */
-function placedLines({ images }: RunState): string[] {
-  const placed = images.filter(({ phase }) => IN_PLACE.has(phase));
+function placedLines({ images }: EndedRun): string[] {
+  const placed = images.filter(isInPlace);
   const unchanged = placed.filter(({ phase }) => phase === "present");
   const changed = placed.filter(({ phase }) => phase !== "present");
   const all = [...changed, ...unchanged].map(rowsOf);
@@ -43,14 +43,13 @@ function placedLines({ images }: RunState): string[] {
   return [...table(COLUMNS, shown.flat()), ...moreLine(all.length - shown.length, "in place")];
 }
 
-const rowsOf = (image: ImageState): Row[] => [
+const rowsOf = (image: ImageInPlace): Row[] => [
   image,
   ...image.names.slice(1).map((name) => ({ name: `= ${name}` })),
 ];
 
-function resultLine(state: RunState): string {
-  const { images, unpinned, startedAt, endedAt = startedAt, concurrency } = state;
-  const { pulled, imported, present, kept, failed, placed, unfinished } = totals(images);
+function resultLine({ images, unpinned, startedAt, endedAt, concurrency }: EndedRun): string {
+  const { pulled, imported, present, kept, failed, unverified, unfinished } = totals(images);
   const always = { pulled, present };
   const counts = {
     pulled,
@@ -58,7 +57,7 @@ function resultLine(state: RunState): string {
     present,
     kept,
     failed,
-    "not verified": placed,
+    "not verified": unverified,
     "not finished": unfinished,
     unpinned: unpinned.length,
   };

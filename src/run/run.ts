@@ -12,6 +12,7 @@ import {
   type Plan,
   type WantedImage,
 } from "../core/plan.ts";
+import { formatDuration } from "../core/units.ts";
 import { importArchives, planArchives, recordOf, type Brought } from "./archives.ts";
 import type { Context } from "./context.ts";
 import { kubeletWarnings } from "./kubelet-records.ts";
@@ -69,7 +70,12 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
 
 async function ready(context: Context): Promise<Capabilities> {
   const { config, containerd, clock, emit, stop, machine } = context;
-  await clock.sleep(config.start_jitter * clock.random(), stop.signal);
+  const delay = config.start_jitter * clock.random();
+  if (delay > 0) {
+    const why = `a random part of start_jitter, ${formatDuration(delay)}`;
+    emit({ type: "waiting", phase: "waiting-for-start", why });
+    await clock.sleep(delay, stop.signal);
+  }
   if (config.images.some(({ credential }) => credential !== undefined)) containerd.prepareLogin();
   const onWait = (why: string): void => emit({ type: "waiting", phase: "waiting-for-runtime", why });
   const can = await untilReady({ ...context, signal: stop.signal, onWait });

@@ -3,8 +3,9 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import * as v from "valibot";
 import { messageOf } from "../core/plain-text.ts";
-import { downloads } from "../core/transfer.ts";
-import { runState, totals, type RunState } from "../core/run-state.ts";
+import { downloads } from "../core/downloads.ts";
+import { isInPlace, runState, totals, type RunState } from "../core/run-state.ts";
+import { count } from "../core/transfer.ts";
 import { readRegular, replaceRegular } from "./regular-file.ts";
 
 const fileIn = (directory: string): string => path.join(directory, "status.json");
@@ -18,10 +19,9 @@ const LONGEST_WAIT = 1_000;
 
 /**
  * Disposing it writes what has not been written yet.
- * @param sizes known compressed bytes, to be kept for images that the run leaves alone
  * @param onProblem told once when the file cannot be written, which never fails a run
  */
-export function statusFile(directory: string, sizes: Sizes, onProblem: (why: string) => void) {
+export function statusFile(directory: string, onProblem: (why: string) => void) {
   let pending: RunState | undefined;
   let timer: NodeJS.Timeout | undefined;
   let tell = onProblem;
@@ -31,7 +31,7 @@ export function statusFile(directory: string, sizes: Sizes, onProblem: (why: str
     timer = undefined;
     if (pending === undefined) return;
     const began = performance.now();
-    const text = statusText(pending, sizes);
+    const text = statusText(pending);
     const making = performance.now() - began;
     pending = undefined;
     try {
@@ -53,11 +53,10 @@ export function statusFile(directory: string, sizes: Sizes, onProblem: (why: str
 }
 
 /** The state as JSON, with what follows from it. `schema` rises when a field changes meaning. */
-export function statusText(state: RunState, sizes: Sizes = new Map()): string {
-  const { images, unpinned, warnings, interrupted: _, ...run } = state;
+export function statusText(state: RunState): string {
+  const { images, unpinned, warnings, ...run } = state;
   const sums = { totals: totals(images), downloads: downloads(images) };
-  const status = { schema: 1, ...run, ...sums, images, sizes: Object.fromEntries(sizes), unpinned, warnings };
-  return `${JSON.stringify(status, asRead, 1)}\n`;
+  return `${JSON.stringify({ schema: 1, ...run, ...sums, images, unpinned, warnings }, asRead, 1)}\n`;
 }
 
 const TIMES = new Set(["startedAt", "endedAt", "retryAt"]);
@@ -68,19 +67,14 @@ function asRead(key: string, value: unknown): unknown {
   return key === "parts" ? undefined : value;
 }
 
-const bytes = v.pipe(v.number(), v.minValue(0));
-const statusSchema = v.object({
-  ...runState.entries,
-  downloads: v.object({ received: bytes, total: bytes, unknown: bytes }),
-  /** Of images that a narrowed run left alone. */
-  sizes: v.exactOptional(v.record(v.string(), bytes), {}),
-});
+const sums = v.object({ downloads: v.object({ received: count, total: count, unknown: count }) });
 
 /** What every reader of status.json sees: sizes in bytes, times in epoch milliseconds. */
-export type Status = Readonly<v.InferOutput<typeof statusSchema>> & {
-  /** The file as it is, for machines. */
-  readonly json: unknown;
-};
+export type Status = RunState &
+  Readonly<v.InferOutput<typeof sums>> & {
+    /** The file as it is, for machines. */
+    readonly json: unknown;
+  };
 
 /**
  * Undefined when there is none, or none that can be read.
@@ -105,23 +99,18 @@ export function readStatus(directory: string, onProblem: (why: string) => void):
 /** @throws SyntaxError, ValiError */
 export function parseStatus(text: string): Status {
   const json: unknown = JSON.parse(text);
-  return { ...v.parse(statusSchema, json), json };
+  return { ...v.parse(runState, json), ...v.parse(sums, json), json };
 }
 
-type Sizes = ReadonlyMap<string, number>;
+/** Compressed bytes by source name, of the images that were in place. */
+export const sizesIn = ({ images }: Status): ReadonlyMap<string, number> =>
+  new Map(images.filter(isInPlace).map(({ name, size }) => [name, size]));
 
-/** Compressed bytes by source name, of every image that it tells of. */
-export const sizesIn = ({ images, sizes }: Status): Sizes =>
-  new Map([
-    ...Object.entries(sizes),
-    ...images.flatMap(({ name, size }) => (size === undefined ? [] : [[name, size] as const])),
-  ]);
+/** Whether the run goes on: one that was killed has not ended either. */
+export const isAlive = ({ phase, pid }: Status): boolean => phase !== "ended" && existsSync(`/proc/${pid}`);
 
-/**
- * Who holds the lock, for a message. A run that has just taken it has not written its state yet: then the file is that
- * of an earlier run, which ended or was killed.
- */
+/** Who holds the lock, for a message. The file may be that of an earlier run: one with --only writes none. */
 export const holderIn = (status: Status | undefined): string =>
-  status === undefined || status.phase === "ended" || !existsSync(`/proc/${status.pid}`)
-    ? "it has not written its state yet"
-    : `run ${status.run}, pid ${status.pid}, in progress since ${new Date(status.startedAt).toISOString()}`;
+  status !== undefined && isAlive(status)
+    ? `run ${status.run}, pid ${status.pid}, in progress since ${new Date(status.startedAt).toISOString()}`
+    : "it has recorded nothing";

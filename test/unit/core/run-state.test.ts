@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import {
   applyEvent,
+  endRun,
   imageOf,
   isComplete,
   startState,
@@ -8,6 +9,7 @@ import {
   type ImageState,
   type RunEvent,
   type RunState,
+  type Verified,
 } from "../../../src/core/run-state.ts";
 import { failure } from "../samples.ts";
 
@@ -20,7 +22,7 @@ const started: RunEvent = {
     { name: B, names: [B], required: false },
   ],
 };
-const VERIFIED = { id: "sha256:1", digest: "sha256:2", size: 5, pinned: true };
+const VERIFIED: Verified = { id: "sha256:1", digest: "sha256:2", size: 5, pinned: true };
 
 /** The state after these events, which happen at 1, 2, 3… */
 const after = (...events: readonly RunEvent[]): RunState =>
@@ -36,13 +38,14 @@ const stateOf = (state: RunState, name = A): ImageState => {
 
 describe("the run", () => {
   test("begins before anything is known of it", () => {
-    expect(after()).toMatchObject({ phase: "waiting-for-lock", startedAt: 0, pid: 7, images: [] });
+    expect(after()).toMatchObject({ phase: "starting", startedAt: 0, pid: 7, images: [] });
   });
 
   test("goes from phase to phase", () => {
     const events: readonly (readonly [RunEvent, string])[] = [
       [{ type: "waiting", phase: "waiting-for-lock", why: "held" }, "waiting-for-lock"],
-      [started, "waiting-for-lock"],
+      [started, "starting"],
+      [{ type: "waiting", phase: "waiting-for-start", why: "3m" }, "waiting-for-start"],
       [{ type: "waiting", phase: "waiting-for-runtime", why: "down" }, "waiting-for-runtime"],
       [{ type: "runtime-ready", containerd: "1.7.35", concurrency: 4 }, "importing"],
       [{ type: "planned", images: [] }, "importing"],
@@ -73,7 +76,26 @@ describe("the run", () => {
   test("tells when, how and why it ended", () => {
     const state = after({ type: "run-ended", exitCode: 143, stopped: "stopped by SIGTERM" });
     expect(state).toMatchObject({ endedAt: 1, exitCode: 143, stopped: "stopped by SIGTERM" });
-    expect(after({ type: "run-ended", exitCode: 0 })).not.toHaveProperty("stopped");
+    expect(after({ type: "run-ended", exitCode: 0 })).toMatchObject({ stopped: undefined });
+  });
+
+  test("is over when it has ended: nothing changes it any more", () => {
+    const state = after(started, { type: "run-ended", exitCode: 0 });
+    expect(applyEvent(state, { type: "warning", message: "late" }, 9)).toBe(state);
+    expect(endRun(state, { exitCode: 70 }, 9)).toBe(state);
+  });
+
+  test("says what it waits for, only while it waits, and what goes on after it", () => {
+    const waits = after(
+      started,
+      { type: "waiting", phase: "waiting-for-start", why: "3m" },
+      { type: "waiting", phase: "waiting-for-runtime", why: "no answer" },
+    );
+    expect(waits).toMatchObject({ phase: "waiting-for-runtime", why: "no answer", next: "starting" });
+    const back = applyEvent(waits, { type: "runtime-back" }, 9);
+    expect(back.phase).toBe("starting");
+    expect(back).not.toHaveProperty("why");
+    expect(back).not.toHaveProperty("next");
   });
 
   test("is a value: an event changes no earlier state", () => {
@@ -107,7 +129,7 @@ describe("an image", () => {
       { type: "tagged", image: A, target: "x.y/z:1", moved: false },
       { type: "pinned", image: A, digest: "sha256:2" },
     );
-    expect(stateOf(state)).toMatchObject({ phase: "finishing", startedAt: 2, progress });
+    expect(stateOf(state)).toMatchObject({ phase: "tagging", startedAt: 2, progress });
     const end = applyEvent(state, { type: "image-done", image: A, phase: "pulled", verified: VERIFIED }, 9);
     expect(stateOf(end)).toMatchObject({ ...VERIFIED, phase: "pulled", startedAt: 2, endedAt: 9 });
   });
@@ -159,6 +181,13 @@ describe("an image", () => {
       endedAt: 2,
       failure: { class: "auth", message: "no", step: "tag", next: expect.stringContaining("password") },
     });
+  });
+
+  test("that the proof found damaged is pulled again, and has not ended", () => {
+    const placed = after(started, first, { type: "placed", image: A });
+    const again = stateOf(applyEvent(placed, { type: "attempt-started", image: A, attempt: 1 }, 9));
+    expect(again.phase).toBe("pulling");
+    expect(again).not.toHaveProperty("endedAt");
   });
 
   test("that nobody asked for is ignored", () => {

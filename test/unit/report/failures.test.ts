@@ -8,7 +8,7 @@ import { isComplete, type RunEvent } from "../../../src/core/run-state.ts";
 import { ExitError } from "../../../src/exit.ts";
 import { reason } from "../../../src/report/failures.ts";
 import { summary } from "../../../src/report/summary.ts";
-import { after } from "./states.ts";
+import { after, endedAfter } from "./states.ts";
 
 const NAMES = ["a.b/c:1", "a.b/d:1", "/var/vcap/e.tar"];
 const image = fc.constantFrom(...NAMES, "a.b/of-nobody:1");
@@ -16,7 +16,7 @@ const image = fc.constantFrom(...NAMES, "a.b/of-nobody:1");
 const said = fc.oneof(fc.string({ unit: "binary" }), fc.constantFrom("", "two\nlines", "\u001B[2J\r\u2028x"));
 const failure = fc.record({ class: fc.constantFrom(...FAILURE_CLASSES), message: said });
 const attempt = fc.nat(3);
-const verified = fc.constant({ id: "sha256:1", size: 1, pinned: true });
+const verified = fc.constant({ id: "sha256:1", digest: "sha256:2", size: 1, pinned: true });
 
 const event: fc.Arbitrary<RunEvent> = fc.oneof(
   fc.record({ type: fc.constant("attempt-started" as const), image, attempt }),
@@ -80,7 +80,7 @@ describe("whatever happened in a run", () => {
       fc.property(started, fc.array(event, { maxLength: 12 }), thrown, (first, events, error) => {
         const before = after(first, ...events);
         const ending = error === undefined ? endingOf(before, config) : endingBy(error, interrupted);
-        const state = after(first, ...events, { type: "run-ended", ...ending });
+        const state = endedAfter(ending, first, ...events);
         const line = reason(state);
         expect(ending.exitCode === 0 || (line ?? "") !== "").toBe(true);
         expect(line ?? "").not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}]/u);
@@ -91,7 +91,7 @@ describe("whatever happened in a run", () => {
   test("each required image that is not in place is told with what it lacks", () => {
     fc.assert(
       fc.property(started, fc.array(event, { maxLength: 12 }), (first, events) => {
-        const state = after(first, ...events, { type: "run-ended", exitCode: 1 });
+        const state = endedAfter({ exitCode: 1 }, first, ...events);
         const told = summary(state);
         const lacking = state.images.filter(
           (one) => one.required && !isComplete({ ...state, images: [one] }),
@@ -108,7 +108,7 @@ describe("whatever happened in a run", () => {
 test.each([
   ["waiting", [], "not finished: not started — next: run again"],
   [
-    "placed",
+    "unverified",
     [
       { type: "attempt-started", image: "a.b/c:1", attempt: 1 },
       { type: "pulled", image: "a.b/c:1", attempt: 1 },
@@ -136,7 +136,7 @@ test.each([
       type: "run-started",
       images: [{ name: "a.b/c:1", names: ["a.b/c:1"], required: true }],
     };
-    const state = after(first, ...events, { type: "run-ended", exitCode: 1 });
+    const state = endedAfter({ exitCode: 1 }, first, ...events);
     expect(reason(state)).toBe(`a.b/c:1 ${line}`);
     expect(summary(state)).toMatch(/^NOT FINISHED a\.b\/c:1\n/u);
   },

@@ -96,7 +96,7 @@ describe("a transition is a line:", () => {
 
 test.each<RunEvent>([
   started,
-  { type: "progress", image: A, progress: { received: 1, layersDone: 0 } },
+  { type: "progress", image: A, progress: { received: 1, total: 2, layersDone: 0, layers: 1 } },
   { type: "pinned", image: A, digest: digestOf("a") },
   { type: "verifying" },
   { type: "run-ended", exitCode: 0 },

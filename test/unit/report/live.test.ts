@@ -1,6 +1,7 @@
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { applyEvent, startState, type RunEvent, type RunState } from "../../../src/core/run-state.ts";
-import { downloads, progressOf } from "../../../src/core/transfer.ts";
+import { downloads } from "../../../src/core/downloads.ts";
+import { progressOf } from "../../../src/core/transfer.ts";
 import { barLines, viewOf, WHOLE_RUN } from "../../../src/report/bars.ts";
 import { clearReflowed, watchSink } from "../../../src/report/live.ts";
 import { noRates, rateOf, withMark } from "../../../src/report/transfer-rate.ts";
@@ -114,6 +115,7 @@ describe("the view of a run", () => {
   });
 
   it.for<[string, RunEvent]>([
+    ["waiting (start_jitter), 10s", { type: "waiting", phase: "waiting-for-start", why: "" }],
     ["waiting for another run, 10s", { type: "waiting", phase: "waiting-for-lock", why: "" }],
     ["waiting for containerd, 10s", { type: "waiting", phase: "waiting-for-runtime", why: "" }],
   ])("says %s", ([text, event]) => {

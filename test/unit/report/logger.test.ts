@@ -61,7 +61,12 @@ const EVENTS: readonly RunEvent[] = [
   { type: "tagged", image: A, target: "x.y/z:1", moved: true },
   { type: "pinned", image: A, digest: "sha256:2" },
   { type: "unpinned", name: "x.y/z:1" },
-  { type: "image-done", image: A, phase: "pulled", verified: { id: "sha256:1", size: 5, pinned: true } },
+  {
+    type: "image-done",
+    image: A,
+    phase: "pulled",
+    verified: { id: "sha256:1", digest: "sha256:2", size: 5, pinned: true },
+  },
   { type: "image-failed", image: A, step: "verify", failure: failure("unknown", "gone") },
   { type: "warning", message: HOSTILE },
   { type: "verifying" },
@@ -137,9 +142,8 @@ describe("the events of a run", () => {
     const log = runLog(after(), neverBreaks);
     log.watch("test", (event, state) => void seen.push(`${event.type} ${state.phase}`));
     log.emit({ type: "verifying" });
-    log.emit({ type: "run-ended", exitCode: 0 });
+    expect(log.end({ exitCode: 0 })).toMatchObject({ phase: "ended", exitCode: 0 });
     expect(seen).toEqual(["verifying verifying", "run-ended ended"]);
-    expect(log.state().exitCode).toBe(0);
   });
 
   test("go to a later sink from then on", () => {
@@ -147,7 +151,7 @@ describe("the events of a run", () => {
     const log = runLog(after(), neverBreaks);
     log.emit({ type: "verifying" });
     log.watch("test", (event) => void seen.push(event.type));
-    log.emit({ type: "run-ended", exitCode: 0 });
+    log.end({ exitCode: 0 });
     expect(seen).toEqual(["run-ended"]);
   });
 
@@ -160,7 +164,7 @@ describe("the events of a run", () => {
     });
     log.watch("test", (event) => void seen.push(event.type));
     log.emit({ type: "verifying" });
-    log.emit({ type: "run-ended", exitCode: 0 });
+    log.end({ exitCode: 0 });
     expect(seen).toEqual(["verifying", "run-ended"]);
     expect(broken).toEqual([["its log", full]]);
   });

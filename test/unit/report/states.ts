@@ -1,11 +1,15 @@
 // States of a run to be shown.
 import {
   applyEvent,
+  endRun,
   startState,
+  type EndedRun,
+  type Ending,
   type ImageState,
   type RunEvent,
   type RunState,
 } from "../../../src/core/run-state.ts";
+import { digestOf } from "../samples.ts";
 
 const START = Date.UTC(2025, 0, 2, 3, 4, 5);
 
@@ -16,21 +20,29 @@ export const after = (...events: readonly RunEvent[]): RunState =>
     startState("id-1", "1.2.3", 77, START),
   );
 
-export const image = (name: string, overrides: Partial<ImageState> = {}): ImageState => ({
-  name,
-  names: [name],
-  required: true,
-  phase: "present",
-  attempts: 0,
-  ...overrides,
-});
+/** The state in which a run ended after these events. */
+export const endedAfter = (ending: Ending, ...events: readonly RunEvent[]): EndedRun =>
+  endRun(after(...events), ending, START + 1_000 * (events.length + 1));
+
+/** One that was there, unless it is said otherwise. */
+export const image = (name: string, overrides: Partial<ImageState> = {}): ImageState =>
+  ({
+    name,
+    names: [name],
+    required: true,
+    phase: "present",
+    attempts: 0,
+    endedAt: START,
+    id: digestOf("a"),
+    digest: digestOf("a"),
+    size: 1_000,
+    pinned: true,
+    ...overrides,
+  }) as ImageState;
 
 /** A run that ended after a minute with these images. */
-export const ended = (images: readonly ImageState[], overrides: Partial<RunState> = {}): RunState => ({
-  ...startState("id-1", "1.2.3", 77, START),
-  phase: "ended",
-  endedAt: START + 60_000,
-  exitCode: 0,
+export const ended = (images: readonly ImageState[], overrides: Partial<EndedRun> = {}): EndedRun => ({
+  ...endRun(startState("id-1", "1.2.3", 77, START), { exitCode: 0 }, START + 60_000),
   images,
   ...overrides,
 });

@@ -12,8 +12,10 @@ const why: StepFailure = {
   step: "pull",
   next: "check the route",
 };
-const failed = (name: string, overrides: Partial<ImageState> = {}): ImageState =>
-  image(name, { phase: "failed", attempts: 3, failure: why, ...overrides });
+const failed = (
+  name: string,
+  overrides: Partial<Extract<ImageState, { phase: "failed" }>> = {},
+): ImageState => image(name, { phase: "failed", attempts: 3, failure: why, ...overrides });
 
 describe("the summary", () => {
   test("begins with what failed, why, and what to do next", () => {
@@ -112,8 +114,8 @@ describe("the summary", () => {
       image(`a.b/image-${n}:1`, n === 7 ? { phase: "pulled" } : {}),
     );
     expect(summary(ended(images)).split("\n")).toEqual([
-      "RESULT  IMAGE",
-      "pulled  a.b/image-7:1",
+      "RESULT  DIGEST        PINNED    SIZE  IMAGE",
+      "pulled  aaaaaaaaaaaa  yes     1.00kB  a.b/image-7:1",
       "… and 199 more in place; import-images status --json lists all",
       "200 images: 1 pulled, 199 present in 1m00s",
     ]);

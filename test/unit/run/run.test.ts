@@ -164,8 +164,13 @@ describe("a run", () => {
   test("waits its jitter before anything else", async () => {
     const { node, clock, run } = bench();
     const begin = clock.now();
-    await run([], { start_jitter: 30_000 });
+    const { events } = await run([], { start_jitter: 30_000 });
     expect(clock.now() - begin).toBe(30_000);
+    expect(events[0]).toEqual({
+      type: "waiting",
+      phase: "waiting-for-start",
+      why: "a random part of start_jitter, 30.0s",
+    });
     expect(node.calls[0]).toBe("version");
   });
 });
