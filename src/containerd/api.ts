@@ -4,9 +4,9 @@ import type { SemVer } from "semver";
 import { parseVersion } from "../core/capabilities.ts";
 import { sourceLabel, type Repository } from "../core/content.ts";
 import { CODE } from "../core/failure.ts";
-import type { Blob, CriImage, ImageRecord } from "../core/node.ts";
+import type { Blob, CriImage, ImageRecord, Layer } from "../core/node.ts";
 import type { Download } from "../core/transfer.ts";
-import { unlessCode, type Connection } from "./connection.ts";
+import { ApiError, unlessCode, type Connection } from "./connection.ts";
 import { ContentService } from "./generated/content.ts";
 import { ImageServiceService, RuntimeServiceService } from "./generated/cri.ts";
 import { ImagesService, type Image } from "./generated/images.ts";
@@ -72,10 +72,13 @@ function contentStore({ ask, collect }: Connection) {
       const found = await ask(find, { digest }).catch(unlessCode(CODE.notFound));
       return found?.info;
     },
-    /** The text of a small blob, such as a manifest. */
-    read: async (digest: string): Promise<string> => {
+    /** The text of a document; undefined for a blob that is too large to be one. */
+    read: async ({ digest, size }: Layer): Promise<string | undefined> => {
+      if (size > MOST) return undefined;
       const parts = await collect(read, { digest, offset: 0, size: 0 });
-      return Buffer.concat(parts.map(({ data }) => data)).toString("utf8");
+      const data = Buffer.concat(parts.map((part) => part.data));
+      if (data.length === size) return data.toString("utf8");
+      throw new ApiError(CODE.outOfRange, `containerd: ${digest} has ${data.length} of ${size} bytes`);
     },
     downloads: async (): Promise<Download[]> => {
       const { statuses } = await ask(listStatuses, { filters: [] });
@@ -101,6 +104,9 @@ function contentStore({ ask, collect }: Connection) {
     },
   };
 }
+
+/** Bytes of a document: a registry takes manifests of a sixth of it. */
+const MOST = 24 * 2 ** 20;
 
 export interface BlobSource {
   readonly repository: Repository;

@@ -1,8 +1,7 @@
 // What the blobs of an image say: the edges that containerd keeps as labels, and the few fields of a document that matter.
 import * as v from "valibot";
-import type { Blob, ImageConfig } from "./node.ts";
+import type { Blob, Document, Layer } from "./node.ts";
 import type { Reference } from "./reference.ts";
-import type { Layer } from "./transfer.ts";
 
 /** containerd's labels on an index, manifest or config name its parts, so that its garbage collector keeps them. */
 const PART = "containerd.io/gc.ref.content.";
@@ -13,13 +12,14 @@ const partsNamed = ({ labels }: Blob, pattern: RegExp): string[] =>
     .filter(([label]) => label.startsWith(PART) && pattern.test(label.slice(PART.length)))
     .map(([, digest]) => digest);
 
-/** Manifests of an index, whether they are here or not. */
-export const manifestsOf = (index: Blob): string[] => partsNamed(index, /^m\.\d+$/u);
+/** What an index lists, indexes too, whether it is here or not. */
+export const manifestsOf = (index: Blob): string[] =>
+  configOf(index) === undefined ? partsNamed(index, /^(?:m\.)?\d+$/u) : [];
 export const configOf = (manifest: Blob): string | undefined => partsNamed(manifest, /^config$/u)[0];
-/** Digests of a manifest's layers, each once; none where containerd was told to discard them. */
-export const layersOf = (manifest: Blob): string[] => [...new Set(partsNamed(manifest, /^l\.\d+$/u))];
-/** Parts of a manifest of which containerd does not know what they are, so that it cannot unpack them. */
-export const strangersOf = (manifest: Blob): string[] => partsNamed(manifest, /^\d+$/u);
+/** Digests of a manifest's layers, in their order; none where containerd was told to discard them. */
+export const layersOf = (manifest: Blob): string[] => partsNamed(manifest, /^l\.\d+$/u);
+/** Whether a manifest has parts that containerd cannot unpack, because it does not know what they are. */
+export const hasUnknownParts = (manifest: Blob): boolean => partsNamed(manifest, /^\d+$/u).length > 0;
 export const isDocument = (blob: Blob): boolean => partsNamed(blob, /./u).length > 0;
 
 /** The snapshot of an image that is unpacked with this snapshotter. */
@@ -31,25 +31,45 @@ export const snapshottersOf = (blob: Blob): string[] =>
     label.startsWith(SNAPSHOT) ? [label.slice(SNAPSHOT.length)] : [],
   );
 
-const word = v.pipe(v.string(), v.nonEmpty());
-const configSchema = v.pipe(
-  v.string(),
-  v.parseJson(),
-  v.object({ os: word, architecture: word, rootfs: v.object({ diff_ids: v.array(v.string()) }) }),
-);
+/** As Go reads it: what is null or missing is empty. */
+const text = v.nullish(v.string(), "");
+const platform = v.object({ os: text, architecture: text, variant: text });
+const indexSchema = v.object({
+  manifests: v.array(
+    v.object({
+      mediaType: text,
+      digest: v.string(),
+      platform: v.pipe(
+        v.nullish(platform),
+        v.transform((given) => given ?? undefined),
+      ),
+    }),
+  ),
+});
+const isObject = v.check((value) => !Array.isArray(value));
+const documentSchema = v.pipe(v.string(), v.parseJson(), isObject, v.record(v.string(), v.unknown()));
+const configSchema = v.object({
+  ...platform.entries,
+  rootfs: v.nullish(v.object({ diff_ids: v.nullish(v.array(v.string()), []) })),
+});
 
-export function parseConfig(json: string): ImageConfig {
-  const config = v.safeParse(configSchema, json);
-  if (!config.success) return { layers: 0 };
-  const { os, architecture, rootfs } = config.output;
-  return { platform: { os, architecture }, layers: rootfs.diff_ids.length };
+/** An index, or the config of an image. */
+export function parseDocument(json: string): Document {
+  const document = v.safeParse(documentSchema, json);
+  if (!document.success) return { is: "other" };
+  const index = v.safeParse(indexSchema, document.output);
+  if (index.success) return { is: "index", ...index.output };
+  const config = v.safeParse(configSchema, document.output);
+  if (!config.success) return { is: "other" };
+  const { rootfs, ...written } = config.output;
+  return { is: "config", platform: written, layers: rootfs?.diff_ids.length ?? 0 };
 }
 
 const descriptor = v.object({ digest: v.string(), size: v.number() });
 const manifestSchema = v.pipe(v.string(), v.parseJson(), v.object({ layers: v.array(descriptor) }));
 
 /** The layers of an image manifest with their sizes, each once; none for an index and anything else. */
-export function parseLayers(json: string): Layer[] {
+export function parseLayers(json: string | undefined): Layer[] {
   const manifest = v.safeParse(manifestSchema, json);
   if (!manifest.success) return [];
   return [...new Map(manifest.output.layers.map((layer) => [layer.digest, layer])).values()];

@@ -110,12 +110,15 @@ export const nextStep = (failure: FailureClass): string => CLASSES[failure].next
 /** gRPC's codes, as far as anything is decided by them. */
 export const CODE = {
   cancelled: 1,
+  unknown: 2,
   deadlineExceeded: 4,
   notFound: 5,
   alreadyExists: 6,
   permissionDenied: 7,
   resourceExhausted: 8,
+  outOfRange: 11,
   unimplemented: 12,
+  internal: 13,
   unavailable: 14,
 } as const;
 

@@ -1,7 +1,8 @@
 // What may be said of a name on the node: whether a container can be created from it, and if not, why.
-import { chainIdOf, configOf, isDocument, layersOf, manifestsOf, strangersOf } from "./content.ts";
-import type { Blob, Descriptor, Node } from "./node.ts";
+import { chainIdOf, configOf, hasUnknownParts, isDocument, layersOf, manifestsOf } from "./content.ts";
+import type { Blob, Descriptor, IndexEntry, Node } from "./node.ts";
 import { isPinned } from "./pins.ts";
+import { contradicts, platformText, rankOf } from "./platform.ts";
 
 export interface Usable {
   readonly is: "usable";
@@ -19,7 +20,7 @@ export interface Unusable {
 export type Judgement = Usable | Unusable;
 
 /** What of a node is looked at. */
-type Judged = Omit<Node, "cri" | "configs"> & { readonly configs: Pick<Node["configs"], "get"> };
+type Judged = Omit<Node, "cri" | "documents"> & { readonly documents: Pick<Node["documents"], "get"> };
 
 /** What a literal name is good for: whether a container can be created from it. */
 export function judge(node: Judged, name: string): Judgement {
@@ -27,47 +28,95 @@ export function judge(node: Judged, name: string): Judgement {
   return target === undefined ? { is: "absent", why: "not on this node" } : judgeTarget(node, target);
 }
 
-const damaged = (missing: string): Unusable => ({ is: "damaged", why: `damaged: ${missing} missing` });
+const damaged = (what: string): Unusable => ({ is: "damaged", why: `damaged: ${what}` });
 const NOT_AN_IMAGE: Unusable = { is: "not-an-image", why: "not a container image" };
+const foreign = (what: string): Unusable => ({ is: "foreign", why: `for ${what}` });
 
 function judgeTarget(node: Judged, target: Descriptor): Judgement {
-  const manifests = manifestsAt(node, target);
-  // What is pinned was judged when it was: a digest never changes what it stands for.
-  const known = manifests.length === 1 && isPinned(node, target);
-  const judged = manifests.map((manifest) => judgeManifest(node, target, manifest, known));
-  return (
-    judged.toSorted((a, b) => BY_WORTH.indexOf(a.is) - BY_WORTH.indexOf(b.is))[0] ?? damaged("its manifest")
-  );
+  const id = knownImage(node, target);
+  if (id !== undefined) return { is: "usable", target, id };
+  const chosen = chooseManifest(node, target);
+  return "is" in chosen ? chosen : judgeManifest(node, target, chosen);
 }
 
-/** Of several manifests the best tells: an index may hold those of other platforms and attestations. */
-const BY_WORTH: readonly Judgement["is"][] = ["usable", "damaged", "foreign", "not-an-image"];
-
-/** The manifest that a target is, or those of an index that are here. */
-function manifestsAt({ blobs }: Pick<Node, "blobs">, { digest }: Descriptor): Blob[] {
-  const top = blobs.get(digest);
-  if (top === undefined) return [];
-  const children = manifestsOf(top);
-  return children.length === 0 ? [top] : children.flatMap((child) => blobs.get(child) ?? []);
+/** The id of an image that is pinned, so was judged before, and that is unpacked: a digest never changes what it stands for. */
+function knownImage(node: Judged, target: Descriptor): string | undefined {
+  const [manifest, ...others] = isPinned(node, target) ? manifestsAt(node, target.digest) : [];
+  const config = node.blobs.get((others.length === 0 && manifest && configOf(manifest)) || "");
+  return config !== undefined && hasSnapshot(node, config) ? config.digest : undefined;
 }
 
-function judgeManifest(node: Judged, target: Descriptor, manifest: Blob, known: boolean): Judgement {
+/** The manifests below a digest that are here, whatever they are for. */
+function manifestsAt(node: Pick<Node, "blobs">, digest: string): Blob[] {
+  const blob = node.blobs.get(digest);
+  if (blob === undefined) return [];
+  if (configOf(blob) !== undefined) return [blob];
+  return manifestsOf(blob).flatMap((part) => manifestsAt(node, part));
+}
+
+const INDEX = new Set([
+  "application/vnd.oci.image.index.v1+json",
+  "application/vnd.docker.distribution.manifest.list.v2+json",
+]);
+
+interface Chosen {
+  readonly manifest: Blob;
+  /** As the last index lists it; undefined where there is none. */
+  readonly entry?: IndexEntry;
+}
+
+/** The manifest that containerd takes: of each index the first that suits the node best, even if it is not here. */
+function chooseManifest(
+  node: Judged,
+  { digest, mediaType }: IndexEntry,
+  entry?: IndexEntry,
+): Chosen | Unusable {
+  const blob = node.blobs.get(digest);
+  const what = INDEX.has(mediaType) ? "index" : "manifest";
+  if (blob === undefined) return damaged(`its ${what} is missing`);
+  if (what === "manifest") return { manifest: blob, ...(entry && { entry }) };
+  const index = node.documents.get(digest);
+  if (index === undefined || index.is === "unreadable") return damaged("its index cannot be read");
+  if (index.is !== "index") return NOT_AN_IMAGE;
+  const [best] = suitable(index.manifests, node);
+  return best === undefined ? foreign(platformsOf(index.manifests)) : chooseManifest(node, best, best);
+}
+
+/** Those for the node, the best first; then those that do not tell what they are for. */
+function suitable(manifests: readonly IndexEntry[], node: Judged): IndexEntry[] {
+  const rank = ({ platform }: IndexEntry): number =>
+    platform === undefined ? LAST : (rankOf(platform, node.platform) ?? Number.NaN);
+  return manifests.filter((entry) => !Number.isNaN(rank(entry))).toSorted((a, b) => rank(a) - rank(b));
+}
+
+const LAST = 1_000;
+
+/** Without attestations, which are for no platform. */
+const platformsOf = (manifests: readonly IndexEntry[]): string => {
+  const told = manifests.flatMap(({ platform }) => (platform === undefined ? [] : platformText(platform)));
+  const real = [...new Set(told)].filter((text) => text !== "unknown/unknown");
+  return real.length === 0 ? "no platform" : real.join(", ");
+};
+
+function judgeManifest(node: Judged, target: Descriptor, { manifest, entry }: Chosen): Judgement {
   const id = configOf(manifest);
   const blob = id === undefined ? undefined : node.blobs.get(id);
   // containerd names a config as such by its media type, which a chart's is not.
-  if (id === undefined) return isDocument(manifest) ? NOT_AN_IMAGE : damaged("its config");
-  if (blob === undefined) return damaged("its config");
-  const unpacked = hasSnapshot(node, blob);
-  if (known && unpacked) return { is: "usable", target, id };
-  const config = node.configs.get(id);
-  if (config === undefined) return damaged("its config");
+  if (id === undefined && isDocument(manifest)) return NOT_AN_IMAGE;
+  if (id === undefined || blob === undefined) return damaged("its config is missing");
+  const config = node.documents.get(id);
+  if (config === undefined || config.is === "unreadable") return damaged("its config cannot be read");
+  if (config.is !== "config") return NOT_AN_IMAGE;
   const { platform, layers } = config;
-  const hasLayers = layers === 0 || layersOf(manifest).length > 0 || strangersOf(manifest).length === 0;
-  if (platform === undefined || !hasLayers) return NOT_AN_IMAGE;
-  if (platform.os !== node.platform.os || platform.architecture !== node.platform.architecture)
-    return { is: "foreign", why: `for ${platform.os}/${platform.architecture}` };
-  const missing = unpacked ? undefined : missingLayers(node, manifest, layers);
-  return missing === undefined ? { is: "usable", target, id } : damaged(missing);
+  // What an index says of its manifest decides, whatever the config says.
+  const isForeign =
+    entry === undefined
+      ? contradicts(platform, node.platform)
+      : entry.platform === undefined && rankOf(platform, node.platform) === undefined;
+  if (isForeign) return foreign(platformText(platform));
+  return (
+    (hasSnapshot(node, blob) ? undefined : lacking(node, manifest, layers)) ?? { is: "usable", target, id }
+  );
 }
 
 const hasSnapshot = (
@@ -75,18 +124,21 @@ const hasSnapshot = (
   config: Blob,
 ): boolean => snapshots.has(chainIdOf(config, snapshotter) ?? "");
 
-/** Of an image that is not unpacked, which CRI does when a container needs it, if all layers are here. */
-function missingLayers({ blobs }: Judged, manifest: Blob, count: number): string | undefined {
+/** Why an image that is not unpacked cannot be: CRI does it when a container needs it, if all layers are here. */
+function lacking({ blobs }: Judged, manifest: Blob, count: number): Unusable | undefined {
   const layers = layersOf(manifest);
-  const missing = layers.filter((digest) => !blobs.has(digest)).length;
-  if (missing > 0) return `${missing} of ${layers.length} layers`;
-  return layers.length === 0 && count > 0 ? `all ${count} layers` : undefined;
+  const unknown = layers.length === 0 ? count > 0 && hasUnknownParts(manifest) : layers.length !== count;
+  if (unknown) return NOT_AN_IMAGE;
+  const each = new Set(layers);
+  const missing = each.size - [...each].filter((digest) => blobs.has(digest)).length;
+  if (missing > 0) return damaged(`${missing} of ${each.size} layers are missing`);
+  return layers.length === 0 && count > 0 ? damaged(`all ${count} layers are missing`) : undefined;
 }
 
 /** Digests of the configs that the names lead to, as far as the manifests are here. */
 export function configsOf(node: Pick<Node, "records" | "blobs">, names: Iterable<string>): string[] {
   const targets = [...names].flatMap((name) => node.records.get(name)?.target ?? []);
-  const manifests = targets.flatMap((target) => manifestsAt(node, target));
+  const manifests = targets.flatMap(({ digest }) => manifestsAt(node, digest));
   return [...new Set(manifests.flatMap((manifest) => configOf(manifest) ?? []))];
 }
 
@@ -97,10 +149,16 @@ export const isUnpacked = (node: Node, name: string): boolean =>
     return config !== undefined && hasSnapshot(node, config);
   });
 
-/** Digests of the configs that have to be read to judge the names: those for which the judgement asks. */
-export function configsToRead(node: Omit<Judged, "configs">, names: Iterable<string>): string[] {
+/** The documents for which the judgement of the names asks, as long as it does not have them. */
+export function documentsToRead(node: Omit<Judged, "cri">, names: Iterable<string>): Blob[] {
   const asked = new Set<string>();
-  const configs = { get: (digest: string): undefined => void asked.add(digest) };
-  for (const name of names) judge({ ...node, configs }, name);
-  return [...asked];
+  const documents = {
+    get: (digest: string) => {
+      const known = node.documents.get(digest);
+      if (known === undefined) asked.add(digest);
+      return known;
+    },
+  };
+  for (const name of names) judge({ ...node, documents }, name);
+  return [...asked].flatMap((digest) => node.blobs.get(digest) ?? []);
 }

@@ -3,13 +3,24 @@
 export interface Platform {
   readonly os: string;
   readonly architecture: string;
+  readonly variant?: string;
 }
 
-/** What an image's config tells; a document that is the config of something else has no platform. */
-export interface ImageConfig {
-  readonly platform?: Platform;
-  readonly layers: number;
+/** What an index lists. */
+export interface IndexEntry {
+  readonly mediaType: string;
+  readonly digest: string;
+  /** As it is written there. */
+  readonly platform?: Platform | undefined;
 }
+
+/** What an index or the config of an image says, as far as it is read. */
+export type Document =
+  | { readonly is: "index"; readonly manifests: readonly IndexEntry[] }
+  /** `platform` as it is written there: a part that is missing is empty. `layers`: how many it tells of. */
+  | { readonly is: "config"; readonly platform: Platform; readonly layers: number }
+  /** It cannot be read, or is neither. */
+  | { readonly is: "unreadable" | "other" };
 
 export interface Descriptor {
   readonly mediaType: string;
@@ -36,6 +47,9 @@ export interface Blob {
   readonly labels: Labels;
 }
 
+/** A layer as a manifest lists it. */
+export type Layer = Pick<Blob, "digest" | "size">;
+
 /** An image as CRI lists it, for the kubelet. Its names are normalised: no pod can start from some of them. */
 export interface CriImage {
   /** Digest of the image's config. */
@@ -59,7 +73,7 @@ export interface Node {
   /** Chain ids of its committed snapshots. */
   readonly snapshots: ReadonlySet<string>;
   /** By digest; of the names that were asked for. */
-  readonly configs: ReadonlyMap<string, ImageConfig>;
+  readonly documents: ReadonlyMap<string, Document>;
   /** By name; two images share one where a short record beside the full one leads elsewhere. */
   readonly cri: ReadonlyMap<string, readonly CriImage[]>;
 }

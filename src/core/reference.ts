@@ -27,8 +27,8 @@ const PATH = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|
 const TAG = /^\w[\w.-]{0,127}$/u;
 /** A known algorithm, and its full length in lower-case hexadecimal. */
 const DIGEST = /^(?:sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128})$/u;
-/** distribution/reference, NameTotalLengthMax. */
-const LONGEST_NAME = 255;
+/** distribution/reference, RepositoryNameTotalLengthMax: without the host. */
+const LONGEST_PATH = 255;
 
 /**
  * Reads a reference as an operator writes it.
@@ -60,7 +60,7 @@ function problemIn(domain: string, path: string, tag: string): string | undefine
   if (/[A-Z]/u.test(path)) return "has upper case in its repository (a repository must be lower case)";
   if (!PATH.test(path))
     return "has a malformed repository (allowed: lower-case letters, digits and single . _ - between them)";
-  if (`${domain}/${path}`.length > LONGEST_NAME) return `is longer than ${LONGEST_NAME} characters`;
+  if (path.length > LONGEST_PATH) return `has a repository of more than ${LONGEST_PATH} characters`;
   if (TAG.test(tag)) return undefined;
   return "has a malformed tag (allowed: letters, digits, _ . -, at most 128, not beginning with . or -)";
 }

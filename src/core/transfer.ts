@@ -1,11 +1,6 @@
 // Downloads as seen from containerd's content store: how far an image is, and whether it still moves.
 import * as v from "valibot";
-
-/** A blob of an image, from its manifest. */
-export interface Layer {
-  readonly digest: string;
-  readonly size: number;
-}
+import type { Layer } from "./node.ts";
 
 /** A download in progress, or one that broke and is kept. Bytes; `total` is 0 while it is not known. */
 export interface Download {

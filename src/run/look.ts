@@ -1,19 +1,26 @@
 // Reads the node into one value, or the part of it that an image needs.
-import { chainIdOf, configOf, layersOf, manifestsOf, parseConfig, snapshottersOf } from "../core/content.ts";
-import { configsOf, configsToRead } from "../core/judge.ts";
-import type { Blob, CriImage, Descriptor, ImageRecord, Node, Platform } from "../core/node.ts";
+import {
+  chainIdOf,
+  configOf,
+  layersOf,
+  manifestsOf,
+  parseDocument,
+  snapshottersOf,
+} from "../core/content.ts";
+import { configsOf, documentsToRead } from "../core/judge.ts";
+import type { Blob, CriImage, Descriptor, Document, ImageRecord, Node, Platform } from "../core/node.ts";
 import { pinName } from "../core/pins.ts";
 import type { WantedImage } from "../core/plan.ts";
 import { digestName } from "../core/reference.ts";
-import { unlessCode } from "../containerd/connection.ts";
+import { ApiError } from "../containerd/connection.ts";
 import { CODE } from "../core/failure.ts";
 import type { Containerd } from "../containerd/containerd.ts";
 import { slots } from "./slots.ts";
 
-/** Of the configs, which are read one by one. */
+/** Of the documents, which are read one by one. */
 const READS_AT_ONCE = 16;
 
-/** Everything: a handful of lists, and the configs that the names lead to. */
+/** Everything: a handful of lists, and what has to be read to judge the names. */
 export async function lookAtNode(
   containerd: Containerd,
   platform: Platform,
@@ -33,11 +40,8 @@ export async function lookAtNode(
     ...(directory !== undefined && { imageDirectory: directory }),
   };
   const unpacked = { ...node, snapshots: new Set(await containerd.snapshots(snapshotter)) };
-  const configs = await readConfigs(
-    containerd,
-    configsToRead(unpacked, [...names, ...namesakes(records, names)]),
-  );
-  return { ...unpacked, configs, cri: criByName(cri) };
+  const documents = await readDocuments(containerd, unpacked, [...names, ...namesakes(records, names)]);
+  return { ...unpacked, documents, cri: criByName(cri) };
 }
 
 /**
@@ -56,17 +60,14 @@ export async function lookAtImage(containerd: Containerd, image: WantedImage, no
   const found = byKey(present([...known, byDigest, source]), blobs);
   const configs = configsOf(found, [image.source.name]).flatMap((digest) => found.blobs.get(digest) ?? []);
   const chainIds = configs.flatMap((config) => chainIdOf(config, node.snapshotter) ?? []);
-  const [unpacked, read] = await Promise.all([
-    Promise.all(chainIds.map((chainId) => containerd.hasSnapshot(node.snapshotter, chainId))),
-    readConfigs(
-      containerd,
-      configs.map(({ digest }) => digest),
-    ),
-  ]);
+  const unpacked = await Promise.all(
+    chainIds.map((chainId) => containerd.hasSnapshot(node.snapshotter, chainId)),
+  );
   const snapshots = new Set(chainIds.filter((_, index) => unpacked[index]));
   const layers = snapshots.size > 0 ? [] : await layersFrom(containerd, blobs);
   for (const layer of layers) found.blobs.set(layer.digest, layer);
-  return { ...node, ...found, cri: new Map(), snapshots, configs: read };
+  const seen = { ...node, ...found, cri: new Map(), snapshots };
+  return { ...seen, documents: await readDocuments(containerd, seen, [image.source.name]) };
 }
 
 /** Names that no pull makes, and that an image with this target can have: its further ones, also by the digest, and its pin. */
@@ -75,7 +76,7 @@ const otherNames = ({ furtherNames }: WantedImage, target: Descriptor): string[]
   ...furtherNames.flatMap((further) => [further.name, digestName(further, target.digest)]),
 ];
 
-/** An index or manifest with the manifests and configs below it, as far as they are here. */
+/** An index or manifest with the indexes, manifests and configs below it, as far as they are here. */
 async function documentsFrom(containerd: Containerd, digest: string): Promise<Blob[]> {
   const blob = await containerd.blob(digest);
   if (blob === undefined) return [];
@@ -116,13 +117,36 @@ function snapshotterOf(directory: string | undefined, blobs: readonly Blob[]): s
   return used.toSorted(([, a], [, b]) => b.length - a.length)[0]?.[0] ?? "overlayfs";
 }
 
-/** A config that has gone since it was listed is missing, which is judged like one that never was here. */
-async function readConfigs(containerd: Containerd, digests: readonly string[]): Promise<Node["configs"]> {
+/** Reads what the judgement asks for, which may ask for more: an index, those below it, and the config at last. */
+async function readDocuments(
+  containerd: Containerd,
+  node: Omit<Node, "cri" | "documents">,
+  names: readonly string[],
+): Promise<Node["documents"]> {
+  const documents = new Map<string, Document>();
   const limit = slots(READS_AT_ONCE);
-  const read = digests.map((digest) =>
-    limit(async () => [digest, parseConfig(await containerd.read(digest))] as const).catch(
-      unlessCode(CODE.notFound),
-    ),
-  );
-  return new Map((await Promise.all(read)).filter((config) => config !== undefined));
+  for (;;) {
+    const asked = documentsToRead({ ...node, documents }, names);
+    if (asked.length === 0) return documents;
+    const read = await Promise.all(asked.map((blob) => limit(() => readDocument(containerd, blob))));
+    asked.forEach(({ digest }, nth) => documents.set(digest, read[nth] ?? { is: "unreadable" }));
+  }
+}
+
+/** containerd keeps the length that a blob should have, and fails in several ways where it has another. */
+const UNREADABLE: ReadonlySet<number> = new Set([
+  CODE.unknown,
+  CODE.notFound,
+  CODE.outOfRange,
+  CODE.internal,
+]);
+
+async function readDocument(containerd: Containerd, blob: Blob): Promise<Document> {
+  try {
+    const text = await containerd.read(blob);
+    return text === undefined ? { is: "other" } : parseDocument(text);
+  } catch (error) {
+    if (error instanceof ApiError && UNREADABLE.has(error.code)) return { is: "unreadable" };
+    throw error;
+  }
 }

@@ -3,7 +3,7 @@
 import { Failed } from "../core/failure.ts";
 import { addTraffic, NODE_WIDE_DOWNLOADS, noTraffic, trafficBetween } from "../core/concurrency.ts";
 import { configOf, isDocument, isFrom, manifestsOf, parseLayers } from "../core/content.ts";
-import type { Blob } from "../core/node.ts";
+import type { Blob, Layer } from "../core/node.ts";
 import type { WantedImage } from "../core/plan.ts";
 import {
   advance,
@@ -13,7 +13,6 @@ import {
   startMovement,
   sum,
   type Download,
-  type Layer,
   type Movement,
   type Sample,
 } from "../core/transfer.ts";
@@ -200,7 +199,7 @@ async function seekManifests(
     attempt.documents = documentsOf(attempt.image, blobs, whole);
     // One that has gone since it was listed, with another attempt that failed, has no layers to show.
     const read = await Promise.all(
-      attempt.documents.map(({ digest }) => containerd.read(digest).then(parseLayers, () => [])),
+      attempt.documents.map((document) => containerd.read(document).then(parseLayers, () => [])),
     );
     const layers = read.flat();
     if (layers.length > 0)

@@ -199,9 +199,9 @@ describeEachLine("containerd", (line) => {
 
     test("the text of a blob, and that there is none", async () => {
       const image = await pulled("tell/text:1");
-      const none = await refused(port.read(`sha256:${"0".repeat(64)}`));
+      const none = await refused(port.read({ digest: `sha256:${"0".repeat(64)}`, size: 1 }));
 
-      expect(await port.read(image.digest)).toBe(await node.containerd.ctr("content", "get", image.digest));
+      expect(await port.read(image)).toBe(await node.containerd.ctr("content", "get", image.digest));
       expect(none.code).toBe(NOT_FOUND);
     });
 

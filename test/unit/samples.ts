@@ -1,5 +1,5 @@
 // Values that many tests need, each as plain as it can be.
-import { parseConfig } from "../../src/core/content.ts";
+import { parseDocument } from "../../src/core/content.ts";
 import { credentialFromPair, type Credential } from "../../src/core/credentials.ts";
 import type { Failure, FailureClass } from "../../src/core/failure.ts";
 import type { ImageRecord, Node } from "../../src/core/node.ts";
@@ -55,7 +55,9 @@ export function nodeOf(
     records: new Map([...named, ...records].map((record) => [record.name, record])),
     blobs: new Map(blobs.map((blob) => [blob.digest, blob])),
     snapshots: new Set(all.map(({ chainId }) => chainId)),
-    configs: new Map(all.map(({ config }) => [config.digest, parseConfig(config.text)])),
+    documents: new Map(
+      all.flatMap((image) => image.blobs.map(({ digest, text }) => [digest, parseDocument(text)])),
+    ),
     cri: new Map(cri),
   };
 }

@@ -132,7 +132,7 @@ export function inMemoryContainerd(version = "1.7.35") {
     blob: scripted("blob", (digest) => blobs.get(digest)),
     snapshots: scripted("snapshots", () => [...snapshots]),
     hasSnapshot: scripted("hasSnapshot", (_snapshotter, chainId) => snapshots.has(chainId)),
-    read: scripted("read", (digest) => {
+    read: scripted("read", ({ digest }) => {
       const blob = blobs.get(digest);
       if (blob === undefined) throw notFound(digest);
       return blob.text;

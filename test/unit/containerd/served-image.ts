@@ -1,8 +1,7 @@
 // Images as a registry serves them: documents, layers and the labels that a pull gives to their blobs.
 import { createHash } from "node:crypto";
 import type { Platform } from "../../../src/core/node.ts";
-import type { Blob, Descriptor } from "../../../src/core/node.ts";
-import type { Layer } from "../../../src/core/transfer.ts";
+import type { Blob, Descriptor, IndexEntry, Layer } from "../../../src/core/node.ts";
 
 export interface ServedBlob extends Blob {
   /** Of a document; nobody reads a layer. */
@@ -27,8 +26,10 @@ export interface Recipe {
   /** Bytes of each layer. */
   readonly layers?: readonly number[];
   readonly platform?: Platform;
-  /** An index in front, which lists a manifest of another platform too; that one is never fetched. */
-  readonly index?: boolean;
+  /** An index in front, which lists a manifest of another platform too; that one is never fetched. Or an index of such an index. */
+  readonly index?: boolean | "nested";
+  /** Instead of the usual config of the platform. */
+  readonly config?: object;
   /** Its config is that of no container image. */
   readonly artifact?: boolean;
 }
@@ -43,17 +44,19 @@ export function served(seed: string, recipe: Recipe = {}): ServedImage {
   const { platform = LINUX, index = false, artifact = false } = recipe;
   const layers = (recipe.layers ?? [100, 50]).map((size, nth) => ({ digest: sha(`${seed} ${nth}`), size }));
   const rootfs = { diff_ids: layers.map(({ digest }) => digest) };
-  const config = document(artifact ? { seed } : { ...platform, rootfs, seed }, {});
+  const config = document(recipe.config ?? (artifact ? { seed } : { ...platform, rootfs, seed }), {});
   const edges = layers.map(({ digest }, nth) => [`${REF}.l.${nth}`, digest] as const);
   const manifest = document(
     { config: { digest: config.digest, size: config.size }, layers },
-    { [`${REF}.config`]: config.digest, ...Object.fromEntries(edges) },
+    { [`${REF}.${artifact ? "0" : "config"}`]: config.digest, ...Object.fromEntries(edges) },
   );
-  const others = { [`${REF}.m.0`]: sha(`${seed} other`), [`${REF}.m.1`]: manifest.digest };
-  const tops = index ? [document({ manifests: Object.values(others) }, others)] : [];
+  const other = { ...descriptorOf(manifest, "manifest"), digest: sha(`${seed} other`), platform: ARM };
+  const inner = indexOf([other, { ...descriptorOf(manifest, "manifest"), platform }]);
+  const outer = indexOf([{ ...descriptorOf(inner, "index"), platform }]);
+  const tops = index === "nested" ? [outer, inner] : index ? [inner] : [];
   const contents = layers.map((layer) => ({ ...layer, labels: {}, text: "" }));
   return {
-    target: descriptorOf(tops[0] ?? manifest, index ? "index" : "manifest"),
+    target: descriptorOf(tops[0] ?? manifest, tops.length > 0 ? "index" : "manifest"),
     id: config.digest,
     manifest,
     config,
@@ -70,7 +73,19 @@ function document(content: object, labels: Blob["labels"]): ServedBlob {
   return { digest: sha(text), size: text.length, labels, text };
 }
 
-const descriptorOf = ({ digest, size }: Blob, what: string): Descriptor => ({
+/** containerd labels an index in an index without a letter. */
+export const indexOf = (manifests: readonly IndexEntry[]): ServedBlob =>
+  document(
+    { manifests },
+    Object.fromEntries(
+      manifests.map(({ digest, mediaType }, nth) => [
+        `${REF}.${mediaType.includes("index") ? "" : "m."}${nth}`,
+        digest,
+      ]),
+    ),
+  );
+
+export const descriptorOf = ({ digest, size }: Blob, what: string): Descriptor => ({
   mediaType: `application/vnd.oci.image.${what}.v1+json`,
   digest,
   size,

@@ -151,8 +151,18 @@ describe("content", () => {
 
   test("is read as text, also where a character is cut in two", async () => {
     const { client } = await content();
-    expect(await client.read(DIGEST)).toBe('{"a":"ü"}');
-    await expect(client.read(digestOf("f"))).rejects.toMatchObject({ code: CODE.notFound });
+    expect(await client.read({ digest: DIGEST, size: 10 })).toBe('{"a":"ü"}');
+    await expect(client.read({ digest: digestOf("f"), size: 10 })).rejects.toMatchObject({
+      code: CODE.notFound,
+    });
+  });
+
+  test("of another length than it should have is refused, and one too large for a document is not read", async () => {
+    const { client, requests } = await content();
+    await expect(client.read({ digest: DIGEST, size: 11 })).rejects.toThrow("has 10 of 11 bytes");
+    const asked = requests.length;
+    expect(await client.read({ digest: DIGEST, size: 2 ** 31 })).toBeUndefined();
+    expect(requests).toHaveLength(asked);
   });
 
   test("under way is told in bytes, however many", async () => {

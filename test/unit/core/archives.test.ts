@@ -43,7 +43,7 @@ describe("an archive", () => {
   test.each([
     ["is gone", nodeOf({})],
     ["leads to another image", nodeOf({ [APP]: TWO })],
-    ["is damaged", { ...there, configs: new Map() }],
+    ["is damaged", { ...there, documents: new Map() }],
   ])("whose image %s is imported again, and the plan says which", (_what, node) => {
     expect(planArchive(archive, file, known, node)).toMatchObject({
       action: "import",

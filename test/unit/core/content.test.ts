@@ -6,7 +6,7 @@ import {
   isFrom,
   layersOf,
   manifestsOf,
-  parseConfig,
+  parseDocument,
   parseLayers,
   snapshottersOf,
   sourceLabel,
@@ -26,12 +26,17 @@ describe("the edges of a blob", () => {
       "containerd.io/gc.ref.content.l.2": "a",
       [`${SOURCE}.r.one`]: "a",
     });
-    expect([configOf(manifest), layersOf(manifest), manifestsOf(manifest)]).toEqual(["c", ["a", "b"], []]);
+    expect([configOf(manifest), layersOf(manifest), manifestsOf(manifest)]).toEqual([
+      "c",
+      ["a", "b", "a"],
+      [],
+    ]);
     expect(
       manifestsOf(
         blob({ "containerd.io/gc.ref.content.m.0": "x", "containerd.io/gc.ref.content.m.10": "y" }),
       ),
     ).toEqual(["x", "y"]);
+    expect(manifestsOf(blob({ "containerd.io/gc.ref.content.0": "index" }))).toEqual(["index"]);
   });
 
   test("make it a document; a layer has none", () => {
@@ -52,26 +57,47 @@ describe("the edges of a blob", () => {
   });
 });
 
-describe("a config", () => {
-  test("tells platform and number of layers", () => {
-    expect(parseConfig(served("a").config.text)).toEqual({
-      platform: { os: "linux", architecture: "amd64" },
-      layers: 2,
-    });
+describe("a document", () => {
+  const config = (platform: object, layers = 0) => ({
+    is: "config",
+    platform: { os: "", architecture: "", variant: "", ...platform },
+    layers,
   });
 
   test.each([
-    "",
-    "{",
-    "[]",
-    "null",
-    "{}",
-    '{"os":"linux"}',
-    '{"os":"","architecture":"amd64","rootfs":{"diff_ids":[]}}',
-    '{"os":"linux","architecture":"amd64","rootfs":{"diff_ids":[1]}}',
-  ])("of something else tells neither: %s", (text) => {
-    expect(parseConfig(text)).toEqual({ layers: 0 });
+    ["of an image", served("a").config.text, config({ os: "linux", architecture: "amd64" }, 2)],
+    ["without a platform", '{"rootfs":{"diff_ids":["a"]}}', config({}, 1)],
+    ["with an empty one", '{"os":"","architecture":null}', config({})],
+    ["without layers", '{"os":"linux","rootfs":{"diff_ids":null}}', config({ os: "linux" })],
+    ["with nothing", "{}", config({})],
+  ])("%s is a config, as Go reads it", (_what, text, expected) => {
+    expect(parseDocument(text)).toEqual(expected);
   });
+
+  test("with manifests is an index, which tells what each of them is for", () => {
+    const manifests = [
+      { mediaType: "m", digest: "a", platform: { os: "linux", architecture: "arm", variant: "v7" } },
+      { mediaType: "m", digest: "b", platform: null },
+    ];
+    expect(parseDocument(JSON.stringify({ manifests }))).toEqual({
+      is: "index",
+      manifests: [manifests[0], { mediaType: "m", digest: "b" }],
+    });
+  });
+
+  test.each(["", "{", "[]", "null", '{"os":1}', '{"rootfs":{"diff_ids":[1]}}', '{"manifests":[{}]}'])(
+    "of something else is neither: %s",
+    (text) => {
+      expect(parseDocument(text).is).not.toBe("index");
+    },
+  );
+
+  test.each(["", "{", "[]", "null", '{"os":1}', '{"rootfs":{"diff_ids":[1]}}'])(
+    "that is no config: %s",
+    (text) => {
+      expect(parseDocument(text)).toEqual({ is: "other" });
+    },
+  );
 });
 
 describe("the layers of a manifest", () => {

@@ -1,9 +1,17 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { configsOf, configsToRead, judge } from "../../../src/core/judge.ts";
-import { type Node } from "../../../src/core/node.ts";
+import { configsOf, documentsToRead, judge } from "../../../src/core/judge.ts";
+import type { Document, IndexEntry, Node, Platform } from "../../../src/core/node.ts";
 import { pinRecord } from "../../../src/core/pins.ts";
-import { ARM, served, type ServedImage } from "../containerd/served-image.ts";
+import {
+  ARM,
+  descriptorOf,
+  indexOf,
+  LINUX,
+  served,
+  type Recipe,
+  type ServedImage,
+} from "../containerd/served-image.ts";
 import { nodeOf } from "../samples.ts";
 
 const A = "r.one/a:1";
@@ -23,6 +31,7 @@ const layers = ({ layers: all }: ServedImage): string[] => all.map(({ digest }) 
 describe.each([
   ["with one manifest", PLAIN],
   ["with an index", INDEXED],
+  ["with an index in an index", served("nested", { index: "nested" })],
 ])("an image %s", (_what, image) => {
   const usable = { is: "usable", target: image.target, id: image.id };
 
@@ -38,34 +47,39 @@ describe.each([
   test("is damaged without its manifest or config, whatever else is there", () => {
     expect(judge(reduced(image, [image.target.digest]), A)).toEqual({
       is: "damaged",
-      why: "damaged: its manifest missing",
+      why: `damaged: its ${image.target.digest === image.manifest.digest ? "manifest" : "index"} is missing`,
     });
     expect(judge(reduced(image, [image.manifest.digest]), A)).toEqual({
       is: "damaged",
-      why: "damaged: its manifest missing",
+      why: "damaged: its manifest is missing",
     });
     expect(judge(reduced(image, [image.id]), A)).toEqual({
       is: "damaged",
-      why: "damaged: its config missing",
+      why: "damaged: its config is missing",
     });
   });
 
   test("is damaged when it is not unpacked and lacks layers, and tells how many", () => {
     expect(judge(reduced(image, layers(image).slice(1), false), A)).toEqual({
       is: "damaged",
-      why: "damaged: 1 of 2 layers missing",
+      why: "damaged: 1 of 2 layers are missing",
     });
     expect(judge(reduced(image, layers(image), false), A)).toEqual({
       is: "damaged",
-      why: "damaged: 2 of 2 layers missing",
+      why: "damaged: 2 of 2 layers are missing",
     });
   });
 
-  test("is damaged when its config could not be read", () => {
-    expect(judge({ ...nodeOf({ [A]: image }), configs: new Map() }, A)).toEqual({
-      is: "damaged",
-      why: "damaged: its config missing",
-    });
+  test("is damaged when a document could not be read", () => {
+    const node = nodeOf({ [A]: image });
+    const unread = (digest: string) =>
+      judge({ ...node, documents: new Map([...node.documents, [digest, { is: "unreadable" as const }]]) }, A);
+    expect(unread(image.id)).toEqual({ is: "damaged", why: "damaged: its config cannot be read" });
+    if (image.target.digest !== image.manifest.digest)
+      expect(unread(image.target.digest)).toEqual({
+        is: "damaged",
+        why: "damaged: its index cannot be read",
+      });
   });
 
   test("without any one of its parts is not usable, unless that is a layer and the snapshot remains", () => {
@@ -118,30 +132,9 @@ describe("a name", () => {
     });
   });
 
-  test("of an index is judged by the best of its manifests that are here", () => {
-    const arm = served("arm", { platform: ARM });
-    const node = nodeOf({ [A]: INDEXED, "r.one/arm:1": arm });
-    const index = node.blobs.get(INDEXED.target.digest);
-    if (index === undefined) throw new Error("no index");
-    const both = {
-      ...index,
-      labels: { ...index.labels, "containerd.io/gc.ref.content.m.0": arm.manifest.digest },
-    };
-    const mixed = { ...node, blobs: new Map([...node.blobs, [index.digest, both]]) };
-    expect(judge(mixed, A)).toMatchObject({ is: "usable", id: INDEXED.id });
-    expect(judge(lacking(mixed, [INDEXED.manifest.digest]), A)).toEqual({
-      is: "foreign",
-      why: "for linux/arm64",
-    });
-    expect(judge(lacking(mixed, [INDEXED.id]), A)).toEqual({
-      is: "damaged",
-      why: "damaged: its config missing",
-    });
-  });
-
   test("unpacked with a snapshotter that CRI does not use is as good as not unpacked", () => {
     const node = { ...reduced(PLAIN, layers(PLAIN)), snapshotter: "zfs" };
-    expect(judge(node, A)).toEqual({ is: "damaged", why: "damaged: 2 of 2 layers missing" });
+    expect(judge(node, A)).toEqual({ is: "damaged", why: "damaged: 2 of 2 layers are missing" });
   });
 
   test("whose layers were discarded and whose snapshot is gone is damaged, also where no edge tells of layers", () => {
@@ -149,12 +142,92 @@ describe("a name", () => {
     const manifest = { ...PLAIN.manifest, labels: { "containerd.io/gc.ref.content.config": PLAIN.id } };
     expect(judge({ ...node, blobs: new Map([...node.blobs, [manifest.digest, manifest]]) }, A)).toEqual({
       is: "damaged",
-      why: "damaged: all 2 layers missing",
+      why: "damaged: all 2 layers are missing",
     });
   });
 
   test("of an image without any layer is usable", () => {
     expect(judge(reduced(served("empty", { layers: [] }), [], false), A)).toMatchObject({ is: "usable" });
+  });
+});
+
+/** What containerd makes a container from; each was tried with real ones. */
+describe("an image is what containerd takes for one", () => {
+  const taken = (config: object, recipe: Recipe = {}) => {
+    return judge(nodeOf({ [A]: served("x", { layers: [], config, ...recipe }) }), A).is;
+  };
+
+  test.each([
+    ["no platform", {}],
+    ["an empty one", { os: "", architecture: "" }],
+    ["no architecture", { os: "linux" }],
+    ["other words for it", { os: "Linux", architecture: "x86_64" }],
+    ["what an amd64 CPU runs as well", { os: "linux", architecture: "386" }],
+    ["no layers", { os: "linux", architecture: "amd64", rootfs: { type: "layers", diff_ids: null } }],
+  ])("whose config tells %s", (_what, config) => {
+    expect(taken(config)).toBe("usable");
+    expect(taken(config, { index: true })).toBe("usable");
+    expect(taken(config, { index: "nested" })).toBe("usable");
+  });
+
+  test("but not one that says outright that it is for another platform", () => {
+    expect(taken({ os: "linux", architecture: "arm64" })).toBe("foreign");
+    expect(taken({ os: "windows" })).toBe("foreign");
+  });
+
+  test("whatever its config says where an index says what it is for", () => {
+    expect(taken({ os: "linux", architecture: "arm64" }, { index: true })).toBe("usable");
+  });
+
+  const judgedIn = (manifests: readonly IndexEntry[], images: readonly ServedImage[]) => {
+    const index = indexOf(manifests);
+    const node = nodeOf({
+      [A]: { ...served("top"), target: descriptorOf(index, "index"), blobs: [index] },
+      ...Object.fromEntries(images.map((image, nth) => [`r.one/${nth}:1`, image])),
+    });
+    return judge(node, A);
+  };
+  const entry = (image: ServedImage, platform?: Platform): IndexEntry => ({
+    ...descriptorOf(image.manifest, "manifest"),
+    platform,
+  });
+  const [one, two] = [served("one"), served("two")];
+
+  test("of an index the first that suits best, and one without a platform last", () => {
+    const i386 = { os: "linux", architecture: "386" };
+    expect(judgedIn([entry(one, i386), entry(two, LINUX)], [one, two])).toMatchObject({ id: two.id });
+    expect(judgedIn([entry(one), entry(two, i386)], [one, two])).toMatchObject({ id: two.id });
+    expect(judgedIn([entry(one), entry(two)], [one, two])).toMatchObject({ id: one.id });
+  });
+
+  test("of an index none but the one that it takes, whatever else is there", () => {
+    expect(judgedIn([entry(one, LINUX), entry(two, LINUX)], [two])).toMatchObject({
+      is: "damaged",
+      why: "damaged: its manifest is missing",
+    });
+    const arm = { os: "linux", architecture: "arm64" };
+    const none = { os: "unknown", architecture: "unknown" };
+    expect(judgedIn([entry(one, arm), entry(two, none)], [one, two])).toEqual({
+      is: "foreign",
+      why: "for linux/arm64",
+    });
+    expect(judgedIn([], [])).toEqual({ is: "foreign", why: "for no platform" });
+  });
+
+  test("whose config names the platform where no index does", () => {
+    const silent = served("silent", { layers: [], config: {} });
+    expect(judgedIn([entry(silent)], [silent])).toMatchObject({ is: "foreign", why: "for ?/?" });
+  });
+
+  test("but not one whose layers are none, or other ones than its config tells", () => {
+    const packed = (image: ServedImage): Node => lacking(nodeOf({ [A]: image }), [], false);
+    const image = served("odd", { config: { rootfs: { diff_ids: ["a"] } } });
+    expect(judge(packed(image), A)).toMatchObject({ is: "not-an-image" });
+    const signature = served("signature", { layers: [], config: { rootfs: { diff_ids: ["a"] } } });
+    const labels = { ...signature.manifest.labels, "containerd.io/gc.ref.content.1": "x" };
+    const node = packed(signature);
+    const blobs = new Map([...node.blobs, [signature.manifest.digest, { ...signature.manifest, labels }]]);
+    expect(judge({ ...node, blobs }, A)).toMatchObject({ is: "not-an-image" });
   });
 });
 
@@ -173,22 +246,24 @@ describe("a pinned image", () => {
   const pin = pinRecord(PLAIN.target);
 
   test("that is unpacked needs no config to be read: a digest never changes what it stands for", () => {
-    const node = { ...nodeOf({ [A]: PLAIN }, [pin]), configs: new Map() };
-    expect(configsToRead(node, [A])).toEqual([]);
+    const node = { ...nodeOf({ [A]: PLAIN }, [pin]), documents: new Map() };
+    expect(documentsToRead(node, [A])).toEqual([]);
     expect(judge(node, A)).toEqual({ is: "usable", target: PLAIN.target, id: PLAIN.id });
   });
 
   test("is judged like any other where its snapshot, its pin's label or a part is gone", () => {
     const pinned = nodeOf({ [A]: PLAIN }, [pin]);
-    expect(configsToRead(lacking(pinned, [], false), [A])).toEqual([PLAIN.id]);
-    expect(configsToRead(nodeOf({ [A]: PLAIN }, [{ ...pin, labels: {} }]), [A])).toEqual([PLAIN.id]);
+    const asked = (node: Node): string[] =>
+      documentsToRead({ ...node, documents: new Map() }, [A]).map(({ digest }) => digest);
+    expect(asked(lacking(pinned, [], false))).toEqual([PLAIN.id]);
+    expect(asked(nodeOf({ [A]: PLAIN }, [{ ...pin, labels: {} }]))).toEqual([PLAIN.id]);
     expect(judge(lacking(pinned, [PLAIN.id]), A)).toEqual({
       is: "damaged",
-      why: "damaged: its config missing",
+      why: "damaged: its config is missing",
     });
     expect(judge(lacking(pinned, layers(PLAIN), false), A)).toEqual({
       is: "damaged",
-      why: "damaged: 2 of 2 layers missing",
+      why: "damaged: 2 of 2 layers are missing",
     });
   });
 
@@ -201,9 +276,14 @@ describe("a pinned image", () => {
           gone.map(({ digest }) => digest),
           snapshots,
         );
-        const read = configsToRead(node, [A]);
-        const configs = new Map([...node.configs].filter(([digest]) => read.includes(digest)));
-        expect(judge({ ...node, configs }, A)).toEqual(judge(node, A));
+        const documents = new Map<string, Document>();
+        for (;;) {
+          const asked = documentsToRead({ ...node, documents }, [A]);
+          if (asked.length === 0) break;
+          for (const { digest } of asked)
+            documents.set(digest, node.documents.get(digest) ?? { is: "other" });
+        }
+        expect(judge({ ...node, documents }, A)).toEqual(judge(node, A));
       }),
     );
   });

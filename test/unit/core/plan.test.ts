@@ -53,7 +53,7 @@ describe("an image is pulled", () => {
     for (const pullPolicy of ["IfNotPresent", "Always", "implicit-Always"] as const)
       expect(only(wanted(A, { pullPolicy }), node).decision).toEqual({
         action: "pull",
-        why: "damaged: its config missing",
+        why: "damaged: its config is missing",
       });
   });
 

@@ -113,7 +113,7 @@ describe("a malformed reference is refused with what is wrong", () => {
     ["a.b/c:x:y", "malformed tag"],
     ["a.b/c:x/y", "malformed tag"],
     [`a.b/c:${"t".repeat(129)}`, "malformed tag"],
-    [`a.b/${"c".repeat(252)}`, "longer than 255"],
+    [`a.b/${"c".repeat(256)}`, "more than 255"],
     ["a.b/c@", "malformed digest"],
     ["a.b/c@sha256", "malformed digest"],
     [`a.b/c@sha256:${"a".repeat(63)}`, "malformed digest"],
@@ -128,8 +128,9 @@ describe("a malformed reference is refused with what is wrong", () => {
     expect(problemOf(text)).toContain(problem);
   });
 
-  test("and a name of exactly 255 characters is not too long", () => {
-    expect(read(`a.b/${"c".repeat(251)}`).name).toHaveLength(255 + ":latest".length);
+  test("and a repository of exactly 255 characters is not too long, however long its host is", () => {
+    const host = `${"h".repeat(60)}.example.com:5000`;
+    expect(read(`${host}/${"c".repeat(255)}:1`).name).toBe(`${host}/${"c".repeat(255)}:1`);
   });
 });
 

@@ -4,10 +4,10 @@ import {
   progressOf,
   stalledFor,
   startMovement,
-  type Layer,
   type Movement,
   type Sample,
 } from "../../../src/core/transfer.ts";
+import type { Layer } from "../../../src/core/node.ts";
 
 const LAYERS: Layer[] = [
   { digest: "a", size: 100 },

@@ -38,7 +38,7 @@ describe("an image", () => {
 
   test.each<[string, Node, string]>([
     ["its own name is gone", withoutRecord(A), "its name is gone"],
-    ["it is damaged", withoutBlob(ONE.id), "it is damaged: its config missing"],
+    ["it is damaged", withoutBlob(ONE.id), "it is damaged: its config is missing"],
     ["a further name is gone", withoutRecord(Z), `${Z} is gone`],
     ["a digest name is gone", withoutRecord(at("x.y/z")), `${at("x.y/z")} is gone`],
     [

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { judge } from "../../../src/core/judge.ts";
 import { isPinned, pinName, pinRecord } from "../../../src/core/pins.ts";
+import { ApiError } from "../../../src/containerd/connection.ts";
+import { CODE } from "../../../src/core/failure.ts";
 import { lookAtImage, lookAtNode } from "../../../src/run/look.ts";
 import { inMemoryContainerd, notFound, toolError } from "../containerd/in-memory.ts";
 import { LINUX, served } from "../containerd/served-image.ts";
@@ -13,7 +15,7 @@ const throws = (error: Error) => (): never => {
 };
 
 describe("a look at the node", () => {
-  test("is a handful of lists, and the configs of the names that were asked for", async () => {
+  test("is a handful of lists, and the documents of the names that were asked for", async () => {
     const node = inMemoryContainerd();
     node.bring(A, ONE);
     node.bring("r.two/b:1", TWO);
@@ -23,22 +25,35 @@ describe("a look at the node", () => {
       "criImages",
       "imageDirectory",
       "read",
+      "read",
       "records",
       "snapshots",
     ]);
-    expect([...seen.configs.keys()]).toEqual([ONE.id]);
+    expect([...seen.documents.keys()]).toEqual([ONE.target.digest, ONE.id]);
     expect(judge(seen, A)).toEqual({ is: "usable", target: ONE.target, id: ONE.id });
     expect(seen.cri.get("r.two/b:1")?.[0]?.id).toBe(TWO.id);
   });
 
-  test("takes an image for damaged whose config has gone since it was listed", async () => {
+  test.each([
+    ["has gone since it was listed", notFound(ONE.id)],
+    ["is shorter on the disk than it should be", new ApiError(CODE.unknown, "containerd: unexpected EOF")],
+  ])("takes an image for damaged whose config %s", async (_what, error) => {
     const node = inMemoryContainerd();
     node.bring(A, ONE);
-    node.before("read", throws(notFound(ONE.id)));
+    node.before(`read ${ONE.id}`, throws(error));
     expect(judge(await lookAtNode(node.containerd, LINUX, [A]), A)).toEqual({
       is: "damaged",
-      why: "damaged: its config missing",
+      why: "damaged: its config cannot be read",
     });
+  });
+
+  test("reads every index on the way to the manifest, and takes what is too large to be read for no image", async () => {
+    const nested = served("nested", { index: "nested" });
+    const node = inMemoryContainerd();
+    node.bring(A, nested);
+    expect(judge(await lookAtNode(node.containerd, LINUX, [A]), A)).toMatchObject({ id: nested.id });
+    const containerd = { ...node.containerd, read: async () => undefined };
+    expect(judge(await lookAtNode(containerd, LINUX, [A]), A)).toMatchObject({ is: "not-an-image" });
   });
 
   test("fails with what a list or a config failed with", async () => {

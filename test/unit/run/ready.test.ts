@@ -177,7 +177,7 @@ describe("a step that finds containerd gone", () => {
       records: () => containerd.records(),
       blobs: () => containerd.blobs(),
       snapshots: () => containerd.snapshots("overlayfs"),
-      read: () => containerd.read(image.id),
+      read: () => containerd.read(image.config),
       saveRecord: () => containerd.saveRecord(RECORD),
       tag: () => containerd.tag("a.b/c:1", ["x.y/z:1"]),
       importArchive: () => containerd.importArchive("/x.tar", options),
@@ -213,7 +213,9 @@ describe("a step that finds containerd gone", () => {
   test("fails at once with what is no matter of waiting", async () => {
     const node = inMemoryContainerd();
     node.before("read", throws(notFound("sha256:1")));
-    await expect(patience(node).containerd.read("sha256:1")).rejects.toMatchObject({ code: 5 });
+    await expect(patience(node).containerd.read({ digest: "sha256:1", size: 1 })).rejects.toMatchObject({
+      code: 5,
+    });
     expect(node.calls).toEqual(["read sha256:1"]);
   });
 

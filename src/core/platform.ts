@@ -1,0 +1,45 @@
+// Platforms as containerd compares them: for what is written in many ways, and for what a CPU can run as well.
+import type { Platform } from "./node.ts";
+
+const ARCHITECTURES: Readonly<Record<string, string>> = {
+  i386: "386",
+  x86_64: "amd64",
+  "x86-64": "amd64",
+  aarch64: "arm64",
+  armhf: "arm/v7",
+  armel: "arm/v6",
+};
+
+/** Variants that are what an architecture is without one. */
+const USUAL = new Set(["amd64/v1", "arm64/8", "arm64/v8"]);
+
+/** What else a CPU runs, the best first. */
+const ALSO: Readonly<Record<string, readonly string[]>> = {
+  amd64: ["386"],
+  arm64: ["arm/v8", "arm/v7", "arm/v6", "arm/v5"],
+};
+
+/** In containerd's own words; a CPU with its variant. An empty operating system is this one's. */
+function normalised({ os, architecture, variant = "" }: Platform): { os: string; cpu: string } {
+  const written = architecture.toLowerCase();
+  const known = ARCHITECTURES[written] ?? written;
+  const digits = known === "arm" && variant === "" ? "v7" : variant.toLowerCase();
+  const full = known === "arm" && /^\d$/u.test(digits) ? `v${digits}` : digits;
+  const isWhole = full === "" || known.includes("/") || known === "386" || USUAL.has(`${known}/${full}`);
+  return { os: os === "" ? "linux" : os.toLowerCase(), cpu: isWhole ? known : `${known}/${full}` };
+}
+
+/** How well a node runs a platform, 0 best; undefined when it does not. */
+export function rankOf(platform: Platform, node: Platform): number | undefined {
+  const { os, cpu } = normalised(platform);
+  const own = normalised(node);
+  const rank = [own.cpu, ...(ALSO[own.cpu] ?? [])].indexOf(cpu);
+  return os === own.os && rank !== -1 ? rank : undefined;
+}
+
+/** Whether an image says outright that it is for another platform: what it leaves open is no contradiction. */
+export const contradicts = ({ os, architecture }: Platform, node: Platform): boolean =>
+  rankOf({ os, architecture: architecture === "" ? node.architecture : architecture }, node) === undefined;
+
+export const platformText = ({ os, architecture }: Platform): string =>
+  `${os === "" ? "?" : os}/${architecture === "" ? "?" : architecture}`;
