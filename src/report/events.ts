@@ -2,7 +2,8 @@
 import type { LogLevel } from "../config/config.ts";
 import type { Failure } from "../core/failure.ts";
 import { countDecisions, type PlannedImage, type PullDecision } from "../core/plan.ts";
-import { imageOf, lasted, type EventType, type RunEvent, type RunState } from "../core/run-state.ts";
+import type { EventType, RunEvent } from "../core/events.ts";
+import { imageOf, lasted, type RunState } from "../core/run-state.ts";
 import { counted, formatDuration } from "../core/units.ts";
 import { stamp } from "./run-log.ts";
 import { shortList } from "./failures.ts";

@@ -1,6 +1,7 @@
 // The run as lines, for BOSH's logs and pipes: one at each transition, and one every half minute while pulls go on.
 import { printable } from "../core/plain-text.ts";
-import { totals, type EventType, type ImageState, type RunState } from "../core/run-state.ts";
+import type { EventType } from "../core/events.ts";
+import { totals, type ImageState, type RunState } from "../core/run-state.ts";
 import { counted, formatBytes } from "../core/units.ts";
 import type { Output } from "../edge.ts";
 import { eventLine } from "./events.ts";

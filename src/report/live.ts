@@ -1,7 +1,8 @@
 // The run on a terminal: bars that are drawn again and again, and lines above them that stay.
 import { Writable } from "node:stream";
 import type { createLogUpdate } from "log-update";
-import type { EventType, RunEvent, RunState } from "../core/run-state.ts";
+import type { EventType, RunEvent } from "../core/events.ts";
+import type { RunState } from "../core/run-state.ts";
 import type { Output } from "../edge.ts";
 import { barLines, viewOf, WHOLE_RUN } from "./bars.ts";
 import { eventLine } from "./events.ts";

@@ -1,13 +1,6 @@
 // Where a run's events go: each is added to the state, and shown to every sink with the state that it led to.
-import {
-  applyEvent,
-  endRun,
-  type Emit,
-  type EndedRun,
-  type Ending,
-  type RunEvent,
-  type RunState,
-} from "../core/run-state.ts";
+import { applyEvent, endRun, type Emit, type RunEvent } from "../core/events.ts";
+import type { EndedRun, Ending, RunState } from "../core/run-state.ts";
 
 export type Sink = (event: RunEvent, state: RunState) => void;
 

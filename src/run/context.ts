@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config/config.ts";
 import type { Containerd } from "../containerd/containerd.ts";
 import type { Platform } from "../core/node.ts";
-import type { Emit } from "../core/run-state.ts";
+import type { Emit } from "../core/events.ts";
 import type { Stopper } from "./stopper.ts";
 
 export interface Clock {

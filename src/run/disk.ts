@@ -1,7 +1,7 @@
 // Free space of the file system that holds containerd's images.
 import { statfs } from "node:fs/promises";
 import { Failed } from "../core/failure.ts";
-import type { Emit } from "../core/run-state.ts";
+import type { Emit } from "../core/events.ts";
 import { formatBytes } from "../core/units.ts";
 
 /** The kubelet's default imageGCHighThresholdPercent: above it, it deletes images that no pod uses and nobody pinned. */

@@ -2,7 +2,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { applyEvent, endRun, startState } from "../../src/core/run-state.ts";
+import { applyEvent, endRun } from "../../src/core/events.ts";
+import { startState } from "../../src/core/run-state.ts";
 import { writeMetrics } from "../../src/report/metrics.ts";
 import { dockerArchive } from "../rig/archive.ts";
 import { type NodeExporter, startNodeExporter } from "../rig/node-exporter.ts";

@@ -1,13 +1,11 @@
 import { describe, expect, test } from "vitest";
+import { applyEvent, endRun, type RunEvent } from "../../../src/core/events.ts";
 import {
-  applyEvent,
-  endRun,
   imageOf,
   isComplete,
   startState,
   totals,
   type ImageState,
-  type RunEvent,
   type RunState,
   type Verified,
 } from "../../../src/core/run-state.ts";

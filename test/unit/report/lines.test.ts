@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { planRun } from "../../../src/core/plan.ts";
-import type { RunEvent } from "../../../src/core/run-state.ts";
+import type { RunEvent } from "../../../src/core/events.ts";
 import { linesSink } from "../../../src/report/lines.ts";
 import { runLog } from "../../../src/report/run-log.ts";
 import { digestOf, failure, nodeOf, wanted } from "../samples.ts";

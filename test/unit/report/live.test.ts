@@ -1,5 +1,6 @@
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { applyEvent, startState, type RunEvent, type RunState } from "../../../src/core/run-state.ts";
+import { applyEvent, type RunEvent } from "../../../src/core/events.ts";
+import { startState, type RunState } from "../../../src/core/run-state.ts";
 import { downloads } from "../../../src/core/downloads.ts";
 import { progressOf } from "../../../src/core/transfer.ts";
 import { barLines, viewOf, WHOLE_RUN } from "../../../src/report/bars.ts";

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
 import type { LogLevel } from "../../../src/config/config.ts";
-import type { RunEvent } from "../../../src/core/run-state.ts";
+import type { RunEvent } from "../../../src/core/events.ts";
 import type { Edge } from "../../../src/edge.ts";
 import { openRunLog } from "../../../src/report/logger.ts";
 import { temporaryFolder } from "../folder.ts";

@@ -3,7 +3,7 @@ import path from "node:path";
 import { describe, expect, test } from "vitest";
 import type { LogLevel } from "../../../src/config/config.ts";
 import { planRun } from "../../../src/core/plan.ts";
-import type { RunEvent } from "../../../src/core/run-state.ts";
+import type { RunEvent } from "../../../src/core/events.ts";
 import type { Edge } from "../../../src/edge.ts";
 import { openRunLog } from "../../../src/report/logger.ts";
 import { runLog } from "../../../src/report/run-log.ts";

@@ -12,7 +12,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { decodeConfig } from "../../../src/config/decode.ts";
-import { applyEvent, endRun, startState, type RunEvent } from "../../../src/core/run-state.ts";
+import { applyEvent, endRun, type RunEvent } from "../../../src/core/events.ts";
+import { startState } from "../../../src/core/run-state.ts";
 import { metricsText, writeMetrics } from "../../../src/report/metrics.ts";
 
 const START = 1_767_225_600_000;

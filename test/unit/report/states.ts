@@ -1,12 +1,10 @@
 // States of a run to be shown.
+import { applyEvent, endRun, type RunEvent } from "../../../src/core/events.ts";
 import {
-  applyEvent,
-  endRun,
   startState,
   type EndedRun,
   type Ending,
   type ImageState,
-  type RunEvent,
   type RunState,
 } from "../../../src/core/run-state.ts";
 import { digestOf } from "../samples.ts";

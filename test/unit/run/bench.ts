@@ -3,7 +3,7 @@ import type { Config } from "../../../src/config/config.ts";
 import type { ServedImage } from "../containerd/served-image.ts";
 import type { FailureClass } from "../../../src/core/failure.ts";
 import type { WantedImage } from "../../../src/core/plan.ts";
-import type { RunEvent } from "../../../src/core/run-state.ts";
+import type { RunEvent } from "../../../src/core/events.ts";
 import type { Context } from "../../../src/run/context.ts";
 import { run, type Earlier } from "../../../src/run/run.ts";
 import { stopper } from "../../../src/run/stopper.ts";

@@ -1,7 +1,7 @@
 import { statfs } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { Failed } from "../../../src/core/failure.ts";
-import type { RunEvent } from "../../../src/core/run-state.ts";
+import type { RunEvent } from "../../../src/core/events.ts";
 import { diskGuard } from "../../../src/run/disk.ts";
 import { temporaryFolder } from "../folder.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { pinName, pinRecord } from "../../../src/core/pins.ts";
 import type { WantedImage } from "../../../src/core/plan.ts";
-import type { RunEvent } from "../../../src/core/run-state.ts";
+import type { RunEvent } from "../../../src/core/events.ts";
 import { lookAtNode } from "../../../src/run/look.ts";
 import { placer } from "../../../src/run/place.ts";
 import { stopper } from "../../../src/run/stopper.ts";

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { startLevel } from "../../../src/core/concurrency.ts";
 import { Failed, type Failure } from "../../../src/core/failure.ts";
 import type { WantedImage } from "../../../src/core/plan.ts";
-import type { RunEvent } from "../../../src/core/run-state.ts";
+import type { RunEvent } from "../../../src/core/events.ts";
 import { pullImage, type Around, type Puller } from "../../../src/run/pull.ts";
 import { RegistryHealth } from "../../../src/run/registry-health.ts";
 import { pullSlots } from "../../../src/run/slots.ts";

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { ApiError } from "../../../src/containerd/connection.ts";
 import { Failed, CODE } from "../../../src/core/failure.ts";
 import { EXIT } from "../../../src/exit.ts";
-import type { RunEvent } from "../../../src/core/run-state.ts";
+import type { RunEvent } from "../../../src/core/events.ts";
 import { comeback, patient, requireTools, untilReady, type Waiting } from "../../../src/run/ready.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 import { gone, inMemoryContainerd, notFound, toolError, type InMemory } from "../containerd/in-memory.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { startLevel } from "../../../src/core/concurrency.ts";
-import type { RunEvent } from "../../../src/core/run-state.ts";
+import type { RunEvent } from "../../../src/core/events.ts";
 import { pullSlots } from "../../../src/run/slots.ts";
 import { LINUX } from "../containerd/served-image.ts";
 import { config } from "./bench.ts";

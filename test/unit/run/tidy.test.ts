@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { capabilitiesOf, parseVersion } from "../../../src/core/capabilities.ts";
 import { pinName, pinRecord } from "../../../src/core/pins.ts";
-import type { RunEvent } from "../../../src/core/run-state.ts";
+import type { RunEvent } from "../../../src/core/events.ts";
 import { lookAtNode } from "../../../src/run/look.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 import { tidy } from "../../../src/run/tidy.ts";

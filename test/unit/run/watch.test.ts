@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { RunEvent } from "../../../src/core/run-state.ts";
+import type { RunEvent } from "../../../src/core/events.ts";
 import { leaseOf } from "../../../src/run/lease.ts";
 import { watchPulls } from "../../../src/run/watch.ts";
 import { gone, inMemoryContainerd } from "../containerd/in-memory.ts";

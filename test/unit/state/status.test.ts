@@ -2,7 +2,8 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import process from "node:process";
 import { describe, expect, test } from "vitest";
-import type { RunEvent, RunState } from "../../../src/core/run-state.ts";
+import type { RunEvent } from "../../../src/core/events.ts";
+import type { RunState } from "../../../src/core/run-state.ts";
 import {
   holderIn,
   parseStatus,
