@@ -1,5 +1,5 @@
 // Writes what BOSH and operators read of the job's properties, from the schema and the descriptions in src/config: the
-// job's spec, properties_schema.json, and the table of bosh-release/README.md.
+// job's spec, properties_schema.json, the same rules in config.json.erb, and the table of bosh-release/README.md.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse, stringify } from "yaml";
@@ -9,6 +9,7 @@ const release = join(import.meta.dirname, "../bosh-release");
 const FILES = {
   spec: join(release, "jobs/import-images/spec"),
   schema: join(release, "jobs/import-images/properties_schema.json"),
+  template: join(release, "jobs/import-images/templates/config.json.erb"),
   readme: join(release, "README.md"),
 };
 
@@ -22,6 +23,7 @@ interface Schema {
   readonly options?: readonly unknown[];
   readonly literal?: unknown;
   readonly requirement?: unknown;
+  readonly message?: unknown;
   readonly getter?: (given: unknown) => Schema;
   readonly pipe?: readonly Schema[];
   readonly metadata?: { readonly json?: Json };
@@ -147,10 +149,18 @@ const orNull = (schema: Json): Json => {
   return { ...schema, type: [...(Array.isArray(type) ? type : [type]), "null"] };
 };
 
+/** With what is told of a value that does not fit. */
 function jsonSchema(schema: Schema): Json {
   if (schema.type === "optional" && schema.wrapped !== undefined) return orNull(jsonSchema(schema.wrapped));
-  const json = jsonOf(schema);
-  if (json !== undefined) return json;
+  const description = messageOf(schema);
+  return { ...(description === undefined ? {} : { description }), ...(jsonOf(schema) ?? rulesOf(schema)) };
+}
+
+/** The first in a pipe is of the value's type. */
+const messageOf = ({ message, pipe }: Schema): unknown =>
+  typeof message === "string" ? message : pipe?.map(messageOf).find((one) => one !== undefined);
+
+function rulesOf(schema: Schema): Json {
   const { type, entries, item, options, literal, pipe } = plain(schema);
   if (entries !== undefined) return objectSchema(entries);
   if (item !== undefined) return { type: "array", items: jsonSchema(item) };
@@ -174,7 +184,7 @@ const objectSchema = (entries: Readonly<Record<string, Schema>>): Json => ({
 
 /** The director passes on only what the spec declares, and other jobs' properties stand beside ours. */
 function schemaText(): string {
-  const { additionalProperties: _, required: __, ...schema } = jsonSchema(root);
+  const { additionalProperties: _, required: __, description: ___, ...schema } = jsonSchema(root);
   const text = JSON.stringify(
     { $schema: "https://json-schema.org/draft/2020-12/schema", ...schema },
     null,
@@ -187,6 +197,23 @@ function schemaText(): string {
   return `${shortLists}\n`;
 }
 
+/** The rules as Ruby's JSON: a line for each property, and patterns for the whole text and not for one of its lines. */
+function templateText(): string {
+  const { properties, required } = jsonSchema(root);
+  const rules = Object.entries(Object(properties)).map(
+    ([name, rule]) => `${JSON.stringify(name)}: ${JSON.stringify(rule, anchored)}`,
+  );
+  return `{"type": "object", "required": ${JSON.stringify(required)}, "properties": {\n${rules.join(",\n")}\n}}`;
+}
+
+const anchored = (key: string, value: unknown): unknown =>
+  key === "pattern"
+    ? String(value)
+        .replace(/^\^/u, String.raw`\A`)
+        .replace(/\$$/u, String.raw`\z`)
+    : value;
+
+const RULES = ["JSON.parse(<<'RULES')\n", "\nRULES\n"] as const;
 const MARKS = ["<!-- properties: written by npm run generate -->\n", "\n<!-- end of properties -->"] as const;
 const SPEC_MARK = "# From here on written by npm run generate.\n";
 
@@ -194,14 +221,18 @@ const SPEC_MARK = "# From here on written by npm run generate.\n";
 export function generatedFiles(): ReadonlyMap<string, string> {
   const properties = allProperties();
   const [head] = readFileSync(FILES.spec, "utf8").split(SPEC_MARK, 1);
-  const readme = readFileSync(FILES.readme, "utf8");
-  const [before] = readme.split(MARKS[0], 1);
-  const after = readme.split(MARKS[1])[1];
   return new Map([
     [FILES.spec, `${head}${SPEC_MARK}${specText(properties)}`],
     [FILES.schema, schemaText()],
-    [FILES.readme, `${before}${MARKS[0]}${tableText(properties)}${MARKS[1]}${after}`],
+    [FILES.template, between(FILES.template, RULES, templateText())],
+    [FILES.readme, between(FILES.readme, MARKS, tableText(properties))],
   ]);
+}
+
+/** The file with this text between the marks. */
+function between(file: string, [from, to]: readonly [string, string], text: string): string {
+  const [before, rest = ""] = readFileSync(file, "utf8").split(from, 2);
+  return `${before}${from}${text}${to}${rest.slice(rest.indexOf(to) + to.length)}`;
 }
 
 if (import.meta.main) for (const [file, text] of generatedFiles()) writeFileSync(file, text);

@@ -1,5 +1,6 @@
 // What the program has of the process it runs in. Made in main.ts, the only module that touches `process`.
 import { printable } from "./core/plain-text.ts";
+import type { Input } from "./config/load.ts";
 import type { Machine } from "./run/context.ts";
 
 export interface Output {
@@ -30,6 +31,7 @@ export const paths = (environment: Readonly<Record<string, string | undefined>>)
 });
 
 export interface Edge extends Machine {
+  readonly stdin: Input;
   readonly stdout: Output;
   readonly stderr: Output;
   readonly paths: Paths;

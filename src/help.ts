@@ -86,9 +86,12 @@ Examples
   plan: `Shows for each image whether run would pull, tag, move, pin or unpin it, and why. It asks
 containerd, but no registry, and changes nothing. The exit code is 0 whatever the plan holds.
 
+FILE may be all that check takes, with one job import-images and every ((variable)) filled in. So
+a new list can be tried on one worker before it rolls.
+
 Examples
   import-images plan
-  import-images plan --config new.yml --json
+  import-images plan --config runtime-config.yml
 `,
   status: `Shows the last run or the one in progress, and then what is on this node now: each name of the
 configuration, whether it is present, its digest, and whether it is pinned. For a run in progress
@@ -103,15 +106,12 @@ Example
 so it also runs on a workstation or in CI. FILE, or - for standard input, is one of
   config.json, or the job's properties in YAML
   a BOSH runtime config or deployment manifest: every import-images job in it is checked
-  an ops file: the properties that it sets are checked
-((variables)) may stand for any value, or for a part of one. Files for BOSH are read as YAML 1.1,
-in which no is false and 1.20 is a number. Properties alone are read as YAML 1.2, as on the node.
+((variables)) may stand for any value, or for a part of one. YAML is read as BOSH reads it: no is
+false, and 1.20 is a number. Apply ops files first: bosh int manifest.yml -o ops.yml
 
-The line with a problem is shown with every value masked that could be secret. --json prints
-[{file, line, column, path, problem}] instead, [] if there is no problem. The exit code is 2 if
-there are problems. Warnings on stderr show what BOSH would refuse or misunderstand: the release
-version latest in a runtime config, a filter for the instance group worker alone, a second YAML
-document.
+It never prints a value. --json prints [{file, line, column, path, problem}], [] if there is no
+problem. The exit code is 2 if there are problems. Warnings on stderr show logins that no image
+uses, and a filter that leaves out node pools.
 
 Examples
   import-images check runtime-config.yml

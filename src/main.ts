@@ -21,7 +21,7 @@ async function dispatch(command: Command, edge: Edge): Promise<number> {
       edge.stdout.write((await import("./help.ts")).help(command.topic));
       return EXIT.ok;
     case "check":
-      return (await import("./commands/check.ts")).checkCommand(command, edge, () => process.stdin);
+      return (await import("./commands/check.ts")).checkCommand(command, edge);
     case "run":
       return (await import("./commands/run.ts")).runCommand(command, edge);
     case "plan":
@@ -83,6 +83,7 @@ function makeEdge(onSignal: (signal: NodeJS.Signals) => void): Edge {
     });
   }
   return {
+    stdin: () => process.stdin,
     stdout,
     stderr,
     paths: paths(process.env),

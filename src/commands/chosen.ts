@@ -7,7 +7,7 @@ import { EXIT, ExitError } from "../exit.ts";
 
 /** With the sources that `--only` names: a further name of an image stands for its source. @throws ExitError (usage) */
 export async function chosen(args: RunArguments, edge: Edge): Promise<{ config: Config; only: Set<string> }> {
-  const config = await loadConfig(args.config ?? edge.paths.config);
+  const config = await loadConfig(args.config ?? edge.paths.config, edge.stdin);
   const sources = new Map(
     config.images.flatMap(({ source, furtherNames }) =>
       [source, ...furtherNames].map(({ name }) => [name, source.name]),

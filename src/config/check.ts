@@ -1,11 +1,11 @@
 // Every problem of a configuration where it stands: config.json, or this job's properties in what is given to BOSH.
 import { findProperties, isForBosh, warningsFor, type Found } from "./check-bosh.ts";
+import type { Config } from "./config.ts";
 import { decodeConfig } from "./decode.ts";
-import type { Issue, PathKey } from "./issue.ts";
+import { firstOf, type Issue, type PathKey } from "./issue.ts";
 import { UNKNOWN_PROPERTY } from "./schema.ts";
-import { excerpts } from "./source-excerpt.ts";
-import { isCertain, standIn } from "./source-variables.ts";
-import { offsetOf, ofWhole, parseSource, placeOf, type Spot, type Written } from "./source.ts";
+import { isCertain, openVariables, standIn } from "./source-variables.ts";
+import { offsetOf, ofWhole, parseSource, type Spot, type Written } from "./source.ts";
 import { isMapping, parseJson } from "./value.ts";
 
 /** Something to tell, with its place in the text. Holds no secret. */
@@ -15,8 +15,6 @@ export interface Finding {
   /** Of the property, as elsewhere: `images[3].retagAs`. */
   readonly path: string;
   readonly problem: string;
-  /** The line and a mark below it. */
-  readonly excerpt: readonly string[];
 }
 
 export interface Checked {
@@ -25,64 +23,60 @@ export interface Checked {
   /** How often the job was found, and how many images it has together; undefined where a variable has them. */
   readonly jobs: number;
   readonly images: number | undefined;
+  /** Of each job that is right. */
+  readonly configs: readonly Config[];
 }
 
-export function checkText(text: string): Checked {
+/** What may stand in a text: nothing open in what BOSH has rendered; elsewhere `((variables))`, or a problem for each. */
+type Variables = "none" | "open" | "filled";
+
+/** @param variables whether `((variables))` may still be open */
+export function checkText(text: string, variables: "open" | "filled" = "open"): Checked {
   const isJson = parseJson(text) !== undefined;
-  const read = parseSource(text, isJson ? "1.2" : "1.1", isJson);
-  const forBosh = read.documents.some(({ value }) => isForBosh(value));
-  const source = isJson || forBosh ? read : parseSource(text, "1.2", false);
-  const examined = source.documents.map((document, index) => examine(document, forBosh && index > 0));
-  const found = examined.flatMap((document) => document.found);
-  const problems = examined.flatMap((document) => document.problems);
+  const { documents, placeOf } = parseSource(text, isJson);
+  const [document, ...later] = documents;
+  const value = document?.value;
+  const forBosh = isForBosh(value);
+  const found = value === null || document === undefined ? [] : findProperties(value);
+  const mode = isJson && !forBosh ? "none" : variables;
+  const judged = document === undefined ? [] : found.map((one) => judge(document, one, mode));
+  const problems = [...documents.flatMap((one) => one.problems), ...judged.flatMap((one) => one.problems)];
+  const whole = later.filter((one) => one.value !== null).map((one) => ofWhole(one.parsed.range[0], LATER));
   const none = problems.length + found.length > 0 ? [] : [ofWhole(0, forBosh ? NO_JOB : "is empty")];
-  const excerpt = excerpts(source);
+  const odd = document === undefined ? [] : warningsFor(value).map((issue) => spotOf(document, issue));
   const placed = (spots: readonly Spot[]): Finding[] =>
     spots
       .toSorted((a, b) => a.offset - b.offset)
-      .map(({ offset, ...told }) => ({ ...placeOf(source, offset), ...told, excerpt: excerpt(offset) }));
+      .map(({ offset, ...told }) => ({ ...placeOf(offset), ...told }));
   return {
-    problems: placed([...problems, ...none]),
-    warnings: placed(examined.flatMap(({ warnings }) => warnings)),
+    problems: placed([...problems, ...whole, ...none]),
+    warnings: placed([...odd, ...judged.flatMap((one) => one.warnings)]),
     jobs: found.length,
     images: countImages(found),
+    configs: judged.flatMap(({ config }) => config ?? []),
   };
 }
 
-const NO_JOB = "has no job import-images with properties (in addons[].jobs[] or instance_groups[].jobs[])";
-
+const NO_JOB = "has no job import-images (in addons[].jobs[] or instance_groups[].jobs[])";
 const LATER = "is a further document: BOSH reads only the first one of a file";
 
-/** @param isLater BOSH, which the file is for, does not read this document */
-function examine(document: Written, isLater: boolean) {
-  const { parsed, value } = document;
-  // Emptiness is told of the whole text, if at all: a file may begin with `---` and comments.
-  const found = value === undefined ? [] : findProperties(value);
-  const judged = found.map((properties) => judge(document, properties));
+function judge(document: Written, { value, keys }: Found, variables: Variables) {
+  const stoodIn = variables === "none" ? { value, places: [] } : standIn(value);
+  const decoded = decodeConfig(stoodIn.value);
+  const spots = (all: readonly Issue[]): Spot[] =>
+    all.filter((issue) => isCertain(issue, stoodIn)).map((issue) => spotOf(document, issue, keys));
+  const open =
+    variables === "filled" ? openVariables(stoodIn).map((issue) => spotOf(document, issue, keys)) : [];
   return {
-    found,
-    problems: [...document.problems, ...judged.flatMap(({ problems }) => problems)],
-    warnings: [
-      ...(isLater && found.length > 0 ? [ofWhole(parsed.range[0], LATER)] : []),
-      ...warningsFor(value).map((issue) => spotOf(document, issue, issue.keys)),
-      ...judged.flatMap(({ warnings }) => warnings),
-    ],
+    problems: [...open, ...spots(decoded.issues)],
+    warnings: spots(decoded.warnings),
+    config: decoded.ok ? decoded.config : undefined,
   };
 }
 
-function judge(document: Written, { value, keys, part }: Found) {
-  const stoodIn = standIn(value);
-  const { issues, warnings } = decodeConfig(stoodIn.value);
-  const spots = (all: readonly Issue[]): Spot[] =>
-    all
-      .filter((issue) => isCertain(issue, stoodIn) && part.every((key, index) => issue.keys[index] === key))
-      .map((issue) => spotOf(document, issue, [...keys, ...issue.keys.slice(part.length)]));
-  return { problems: spots(issues), warnings: spots(warnings) };
-}
-
-/** @param keys from the document's root */
-const spotOf = (document: Written, { path, problem }: Issue, keys: readonly PathKey[]): Spot => ({
-  offset: offsetOf(document, keys, problem.startsWith(UNKNOWN_PROPERTY)),
+/** @param root from the document's root to what the issue's keys begin at */
+const spotOf = (document: Written, { path, problem, keys }: Issue, root: readonly PathKey[] = []): Spot => ({
+  offset: offsetOf(document, [...root, ...keys], problem.startsWith(UNKNOWN_PROPERTY)),
   path,
   problem,
 });
@@ -92,3 +86,11 @@ function countImages(found: readonly Found[]): number | undefined {
   if (!lists.every((list) => Array.isArray(list))) return undefined;
   return lists.reduce((sum, list) => sum + list.length, 0);
 }
+
+/** A line for each, as compilers print them. @param name of the file */
+export const findingLines = (name: string, findings: readonly Finding[], kind = ""): string[] =>
+  firstOf(
+    findings.map(
+      ({ line, column, path, problem }) => `${name}:${line}:${column}: ${kind}${path}: ${problem}`,
+    ),
+  );

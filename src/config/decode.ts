@@ -3,7 +3,14 @@ import * as v from "valibot";
 import type { Config } from "./config.ts";
 import { readDockerConfig } from "./docker-config.ts";
 import { issueAt, type Issue, type PathKey } from "./issue.ts";
-import { conflicts, unusedLogins, wantedArchives, wantedImages, type Parts } from "./resolve.ts";
+import {
+  conflicts,
+  timesThatClash,
+  unusedLogins,
+  wantedArchives,
+  wantedImages,
+  type Parts,
+} from "./resolve.ts";
 import { configSchema, withoutUnset, type WrittenConfig } from "./schema.ts";
 
 export type Decoded = ({ readonly ok: true; readonly config: Config } | { readonly ok: false }) & {
@@ -22,7 +29,12 @@ export function decodeConfig(value: unknown): Decoded {
     registries: right("registries", registries, single),
     dockerConfig: docker.logins,
   };
-  const issues = [...single, ...docker.issues, ...conflicts(parts)];
+  const issues = [
+    ...single,
+    ...docker.issues,
+    ...conflicts(parts),
+    ...timesThatClash(Object(written.output), single),
+  ];
   if (!written.success || issues.length > 0) return { ok: false, issues, warnings: [] };
   const warnings = [...docker.warnings, ...unusedLogins(parts)];
   return { ok: true, config: toConfig(written.output, parts, warnings), issues, warnings };

@@ -9,6 +9,8 @@ export interface Issue {
   /** The same place as keys, if need be more exactly. */
   readonly keys: readonly PathKey[];
   readonly problem: string;
+  /** The property that it contradicts. */
+  readonly against?: readonly PathKey[];
 }
 
 /**

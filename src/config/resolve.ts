@@ -67,6 +67,35 @@ function credentialConflicts<Of extends Pick<Entry, "credential" | "keys">>(
   });
 }
 
+/** The first must not be longer than the second. */
+const LIMITS = [
+  ["start_jitter", "deadline"],
+  ["retry.min_delay", "retry.max_delay"],
+  ["stall_timeout", "image_timeout"],
+] as const;
+
+/** Times that cannot mean what they say. @param wrong what is wrong with single values, of which no more is said */
+export function timesThatClash(
+  { start_jitter, deadline, retry, stall_timeout, image_timeout }: Partial<WrittenConfig>,
+  wrong: readonly Issue[],
+): Issue[] {
+  const times: Readonly<Record<string, number | undefined>> = {
+    start_jitter,
+    deadline,
+    stall_timeout,
+    image_timeout,
+    "retry.min_delay": retry?.min_delay,
+    "retry.max_delay": retry?.max_delay,
+  };
+  const known = (path: string): number =>
+    wrong.some((issue) => issue.path === path) ? Number.NaN : (times[path] ?? Number.NaN);
+  return LIMITS.flatMap(([longer, limit]) => {
+    if (!(known(longer) > known(limit))) return [];
+    const issue = issueAt(longer.split("."), `must not be longer than ${limit}`);
+    return [{ ...issue, against: limit.split(".") }];
+  });
+}
+
 export const UNUSED_LOGIN = "is a login that no image uses";
 
 /** Where there are images at all: a login that is meant for one, and misses it, leaves the image without credentials. */
@@ -85,7 +114,7 @@ export const wantedImages = (parts: Parts, defaults: WrittenConfig): WantedImage
     const others = group.flatMap(({ retagAs }) => retagAs).filter(({ name }) => name !== source.name);
     // Kubernetes' rule for an unset policy.
     const implicit: WantedImage["pullPolicy"] = source.tag === "latest" ? "implicit-Always" : "IfNotPresent";
-    const policies = group.map(({ pullPolicy = implicit }) => pullPolicy);
+    const policies = group.flatMap(({ pullPolicy }) => pullPolicy ?? []);
     const own = group.find(({ credential }) => credential !== undefined);
     const { credential } = own ?? loginOf(first, parts) ?? {};
     return {

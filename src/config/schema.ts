@@ -2,6 +2,7 @@
 // What entries mean together is decided in resolve.ts. Messages never repeat a value, because it may be a secret.
 import * as v from "valibot";
 import {
+  AUTH,
   credentialFromPair,
   isScope,
   parseAuth,
@@ -14,7 +15,9 @@ import { parseDuration } from "../core/units.ts";
 import type { Login } from "./issue.ts";
 import { isMapping, type Mapping } from "./value.ts";
 
-/** For properties_schema.json, where a value is more than its type; BOSH checks it before it renders the templates. */
+export const DOCKER_CONFIG = "must be a docker config.json: a mapping, its JSON, or base64 of that";
+
+/** For properties_schema.json, where a value is more than its type; it is checked before BOSH touches an instance. */
 const inJson = <Input>(json: Mapping): v.MetadataAction<Input, { readonly json: Mapping }> =>
   v.metadata({ json });
 const likeText = (pattern: string) => ({ type: "string", pattern });
@@ -34,8 +37,10 @@ const parsed = <Value extends object | number>(message: string, parse: (text: st
     }),
   );
 
-const REFERENCE = "[A-Za-z0-9\\[][A-Za-z0-9._:/@\\[\\]-]*";
-const reference = v.pipe(parsed(TEXT, parseReference), inJson(likeText(`^${REFERENCE}$`)));
+const NAME = "must be an image reference, in quotes if it looks like a number";
+const REFERENCE =
+  "(?:[A-Za-z0-9._:\\[\\]-]+/)?[a-z0-9][a-z0-9._/-]*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha[0-9]+:[0-9a-f]{64,128})?";
+const reference = v.pipe(parsed(NAME, parseReference), inJson(likeText(`^${REFERENCE}$`)));
 /** One name or a list; chosen by the value's type, so that a problem is told of the element and not of the choice. */
 const furtherNames = v.pipe(
   v.lazy((given) =>
@@ -47,21 +52,28 @@ const furtherNames = v.pipe(
         ),
   ),
   inJson({
-    anyOf: [likeText(`^(?:${REFERENCE})?$`), { type: "array", items: likeText(`^${REFERENCE}$`) }],
+    description: `${NAME}, or a list of them`,
+    anyOf: [
+      likeText(`^(?:${REFERENCE})?$`),
+      { type: "array", items: { ...likeText(`^${REFERENCE}$`), description: NAME } },
+    ],
   }),
 );
 
-const DURATION = 'must be a duration such as "500ms", "60s" or "1h30m", at most 24 days';
+const DURATION = "must be a duration such as 500ms, 60s or 1h30m, at most 24 days";
 const duration = v.pipe(
   parsed(DURATION, (written) => parseDuration(written) ?? DURATION),
   inJson(likeText("^([0-9]+([.][0-9]+)?(ms|s|m|h))+$")),
 );
 const positiveDuration = v.pipe(duration, v.minValue(1, "must be longer than zero"));
 const SCOPE = "must be a registry such as harbor.example.com, 10.0.0.5:5000 or harbor.example.com/team-a";
-const scope = parsed(SCOPE, (written) => {
-  const read = registryScope(written);
-  return isScope(read) ? read : SCOPE;
-});
+const scope = v.pipe(
+  parsed(SCOPE, (written) => {
+    const read = registryScope(written);
+    return isScope(read) ? read : SCOPE;
+  }),
+  inJson(likeText("^[A-Za-z0-9.:/*?_\\[\\]-]+$")),
+);
 /** A text of this form. */
 const shaped = (form: RegExp, message: string) => v.pipe(v.string(message), v.regex(form, message));
 const absolutePath = v.pipe(
@@ -82,30 +94,27 @@ const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace"] as const
 
 export const UNKNOWN_PROPERTY = "is not a property that this job knows";
 
-const MERGE_KEY = `${UNKNOWN_PROPERTY}: a merge key, which only the YAML that BOSH reads has; write the properties out`;
-
 /** Every property that is not among `entries` is told, which valibot's own strictObject does only of the first. */
-const strict = <Entries extends v.ObjectEntries>(entries: Entries) => {
-  const known = v.object(entries, "is missing");
-  return v.pipe(
+const strict = <Entries extends v.ObjectEntries>(entries: Entries) =>
+  v.pipe(
     v.custom<Mapping>(isMapping, "must be a set of properties"),
     v.lazy((given) => {
       const unknown = Object.keys(Object(given)).filter((key) => !Object.hasOwn(entries, key));
-      if (unknown.length === 0) return known;
-      const refused = unknown.map((key) => [key, v.never(key === "<<" ? MERGE_KEY : UNKNOWN_PROPERTY)]);
+      const refused = unknown.map((key) => [key, v.never(UNKNOWN_PROPERTY)]);
       return v.object<Entries, string>({ ...entries, ...Object.fromEntries(refused) }, "is missing");
     }),
   );
-};
 
+const USER = "must be a user name, without a colon";
 const credentialEntries = {
-  auth: v.optional(parsed("must be base64 of user:password", parseAuth)),
+  auth: v.optional(v.pipe(parsed(AUTH, parseAuth), inJson(likeText("^[A-Za-z0-9+/\\s]*={0,2}\\s*$")))),
   username: v.optional(
     v.pipe(
-      v.string(TEXT),
+      v.string(USER),
       v.transform(withoutLineEnd),
-      v.nonEmpty("must not be empty"),
-      v.check((user) => !user.includes(":"), "must not contain a colon"),
+      v.nonEmpty(USER),
+      v.check((user) => !user.includes(":"), USER),
+      inJson(likeText("^[^:]*$")),
     ),
   ),
   password: v.optional(v.string(TEXT)),
@@ -178,11 +187,13 @@ export const configSchema = strict({
   images: v.array(image, "must be a list"),
   registries: v.optional(v.array(registry, "must be a list"), []),
   /** Read by itself, in docker-config.ts. */
-  docker_config: v.optional(v.pipe(v.unknown(), inJson({ type: ["object", "string"] }))),
+  docker_config: v.optional(
+    v.pipe(v.unknown(), inJson({ type: ["object", "string"], description: DOCKER_CONFIG })),
+  ),
   pin: v.optional(flag, true),
   on_failure: v.optional(v.picklist(["fail", "warn"], "must be fail or warn"), "fail"),
   concurrency: v.optional(
-    v.union([v.literal("auto"), wholeNumber(1, 64)], 'must be "auto" or a whole number from 1 to 64'),
+    v.union([v.literal("auto"), wholeNumber(1, 64)], "must be auto or a whole number from 1 to 64"),
     "auto",
   ),
   retry: v.optional(retry, {}),

@@ -1,20 +1,7 @@
-// A configuration as it was written: YAML with the place of everything in it. The parser's messages may quote the text,
-// so only words of our own go out.
-import {
-  isAlias,
-  isMap,
-  isNode,
-  isScalar,
-  isSeq,
-  LineCounter,
-  parseAllDocuments,
-  visit,
-  type Alias,
-  type Document,
-  type Node,
-  type YAMLError,
-} from "yaml";
-import { EXIT, ExitError } from "../exit.ts";
+// A configuration as it was written: YAML or JSON with the place of everything in it. The parser's messages may quote the
+// text, so only words of our own go out.
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments } from "yaml";
+import type { Document, YAMLError } from "yaml";
 import { WHOLE, type PathKey } from "./issue.ts";
 
 /** Something at an offset of the text. */
@@ -27,72 +14,42 @@ export interface Spot {
 /** One document of a text. */
 export interface Written {
   readonly parsed: Document.Parsed;
-  /** What each alias stands for, found in one walk: yaml's own `resolve` walks the document each time. */
-  readonly targets: ReadonlyMap<Alias, Node>;
   /** What is wrong with it as YAML. */
   readonly problems: readonly Spot[];
-  readonly isBroken: boolean;
-  /** Undefined if it cannot be read, or is empty. */
+  /** As JSON would hold it; null if it is empty or cannot be read. */
   readonly value: unknown;
 }
 
 export interface Source {
-  readonly text: string;
+  /** At least one. */
   readonly documents: readonly Written[];
-  readonly lines: LineCounter;
+  /** Line and column of an offset, both from 1. */
+  readonly placeOf: (offset: number) => { readonly line: number; readonly column: number };
 }
 
 /**
- * @param version BOSH reads YAML 1.1, where `no` is false, 1.20 is 1.2 and 1:30 is 90, and of several documents the first;
- * the agent reads 1.2
+ * YAML is read as version 1.1, as BOSH does: `no` is false, and 1.20 is the number 1.2.
  * @param isJson the text is known to be JSON, in which a key given twice is all that can be wrong
  */
-export function parseSource(text: string, version: "1.1" | "1.2", isJson: boolean): Source {
-  const deep = text.matchAll(OPENED).find(isTooDeep)?.index;
-  // With the first of them, which makes a document.
-  if (deep !== undefined) return tooDeep(parseSource(text.slice(0, deep + 1), version, false), deep);
+export function parseSource(text: string, isJson: boolean): Source {
   const lines = new LineCounter();
+  const version = isJson ? "1.2" : "1.1";
   const options = { version, lineCounter: lines, prettyErrors: false, logLevel: "silent" } as const;
-  const documents = [...parseAllDocuments(text, options)].map((parsed, index) => {
-    const document = written(parsed, text, isJson);
-    if (index === 0 || version === "1.1") return document;
-    const second = ofWhole(parsed.range[0], "is a second document: a configuration has only one");
-    return { ...document, problems: [second, ...document.problems] };
-  });
-  return { text, documents, lines };
-}
-
-/** Brackets, one in another. For some hundred thousand of them the parser would need more memory than there is. */
-const OPENED = /(?:[[{]\s*){1,1000}/gu;
-const isTooDeep = ([opened]: RegExpExecArray): boolean => opened.replaceAll(/\s/gu, "").length === 1_000;
-
-const tooDeep = (source: Source, offset: number): Source => ({
-  ...source,
-  documents: source.documents.slice(0, 1).map((document) => ({
-    ...document,
-    problems: [ofWhole(offset, "is not valid JSON or YAML: brackets are nested too deeply")],
-  })),
-});
-
-/** Line and column of an offset, both from 1. */
-export function placeOf({ lines }: Source, offset: number) {
-  const { line, col } = lines.linePos(offset);
-  return { line: Math.max(line, 1), column: Math.max(col, 1) };
-}
-
-/** The value of a text in YAML. @throws ExitError (usage) */
-export function parseYaml(path: string, text: string): unknown {
-  const source = parseSource(text, "1.2", false);
-  const [problem] = source.documents.flatMap(({ problems }) => problems);
-  if (problem === undefined) return source.documents[0]?.value;
-  const { line, column } = placeOf(source, problem.offset);
-  throw new ExitError(EXIT.usage, `${path}:${line}:${column}: ${problem.problem}`);
+  const documents = [...parseAllDocuments(text === "" ? "---" : text, options)];
+  return {
+    documents: documents.map((parsed) => written(parsed, text, isJson)),
+    placeOf: (offset) => {
+      const { line, col } = lines.linePos(offset);
+      return { line: Math.max(line, 1), column: Math.max(col, 1) };
+    },
+  };
 }
 
 export const ofWhole = (offset: number, problem: string): Spot => ({ offset, path: WHOLE, problem });
 
-/** Beyond any real list, and far below what an alias bomb needs. */
+/** A login by alias for each of many images is no attack. */
 const MOST_ALIASES = 10_000;
+const ALIAS = "has an alias without an anchor before it, one that contains itself, or too many of them";
 
 const isDuplicate = ({ code }: YAMLError): boolean => code === "DUPLICATE_KEY";
 
@@ -102,16 +59,14 @@ const isDuplicate = ({ code }: YAMLError): boolean => code === "DUPLICATE_KEY";
  */
 function written(parsed: Document.Parsed, text: string, isJson: boolean): Written {
   const duplicates = parsed.errors.filter(isDuplicate).map((error) => syntaxSpot(error, text));
-  const others = isJson ? [] : parsed.errors.filter((error) => !isDuplicate(error));
-  const broken = others.slice(0, 1).map((error) => syntaxSpot(error, text));
-  const { targets, spots } = broken.length > 0 ? { targets: new Map(), spots: broken } : aliasesOf(parsed);
-  const document = { parsed, targets, isBroken: broken.length > 0 };
-  const problems = [...spots, ...duplicates];
-  if (spots.length > 0) return { ...document, problems, value: undefined };
+  const broken = isJson ? undefined : parsed.errors.find((error) => !isDuplicate(error));
+  if (broken !== undefined)
+    return { parsed, problems: [syntaxSpot(broken, text), ...duplicates], value: null };
   try {
-    return { ...document, problems, value: parsed.toJS({ maxAliasCount: MOST_ALIASES }) ?? undefined };
+    const value: unknown = JSON.parse(JSON.stringify(parsed.toJS({ maxAliasCount: MOST_ALIASES }) ?? null));
+    return { parsed, problems: duplicates, value };
   } catch {
-    return { ...document, problems: [ofWhole(0, "has an alias that is used too often")], value: undefined };
+    return { parsed, problems: [ofWhole(parsed.range[0], ALIAS), ...duplicates], value: null };
   }
 }
 
@@ -132,36 +87,15 @@ function syntaxSpot({ code, pos }: YAMLError, text: string): Spot {
   return ofWhole(Math.min(pos[0], end), `is not valid JSON or YAML: ${what}`);
 }
 
-/** Aliases, and those that stand for nothing, or for something that contains them: the latter would never end. */
-function aliasesOf(parsed: Document.Parsed) {
-  const anchors = new Map<string, Node>();
-  const targets = new Map<Alias, Node>();
-  const spots: Spot[] = [];
-  visit(parsed, {
-    Node: (_key, node, path) => {
-      if (!isAlias(node)) {
-        if (node.anchor !== undefined) anchors.set(node.anchor, node);
-        return;
-      }
-      const target = anchors.get(node.source);
-      const offset = startOf(node) ?? 0;
-      if (target === undefined) spots.push(ofWhole(offset, "is an alias without an anchor before it"));
-      else if (path.includes(target)) spots.push(ofWhole(offset, "is an alias that contains itself"));
-      else targets.set(node, target);
-    },
-  });
-  return { targets, spots };
-}
-
 /**
  * The offset of what `keys` lead to: a value, or its key where there is no value or the key is what is wrong. What
  * is not written is placed at what should contain it.
  */
-export function offsetOf(document: Written, keys: readonly PathKey[], atKey: boolean): number {
-  let node: unknown = document.parsed.contents;
+export function offsetOf({ parsed }: Written, keys: readonly PathKey[], atKey: boolean): number {
+  let node: unknown = parsed.contents;
   let offset = startOf(node) ?? 0;
   for (const [index, key] of keys.entries()) {
-    const step = stepTo(key, node, document.targets);
+    const step = stepTo(key, node, parsed);
     if (step === undefined) return offset;
     const value = atKey && index === keys.length - 1 ? undefined : valueStart(step.value);
     offset = value ?? startOf(step.key) ?? offset;
@@ -175,8 +109,8 @@ interface Step {
   readonly value: unknown;
 }
 
-function stepTo(key: PathKey, from: unknown, targets: Written["targets"]): Step | undefined {
-  const node = isAlias(from) ? targets.get(from) : from;
+function stepTo(key: PathKey, from: unknown, parsed: Document.Parsed): Step | undefined {
+  const node = isAlias(from) ? from.resolve(parsed) : from;
   if (isSeq(node)) {
     const item: unknown = node.items[Number(key)];
     return item === undefined ? undefined : { key: item, value: item };
@@ -188,7 +122,7 @@ function stepTo(key: PathKey, from: unknown, targets: Written["targets"]): Step 
   return node.items
     .filter((pair) => isScalar(pair.key) && pair.key.source === "<<")
     .flatMap((pair) => (isSeq(pair.value) ? pair.value.items : [pair.value]))
-    .map((merged) => stepTo(key, merged, targets))
+    .map((merged) => stepTo(key, merged, parsed))
     .find((step) => step !== undefined);
 }
 

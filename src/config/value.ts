@@ -2,9 +2,8 @@
 
 export type Mapping = Readonly<Record<string, unknown>>;
 
-/** Neither a list nor what YAML makes of a date. */
 export const isMapping = (value: unknown): value is Mapping =>
-  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** Undefined if it is no JSON. What JSON.parse tells of that repeats the text, so it is dropped. */
 export function parseJson(text: string): unknown {

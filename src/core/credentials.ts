@@ -23,68 +23,23 @@ export function credentialFromPair(username: string, password: string): Credenti
   return { auth: Buffer.from(`${withoutLineEnd(username)}:${secret}`).toString("base64"), password: secret };
 }
 
+export const AUTH = "must be base64 of user:password (or give username and password instead)";
+
 /**
- * Reads base64 of `user:password`, and forms of it that leave no doubt: url-safe, wrapped, encoded twice, with `Basic`
- * before it. Anything else is refused: containerd prints what it cannot split, decoded, into its error
- * (`invalid decoded auth: "…"`), so a bad value must never reach it.
- * @returns the credential, or what the text looks like; never the text
+ * Reads base64 of `user:password`, also wrapped. Anything else is refused: containerd prints what it cannot split,
+ * decoded, into its error (`invalid decoded auth: "…"`), so a bad value must never reach it.
+ * @returns the credential, or what is expected
  */
 export function parseAuth(text: string): Credential | string {
-  const bytes = fromBase64(text.trim()) ?? forgiven(text);
-  const credential = credentialIn(bytes) ?? credentialIn(clean(fromBase64(bytes?.toString().trim())));
-  if (credential !== undefined) return credential;
-  const look = lookIn(WRITTEN, text) ?? lookIn(ENCODED, bytes?.toString() ?? "");
-  return `must be base64 of user:password${look === undefined ? "" : `; it ${look}`}`;
+  const base64 = text.replaceAll(/\s/gu, "").replace(/=+$/u, "");
+  // Bytes, not text, because old registries have passwords that are no UTF-8.
+  const bytes = Buffer.from(base64, "base64");
+  const pair = Buffer.from(withoutLineEnd(bytes.toString("latin1")), "latin1");
+  const isBase64 = bytes.toString("base64").replace(/=+$/u, "") === base64;
+  // A docker config.json has a colon as well.
+  if (!isBase64 || !/^[^\p{Cc}:{][^\p{Cc}:]*:[^\0]*$/u.test(pair.toString())) return AUTH;
+  return { auth: pair.toString("base64"), password: pair.subarray(pair.indexOf(":") + 1).toString() };
 }
-
-/** The bytes of base64, with its padding or without it; undefined for any other text. */
-function fromBase64(text = ""): Buffer | undefined {
-  const bytes = Buffer.from(text, "base64");
-  const same = bytes.toString("base64").replace(/=+$/u, "") === text.replace(/=+$/u, "");
-  return same && text !== "" ? bytes : undefined;
-}
-
-/** Taken only if what comes out is text: a guess that is wrong makes garbage. */
-function forgiven(text: string): Buffer | undefined {
-  const bare = text.trim().replace(/^(?:authorization:\s*)?basic\s+/iu, "");
-  const [first = "", ...lines] = bare.split(/\s+/u);
-  const isWrapped = first.length >= 32 && lines.slice(0, -1).every(({ length }) => length === first.length);
-  if (lines.length > 0 && !isWrapped) return undefined;
-  return clean(fromBase64([first, ...lines].join("").replaceAll("-", "+").replaceAll("_", "/")));
-}
-
-const clean = (bytes: Buffer | undefined): Buffer | undefined =>
-  /[\p{Cc}\uFFFD]/u.test(withoutLineEnd(bytes?.toString() ?? "")) ? undefined : bytes;
-
-/** Bytes, not text, because old registries have passwords that are no UTF-8. */
-function credentialIn(bytes: Buffer | undefined): Credential | undefined {
-  const pair = Buffer.from(withoutLineEnd(bytes?.toString("latin1") ?? ""), "latin1");
-  const colon = pair.indexOf(":");
-  if (colon < 1 || pair.includes(0) || isJson(pair.toString())) return undefined;
-  return { auth: pair.toString("base64"), password: pair.subarray(colon + 1).toString() };
-}
-
-const isJson = (text: string): boolean => /^\s*\{.*\}\s*$/su.test(text);
-
-type Looks = readonly (readonly [RegExp, string])[];
-/** What people paste in place of base64. */
-const WRITTEN: Looks = [
-  [/^\s*\(\(.*\)\)\s*$/su, "looks like a variable that was not filled in"],
-  [/"auths"/u, "looks like a docker config.json, which belongs in docker_config"],
-  [/-----BEGIN /u, "looks like a key or a certificate"],
-  [/^\s*(?:bearer\s|eyJ[\w-]+\.)/iu, "looks like a token, not a user and a password"],
-  [/^\s*(?<quote>["']).*\k<quote>\s*$/su, "has quotes around it"],
-  [/^[^:\s]+:./u, "looks like user:password that is not encoded (give username and password instead)"],
-];
-/** What people encode in place of `user:password`. */
-const ENCODED: Looks = [
-  [/"auths"/u, "looks like base64 of a docker config.json, which belongs in docker_config"],
-  [/^(?:[^\0]\0)+$/u, "looks like base64 of UTF-16, as PowerShell's Unicode makes it: encode UTF-8"],
-  [/^:/u, "looks like base64 of a password with an empty user"],
-  [/^[^:\p{Cc}\uFFFD]{4,}[\r\n]*$/u, "looks like base64 of text without a colon: the user is missing"],
-];
-const lookIn = (looks: Looks, text: string): string | undefined =>
-  looks.find(([pattern]) => pattern.test(text))?.[1];
 
 /** Docker Hub's aliases become `docker.io`, so that credentials for it are found under each. */
 const canonicalHost = (host: string): string =>

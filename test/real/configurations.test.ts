@@ -80,7 +80,7 @@ describeEachLine(
         expect(told, ended.text).toMatch(
           ended.exitCode === 0
             ? /: no problem found \(.+\)$/u
-            : /: \d+ problems?$|^import-images: configuration \S+ is empty$/u,
+            : /: \d+ problems?$|^import-images: \S+ is empty$/u,
         );
       }
 

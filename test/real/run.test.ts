@@ -588,12 +588,12 @@ describe("a configuration that cannot be used", () => {
   };
   const runText = (text: string): Promise<Ended> => agent.exec(["--config", agent.write(text)]);
 
-  test("is said to be missing, a directory, or empty", async () => {
+  test("is said to be missing, no file, or empty", async () => {
     expectUsage(
       await agent.exec(["--config", `${agent.folder}/none.json`]),
       `${agent.folder}/none.json does not exist`,
     );
-    expectUsage(await agent.exec(["--config", agent.folder]), `${agent.folder} is a directory`);
+    expectUsage(await agent.exec(["--config", agent.folder]), `${agent.folder} is not a regular file`);
     expectUsage(await runText(" \n"), "is empty");
   });
 
@@ -622,9 +622,9 @@ describe("a configuration that cannot be used", () => {
 
     expectUsage(
       ended,
-      "images[0].name: must be text (quote it)",
+      "images[0].name: must be an image reference",
       "images[1].name: is missing",
-      "images[1].retagAs[0]: must be text (quote it)",
+      "images[1].retagAs[0]: must be an image reference",
       "images[2]: must be a set of properties",
       "images[3].pinn: is not a property that this job knows",
       "images[3].required: must be true or false",
@@ -658,7 +658,7 @@ describe("a configuration that cannot be used", () => {
       }),
     );
 
-    expectUsage(ended, ...places.map((place) => `  ${place}: `));
+    expectUsage(ended, ...places.map((place) => ` ${place}: `));
     expect(ended.stderr.replaceAll(agent.folder, "")).not.toContain(value);
     expect(readdirSync(agent.folder)).not.toContain("pwned");
   });

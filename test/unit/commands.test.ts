@@ -38,6 +38,7 @@ function terminal() {
       columns: undefined,
     });
     const edge: Edge = {
+      stdin: () => new Blob().stream(),
       stdout: output("stdout"),
       stderr: output("stderr"),
       paths: {

@@ -76,9 +76,8 @@ describe("README.md", () => {
     let printed = "";
     const write = (part: string): void => void (printed += part);
     const output = { write, columns: undefined };
-    await checkCommand({ file: "-", json: false }, { stdout: output, stderr: output }, () =>
-      new Blob([mistaken]).stream(),
-    );
+    const stdin = () => new Blob([mistaken]).stream();
+    await checkCommand({ file: "-", json: false }, { stdin, stdout: output, stderr: output });
     expect(shown?.["output"]).toBe(printed.replaceAll(/^stdin/gmu, "runtime-config.yml"));
   });
 });

@@ -258,6 +258,69 @@ describe("entries of one image", () => {
   });
 });
 
+describe("a pull policy", () => {
+  test.each([
+    [
+      "that is written wins over one that follows from the tag",
+      [{}, { pullPolicy: "IfNotPresent" }],
+      "IfNotPresent",
+    ],
+    [
+      "is Always if one of several that are written is",
+      [{ pullPolicy: "IfNotPresent" }, { pullPolicy: "Always" }],
+      "Always",
+    ],
+    ["follows from the tag where none is written", [{}, {}], "implicit-Always"],
+  ])("%s", (_what, entries, expected) => {
+    const [first, second] = entries;
+    expect(
+      only(imagesOf({ name: "r.one/a", ...first }, { name: "r.one/a:latest", ...second })).pullPolicy,
+    ).toBe(expected);
+  });
+});
+
+describe("times that cannot mean what they say are an error with both paths:", () => {
+  test.each([
+    [
+      "a jitter beyond the deadline",
+      { start_jitter: "61m" },
+      "start_jitter: must not be longer than deadline",
+    ],
+    [
+      "a first delay beyond all",
+      { retry: { min_delay: "31s" } },
+      "retry.min_delay: must not be longer than retry.max_delay",
+    ],
+    [
+      "a stall beyond the image's time",
+      { image_timeout: "59s" },
+      "stall_timeout: must not be longer than image_timeout",
+    ],
+  ])("%s", (_what, times, problem) => {
+    expect(problemsOf({ images: [], ...times })).toEqual([problem]);
+  });
+
+  test("all at once, but not where one of the two is wrong by itself", () => {
+    expect(
+      problemsOf({
+        images: [],
+        start_jitter: "2h",
+        retry: { min_delay: "5m" },
+        stall_timeout: 99,
+        image_timeout: "1s",
+      }),
+    ).toEqual([
+      expect.stringContaining("stall_timeout: must be a duration"),
+      "start_jitter: must not be longer than deadline",
+      "retry.min_delay: must not be longer than retry.max_delay",
+    ]);
+  });
+
+  test("but may be equal", () => {
+    expect(problemsOf({ images: [], start_jitter: "60m", stall_timeout: "30m" })).toEqual([]);
+  });
+});
+
 describe("two images cannot have one name:", () => {
   test("the same target", () => {
     expect(
@@ -384,7 +447,6 @@ describe("credentials", () => {
     "names a program on the machine that the file comes from; it is not used here, so give these logins in registries";
   const TOKEN =
     "is not used: crictl takes only user and password, so give those, for example of a robot account";
-  const OLD = "has no `auths`, like an old .dockercfg: its entries are used, but belong under `auths`";
   const UNUSED = "is a login that no image uses";
   const H = "harbor.example.com";
   test.each<[string, unknown, readonly string[], unknown]>([
@@ -407,8 +469,6 @@ describe("credentials", () => {
       [`auths.${H}.registrytoken: ${TOKEN}`],
       ROBOT,
     ],
-    ["the old form", { [H]: { auth: ROBOT.auth, email: "a@b.c" } }, [OLD], ROBOT],
-    ["no login at all", { HttpHeaders: {} }, ["has no `auths`, so it gives no credentials"], undefined],
     [
       "a registry of no image",
       { auths: { "a.b": { auth: ROBOT.auth } } },
@@ -420,12 +480,10 @@ describe("credentials", () => {
   ])(
     "of a docker_config with %s are told where they are not used",
     (_what, docker_config, warnings, used) => {
-      for (const given of [docker_config, JSON.stringify(docker_config)]) {
+      const json = JSON.stringify(docker_config);
+      for (const given of [docker_config, json, Buffer.from(json).toString("base64")]) {
         const config = decoded({ images: [{ name: A }], docker_config: given });
-        const told = warnings.map((warning) =>
-          warning.startsWith("has") ? `docker_config: ${warning}` : `docker_config.${warning}`,
-        );
-        expect(config.warnings).toEqual(told);
+        expect(config.warnings).toEqual(warnings.map((warning) => `docker_config.${warning}`));
         expect(only(config.images).credential).toEqual(used);
       }
     },
@@ -448,21 +506,16 @@ describe("credentials", () => {
     expect(decoded(config).credentials).toEqual([ROBOT, OTHER, credential("u", "pw")]);
   });
 
+  const AUTH = "must be base64 of user:password (or give username and password instead)";
   const PAIR = "needs username and password together";
   test.each([
-    [
-      { auth: "robot:hunter2" },
-      "images[0].auth: must be base64 of user:password; it looks like user:password that is not encoded (give username and password instead)",
-    ],
-    [
-      { auth: "aGVsbG8=" },
-      "images[0].auth: must be base64 of user:password; it looks like base64 of text without a colon: the user is missing",
-    ],
-    [{ username: "\n", password: "x" }, "images[0].username: must not be empty"],
-    [{ auth: 7 }, "images[0].auth: must be base64 of user:password"],
+    [{ auth: "robot:hunter2" }, `images[0].auth: ${AUTH}`],
+    [{ auth: "aGVsbG8=" }, `images[0].auth: ${AUTH}`],
+    [{ username: "\n", password: "x" }, "images[0].username: must be a user name, without a colon"],
+    [{ auth: 7 }, `images[0].auth: ${AUTH}`],
     [{ username: "robot" }, `images[0]: ${PAIR}`],
     [{ password: "hunter2" }, `images[0]: ${PAIR}`],
-    [{ username: "ro:bot", password: "x" }, "images[0].username: must not contain a colon"],
+    [{ username: "ro:bot", password: "x" }, "images[0].username: must be a user name, without a colon"],
     [
       { auth: ROBOT.auth, username: "a", password: "b" },
       "images[0]: has both auth and username: give one of them",
@@ -473,17 +526,25 @@ describe("credentials", () => {
 
   test("that are half a login with a wrong user have both told", () => {
     expect(problemsOf({ images: [{ name: A, username: "ro:bot" }] })).toEqual([
-      "images[0].username: must not contain a colon",
+      "images[0].username: must be a user name, without a colon",
       `images[0]: ${PAIR}`,
     ]);
   });
 
+  const NO_JSON = "docker_config: must be a docker config.json: a mapping, its JSON, or base64 of that";
+  const NO_AUTHS = "docker_config: must have its logins under `auths`, as docker login writes them";
+  const WHOLE_SECRET =
+    'docker_config: is a whole Kubernetes Secret: give only what is in its data[".dockerconfigjson"]';
   const UNUSABLE =
     "has an entry without usable credentials (auth as base64 of user:password, or username and password)";
   test.each([
-    ["no JSON", "{auths", "docker_config: is not the JSON of a docker config.json"],
-    ["a list", [], "docker_config: must be a JSON object"],
-    ["the JSON of a text", '"hunter2"', "docker_config: must be a JSON object"],
+    ["no JSON", "{auths", NO_JSON],
+    ["a list", [], NO_JSON],
+    ["the JSON of a text", '"hunter2"', NO_JSON],
+    ["no login", { HttpHeaders: {} }, NO_AUTHS],
+    ["its logins at the top, like an old .dockercfg", { "a.b": { auth: ROBOT.auth } }, NO_AUTHS],
+    ["a whole Secret", { kind: "Secret", data: { ".dockerconfigjson": ROBOT.auth } }, WHOLE_SECRET],
+    ["the JSON of a Secret", '{"stringData": {".dockerconfigjson": "{}"}}', WHOLE_SECRET],
     ["auths as a list", { auths: [] }, `docker_config.auths: ${UNUSABLE}`],
     ["an entry that is a list", { auths: { "a.b": [] } }, `docker_config.auths.a.b: ${UNUSABLE}`],
     ["auths as text", { auths: "hunter2" }, `docker_config.auths: ${UNUSABLE}`],
@@ -491,7 +552,7 @@ describe("credentials", () => {
     [
       "an entry with a bad auth",
       { auths: { "a.b": { auth: "hunter2" } } },
-      "docker_config.auths.a.b: auth must be base64 of user:password",
+      `docker_config.auths.a.b: auth ${AUTH}`,
     ],
     ["an entry of text", { auths: { "a.b": "hunter2" } }, `docker_config.auths.a.b: ${UNUSABLE}`],
     ["an auth that is a number", { auths: { "a.b": { auth: 7 } } }, `docker_config.auths.a.b: ${UNUSABLE}`],
@@ -518,13 +579,13 @@ describe("a wrong value is told with its path and what would be right:", () => {
   test.each([
     ["concurrency", 0, "must be a whole number from 1 to 64"],
     ["concurrency", 65, "must be a whole number from 1 to 64"],
-    ["concurrency", "many", 'must be "auto" or a whole number from 1 to 64'],
+    ["concurrency", "many", "must be auto or a whole number from 1 to 64"],
     ["stall_timeout", "0s", "must be longer than zero"],
-    ["stall_timeout", 60, 'must be a duration such as "500ms", "60s" or "1h30m", at most 24 days'],
-    ["deadline", "25d", 'must be a duration such as "500ms", "60s" or "1h30m", at most 24 days'],
-    ["deadline", "600h", 'must be a duration such as "500ms", "60s" or "1h30m", at most 24 days'],
-    ["image_timeout", "", 'must be a duration such as "500ms", "60s" or "1h30m", at most 24 days'],
-    ["start_jitter", "-1s", 'must be a duration such as "500ms", "60s" or "1h30m", at most 24 days'],
+    ["stall_timeout", 60, "must be a duration such as 500ms, 60s or 1h30m, at most 24 days"],
+    ["deadline", "25d", "must be a duration such as 500ms, 60s or 1h30m, at most 24 days"],
+    ["deadline", "600h", "must be a duration such as 500ms, 60s or 1h30m, at most 24 days"],
+    ["image_timeout", "", "must be a duration such as 500ms, 60s or 1h30m, at most 24 days"],
+    ["start_jitter", "-1s", "must be a duration such as 500ms, 60s or 1h30m, at most 24 days"],
     ["on_failure", "ignore", "must be fail or warn"],
     ["pin", "true", "must be true or false"],
     ["log_level", "verbose", "must be one of fatal, error, warn, info, debug, trace"],
@@ -554,9 +615,9 @@ describe("a wrong value is told with its path and what would be right:", () => {
   });
 
   test.each([
-    ["name", 7, "must be text (quote it)"],
+    ["name", 7, "must be an image reference, in quotes if it looks like a number"],
     ["name", "Bad Name", "contains white space or a control character"],
-    ["retagAs", 7, "must be text (quote it)"],
+    ["retagAs", 7, "must be an image reference, in quotes if it looks like a number"],
     ["retagAs", "A/B", "has upper case in its repository (a repository must be lower case)"],
     ["pullPolicy", "Never", "must be Always or IfNotPresent"],
     ["required", "no", "must be true or false"],

@@ -1,5 +1,4 @@
 import { execFileSync } from "node:child_process";
-import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
 import { describe, expect, test } from "vitest";
@@ -8,6 +7,10 @@ import { EXIT, ExitError } from "../../../src/exit.ts";
 import { temporaryFolder } from "../folder.ts";
 
 const folder = temporaryFolder();
+/** What is asked for `-`. */
+const noInput = (): never => {
+  throw new Error("the standard input is not asked for");
+};
 const IMAGES = [{ source: { name: "docker.io/library/nginx:1" }, required: false }];
 
 /** How a file of this text is refused, without the file's own path. */
@@ -15,7 +18,7 @@ async function refusal(text: string): Promise<string> {
   return refusalOf(folder.write("config.yml", text));
 }
 async function refusalOf(file: string): Promise<string> {
-  const error: unknown = await loadConfig(file).then(
+  const error: unknown = await loadConfig(file, noInput).then(
     () => "was accepted",
     (thrown: unknown) => thrown,
   );
@@ -33,31 +36,80 @@ describe("a file is read", () => {
     ["YAML in a document of its own", "---\nimages: [{name: 'nginx:1', required: false}]\n...\n"],
     ["YAML with an anchor and an alias", "images: [&x {name: 'nginx:1', required: false}, *x]\n"],
   ])("that is %s", async (_what, text) => {
-    expect((await loadConfig(folder.write("good.yml", text))).images).toMatchObject(IMAGES);
+    expect((await loadConfig(folder.write("good.yml", text), noInput)).images).toMatchObject(IMAGES);
   });
 
-  test("that is a FIFO, once somebody has written it", async () => {
-    const fifo = path.join(folder.path, "fifo");
-    execFileSync("mkfifo", [fifo]);
-    const loading = loadConfig(fifo);
-    await writeFile(fifo, "images: [{name: 'nginx:1', required: false}]\n");
-    expect((await loading).images).toMatchObject(IMAGES);
+  test("that is the standard input", async () => {
+    const input = () => new Blob(["images: [{name: 'nginx:1', required: false}]\n"]).stream();
+    expect((await loadConfig("-", input)).images).toMatchObject(IMAGES);
+  });
+
+  const JOB = "{name: import-images, release: r, properties: {images: [{name: 'nginx:1', required: no}]}}";
+  test.each([
+    ["a runtime config", `releases: []\naddons: [{name: a, jobs: [{name: other}, ${JOB}]}]\n`],
+    ["a manifest", `name: d\ninstance_groups: [{name: a, jobs: [${JOB}]}, {name: b, jobs: []}]\n`],
+    [
+      "a manifest in JSON",
+      '{"instance_groups": [{"jobs": [{"name": "import-images", "properties": {"images": [{"name": "nginx:1", "required": false}]}}]}]}',
+    ],
+  ])("that is %s with one job of ours", async (_what, text) => {
+    expect((await loadConfig(folder.write("manifest.yml", text), noInput)).images).toMatchObject(IMAGES);
+  });
+
+  test("that BOSH rendered, in which two brackets are part of a password", async () => {
+    const images = [{ name: "nginx:1", username: "u", password: "((a))" }];
+    const { credentials } = await loadConfig(
+      folder.write("config.json", JSON.stringify({ images })),
+      noInput,
+    );
+    expect(credentials).toMatchObject([{ password: "((a))" }]);
   });
 
   test("whose docker_config is an object in YAML", async () => {
     const text = "images: [{name: a.b/c:1}]\ndocker_config:\n  auths:\n    a.b: {username: u, password: p}\n";
-    const { images } = await loadConfig(folder.write("docker.yml", text));
+    const { images } = await loadConfig(folder.write("docker.yml", text), noInput);
     expect(images[0]?.credential?.password).toBe("p");
   });
 });
 
 describe("a file is refused", () => {
   test("that does not exist", async () => {
-    expect(await refusalOf(path.join(folder.path, "missing.json"))).toBe("configuration FILE does not exist");
+    expect(await refusalOf(path.join(folder.path, "missing.json"))).toBe("FILE does not exist");
   });
 
   test("that is a directory", async () => {
-    expect(await refusalOf(folder.path)).toBe("configuration FILE is a directory");
+    expect(await refusalOf(folder.path)).toContain("is not a regular file");
+  });
+
+  test.each(["/dev/zero", "FIFO"])("that is none, without waiting for it: %s", async (what) => {
+    const fifo = path.join(folder.path, "fifo");
+    if (what === "FIFO") execFileSync("mkfifo", [fifo]);
+    expect(await refusalOf(what === "FIFO" ? fifo : what)).toBe(
+      "FILE is not a regular file: pipe it in, and give - as its name",
+    );
+  });
+
+  test.each([
+    [
+      "no job of ours",
+      "addons: [{jobs: [{name: import-image}]}]\n",
+      "FILE:1:1: configuration: has no job import-images (in addons[].jobs[] or instance_groups[].jobs[])",
+    ],
+    [
+      "open variables, each of which it names",
+      "addons: [{jobs: [{name: import-images, properties: {images: [{name: ((host))/a:((tag)), auth: ((/x/auth))}]}}]}]\n",
+      "FILE:1:69: images[0].name: has ((host)) and ((tag)), which only BOSH fills in: write the value (bosh int does it)",
+    ],
+    ["open variables in properties alone", "images: ((list))\n", "FILE:1:9: images: has ((list))"],
+  ])("that has %s", async (_what, text, problem) => {
+    expect(await refusal(text)).toContain(`\n${problem}`);
+  });
+
+  test("that has two jobs of ours", async () => {
+    const job = "{name: import-images, properties: {images: []}}";
+    expect(await refusal(`addons: [{jobs: [${job}, ${job}]}]\n`)).toBe(
+      "FILE: 2 jobs import-images: only check takes a file with more than one, nothing was done",
+    );
   });
 
   test.skipIf(process.getuid?.() === 0)("that this user may not read", async () => {
@@ -66,36 +118,20 @@ describe("a file is refused", () => {
 
   test("whose path leads through a file", async () => {
     const file = folder.write("file", "x");
-    expect(await refusalOf(path.join(file, "config.json"))).toBe(
-      "configuration FILE cannot be read (ENOTDIR)",
-    );
+    expect(await refusalOf(path.join(file, "config.json"))).toBe("FILE cannot be read (ENOTDIR)");
   });
 
   test.each(["", " \n\t\n", "\uFEFF\n"])("that is empty: %j", async (text) => {
-    expect(await refusal(text)).toBe("configuration FILE is empty");
-  });
-
-  test("that has no end", async () => {
-    expect(await refusalOf("/dev/zero")).toBe(
-      "configuration FILE has more than 4 MiB, so it is no configuration",
-    );
-  });
-
-  test("that is longer than any configuration, by a byte", async () => {
-    const most = 4 * 1024 * 1024;
-    expect(await refusal(" ".repeat(most))).toBe("configuration FILE is empty");
-    expect(await refusal(" ".repeat(most + 1))).toContain("has more than 4 MiB");
+    expect(await refusal(text)).toBe("FILE is empty");
   });
 
   test.each([
-    ["only a comment", "# nothing\n"],
     ["a text", "hunter2"],
     ["a list", "- images\n"],
     ["a number", "7"],
-    ["null", "null"],
   ])("that holds %s instead of properties", async (_what, text) => {
     expect(await refusal(text)).toBe(
-      "FILE: 1 problem in the configuration, nothing was done\n  configuration: must be a set of properties",
+      "FILE: 1 problem in the configuration, nothing was done\nFILE:1:1: configuration: must be a set of properties",
     );
   });
 
@@ -103,71 +139,37 @@ describe("a file is refused", () => {
     expect(await refusal('{"images": [{"name": "Bad Name"}, {}], "deadline": 1}')).toBe(
       [
         "FILE: 3 problems in the configuration, nothing was done",
-        "  images[0].name: contains white space or a control character",
-        "  images[1].name: is missing",
-        '  deadline: must be a duration such as "500ms", "60s" or "1h30m", at most 24 days',
+        "FILE:1:22: images[0].name: contains white space or a control character",
+        "FILE:1:35: images[1].name: is missing",
+        "FILE:1:52: deadline: must be a duration such as 500ms, 60s or 1h30m, at most 24 days",
       ].join("\n"),
     );
   });
 });
 
-describe("a broken file is refused with line and column, and nothing of its text", () => {
-  const NOT = "is not valid JSON or YAML:";
-  test.each([
-    [
-      "brackets without end",
-      `images: []\nx: ${"[ {".repeat(300_000)}`,
-      `FILE:2:4: ${NOT} brackets are nested too deeply`,
-    ],
-    ["JSON cut off", '{"images": [\n  {"name": "hunter2', `FILE:2:20: ${NOT} the text ends too early`],
-    ["a missing comma", '{"images": []\n"pin": "hunter2"}', "FILE:2:"],
-    ["a stray bracket", "images: []\nhunter2: ]\n", "FILE:2:10:"],
-    ["a tab", "images:\n\t- name: hunter2\n", "FILE:2:1:"],
-    ["bad indentation", "images:\n  - name: a\n - hunter2\n", "FILE:3:"],
-    ["a property given twice", "pin: true\npin: hunter2\n", `FILE:2:1: ${NOT} a property is given twice`],
-    ["a value that begins with @", "images: @hunter2\n", "FILE:1:9:"],
-    ["an open quote", 'images: "hunter2', "FILE:1:17:"],
-  ])("%s", async (_what, text, start) => {
-    const message = await refusal(text);
-    expect(message.slice(0, start.length)).toBe(start);
-    expect(message).toContain(NOT);
-    expect(message).not.toContain("hunter2");
-    expect(message).not.toContain("\n");
-  });
+test.each([
+  ["JSON cut off", '{"images": [\n  {"name": "hunter2', "FILE:2:20: "],
+  ["bad indentation", "images:\n  - name: a\n - hunter2\n", "FILE:3:"],
+])(
+  "a broken file is refused with line and column, and nothing of its text: %s",
+  async (_what, text, start) => {
+    const [, problem] = (await refusal(text)).split("\n");
+    expect(problem?.slice(0, start.length)).toBe(start);
+    expect(problem).toContain("configuration: is not valid JSON or YAML: ");
+    expect(problem).not.toContain("hunter2");
+  },
+);
 
-  test("also where the parser gives up by itself", async () => {
-    expect(await refusal("{a: ".repeat(20_000))).toMatch(/^FILE:1:\d+: .* it is nested too deeply$/u);
-  });
-});
-
-test("a second document is refused at its beginning", async () => {
-  expect(await refusal("images: []\n---\nhunter2: 1\n")).toBe(
-    "FILE:2:1: is a second document: a configuration has only one",
-  );
-});
+const ALIASES = Array.from(
+  { length: 12 },
+  (_, n) => `l${n}: &l${n} [${`*l${n - 1}, `.repeat(n === 0 ? 0 : 9)}x]`,
+);
 
 describe("a file that is made to do harm", () => {
-  test("is refused when its aliases multiply", async () => {
-    const levels = Array.from(
-      { length: 12 },
-      (_, n) => `l${n}: &l${n} [${`*l${n - 1}, `.repeat(n === 0 ? 0 : 9)}x]`,
-    );
-    expect(await refusal(levels.join("\n"))).toBe("FILE:1:1: has an alias that is used too often");
-  });
-
-  test("is refused when an alias has no anchor", async () => {
-    expect(await refusal("images: *hunter2\n")).toBe("FILE:1:9: is an alias without an anchor before it");
-  });
-
-  test("is refused when an alias contains itself", async () => {
-    expect(await refusal("images: &x [*x]\n")).toBe("FILE:1:13: is an alias that contains itself");
-  });
-
   test.each([
-    ["deep JSON", `${'{"images":['.repeat(50_000)}${"]}".repeat(50_000)}`],
+    ["deep JSON", `${'{"images":['.repeat(1_000)}${"]}".repeat(1_000)}`],
     ["deep YAML", `{images: ${"[".repeat(10_000)}${"]".repeat(10_000)}}`],
-    ["YAML that is never closed", "[".repeat(10_000)],
-    ["deep block YAML", Array.from({ length: 1_000 }, (_, n) => `${" ".repeat(n)}a:\n`).join("")],
+    ["aliases that multiply", ALIASES.join("\n")],
     [
       "a deep docker_config",
       JSON.stringify({ images: [], docker_config: "[".repeat(50_000) + "]".repeat(50_000) }),

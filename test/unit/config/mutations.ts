@@ -17,7 +17,6 @@ export const secretText = fc.oneof(
     `${MARKER}\n  images: forged`,
     `$(touch pwned) ${MARKER}`,
     `"${MARKER}"`,
-    `((${MARKER}))`,
     `{"auths": {"${MARKER}": "${MARKER}"}}`,
     `{"auths": {"a.b": {"auth": "${MARKER}="}}`,
     `["${MARKER}"]`,

@@ -25,7 +25,6 @@ describe("auth", () => {
   });
 
   const long = `robot$team:${"correct horse battery staple ".repeat(5)}?>`;
-  const odd = "robot:>>>???~~~";
   test.each([
     ["without its padding", base64("user:pw").replace(/=+$/u, ""), "user:pw"],
     ["with white space around it", `  ${base64("user:pw")}\n`, "user:pw"],
@@ -34,11 +33,6 @@ describe("auth", () => {
     ["wrapped at 76 columns", wrapped(base64(long)), long],
     ["wrapped and folded by YAML", wrapped(base64(long), " "), long],
     ["wrapped and indented", wrapped(base64(long), "\r\n    "), long],
-    ["in the url-safe alphabet", base64(odd).replaceAll("+", "-").replaceAll("/", "_"), odd],
-    ["with Basic in front", `Basic ${base64("user:pw")}`, "user:pw"],
-    ["as a whole header", `Authorization: Basic ${base64("user:pw")}`, "user:pw"],
-    ["encoded twice", base64(base64("user:pw")), "user:pw"],
-    ["encoded twice by echo", base64(`${base64("user:pw\n")}\n`), "user:pw"],
   ])("%s is what it is meant to be", (_how, auth, pair) => {
     expect(parseAuth(auth)).toEqual({ auth: base64(pair), password: pair.slice(pair.indexOf(":") + 1) });
   });
@@ -48,42 +42,30 @@ describe("auth", () => {
     expect(parseAuth(auth)).toMatchObject({ auth });
   });
 
-  const MUST = "must be base64 of user:password";
   test.each([
-    ["a pair as it is", "robot:hunter2", "looks like user:password that is not encoded"],
-    ["a password alone", base64("hunter2"), "looks like base64 of text without a colon: the user is missing"],
-    ["no user", base64(":hunter2"), "looks like base64 of a password with an empty user"],
-    ["a docker config.json", '{"auths": {}}', "looks like a docker config.json"],
-    ["its base64", base64('{"auths": {"a.b": {"auth": "x"}}}'), "looks like base64 of a docker config.json"],
-    ["a variable", "((harbor_auth))", "looks like a variable that was not filled in"],
-    ["a token", "eyJhbGciOi.J9.x", "looks like a token"],
-    ["a header of a token", "Bearer abcdef", "looks like a token"],
-    ["a certificate", "-----BEGIN CERTIFICATE-----\nx", "looks like a key or a certificate"],
-    ["quotes", `"${base64("user:pw")}"`, "has quotes around it"],
-    ["UTF-16", Buffer.from("user:pw", "utf16le").toString("base64"), "looks like base64 of UTF-16"],
-  ])("with %s is refused, with what it looks like", (_what, auth, look) => {
-    expect(parseAuth(auth)).toContain(`${MUST}; it ${look}`);
-    expect(parseAuth(auth)).not.toMatch(/hunter2|user:pw/u);
-  });
-
-  test.each([
+    ["a pair as it is", "robot:hunter2"],
+    ["a password alone", base64("hunter2")],
+    ["no user", base64(":hunter2")],
+    ["a docker config.json", '{"auths": {}}'],
+    ["its base64", base64('{"auths": {"a.b": {"auth": "x"}}}')],
+    ["a variable", "((harbor_auth))"],
+    ["a token", "eyJhbGciOi.J9.x"],
+    ["a header", `Basic ${base64("user:pw")}`],
+    ["quotes", `"${base64("user:pw")}"`],
+    ["what is encoded twice", base64(base64("user:pw"))],
+    ["UTF-16", Buffer.from("user:pw", "utf16le").toString("base64")],
     ["a NUL, which containerd cuts off", base64("robot:hunter2\0")],
-    [
-      "a line break where none is wrapped",
-      `${base64("robot:hunter2").slice(0, 8)}\n${base64("robot:hunter2").slice(8)}`,
-    ],
+    ["a control character in the user", base64("ro\nbot:hunter2")],
     ["words", "robot hunter2"],
     ["nothing", ""],
     ["only padding", "===="],
-  ])("with %s is refused", (_what, auth) => {
-    expect(parseAuth(auth)).toBe(MUST);
+  ])("with %s is refused, with what is expected", (_what, auth) => {
+    expect(parseAuth(auth)).toBe("must be base64 of user:password (or give username and password instead)");
   });
 
   test("of any pair is read back", () => {
-    const user = fc.string({ unit: "grapheme", minLength: 1 }).filter((text) => !/[:\0]/u.test(text));
-    const password = fc
-      .string({ unit: "grapheme" })
-      .filter((text) => !text.includes("\0") && !text.endsWith("}"));
+    const user = fc.string({ unit: "grapheme", minLength: 1 }).filter((text) => !/^\{|[:\p{Cc}]/u.test(text));
+    const password = fc.string({ unit: "grapheme" }).filter((text) => !text.includes("\0"));
     fc.assert(
       fc.property(user, password, (name, secret) => {
         const credential = credentialFromPair(name, secret);

@@ -19,6 +19,7 @@ function edge(log = path.join(folder.path, `log-${(count += 1)}`)) {
   const said: string[] = [];
   const output = { write: (text: string) => void said.push(text), columns: undefined };
   const made: Edge = {
+    stdin: () => new Blob().stream(),
     stdout: output,
     stderr: output,
     paths: { config: "", log, state: "" },
