@@ -2,6 +2,9 @@
 import { SemVer } from "semver";
 import { CommandError } from "../../../src/containerd/command.ts";
 import { ApiError } from "../../../src/containerd/connection.ts";
+import type { PullOptions } from "../../../src/containerd/crictl.ts";
+import type { ImportOptions } from "../../../src/containerd/ctr.ts";
+import type { Credential } from "../../../src/core/credentials.ts";
 import { CODE } from "../../../src/core/failure.ts";
 import type { Containerd } from "../../../src/containerd/containerd.ts";
 import { configOf, isFrom, manifestsOf, sourceLabel } from "../../../src/core/content.ts";
@@ -25,26 +28,43 @@ export const gone = (): ApiError =>
 export const notFound = (what: string): ApiError =>
   new ApiError(CODE.notFound, `containerd: ${what}: not found`);
 
+/** @param signal what ends the call, if it takes one */
+type Step = (signal?: AbortSignal) => unknown;
+
 export type InMemory = ReturnType<typeof inMemoryContainerd>;
 
-export function inMemoryContainerd(version = "1.7.35") {
+/** @param now its clock, in milliseconds: leases expire by it, and CRI lags by it */
+export function inMemoryContainerd(version = "1.7.35", now: () => number = () => 0) {
   const records = new Map<string, ImageRecord>();
   const blobs = new Map<string, ServedBlob>();
   const snapshots = new Set<string>();
   const downloads = new Map<string, Download>();
   /** What each lease holds, by its id. */
   const leases = new Map<string, Set<string>>();
+  /** When each lease ends, by its id and the clock. */
+  const expiries = new Map<string, number>();
   /** What a pull of a name gives; one that hangs ends with its signal. */
   const registry = new Map<string, ServedImage | "hangs">();
   /** By path: what an import records, literally. */
   const archives = new Map<string, Readonly<Record<string, ServedImage>>>();
   /** Names of which CRI has not heard yet. */
   const unheard = new Set<string>();
+  /** Milliseconds after which CRI hears of a new name, one after the other, as it does of many at once. */
+  const cri = { lag: 0 };
+  const hears = new Map<string, number>();
+  /** With what each name was pulled last, and each archive imported. */
+  const logins = new Map<string, Credential | undefined>();
+  const imports = new Map<string, ImportOptions>();
+  /** Pulls under way: their downloads are theirs. */
+  let pulling = 0;
   const calls: string[] = [];
-  const steps = new Map<string, (() => unknown)[]>();
+  const steps = new Map<string, Step[]>();
 
-  /** Each step is taken in one call, before it does anything; one that throws fails the call. @param what `pull`, `pull a.b/c:1` */
-  const before = (what: string, ...more: readonly (() => unknown)[]): void =>
+  /**
+   * Each step is taken in one call, before it does anything; one that throws fails the call, one that waits holds it up.
+   * @param what `pull`, `pull a.b/c:1`
+   */
+  const before = (what: string, ...more: readonly Step[]): void =>
     void steps.set(what, [...(steps.get(what) ?? []), ...more]);
 
   const scripted =
@@ -58,7 +78,7 @@ export function inMemoryContainerd(version = "1.7.35") {
       const step = [call, call.split(" ", 2).join(" "), name]
         .map((key) => steps.get(key))
         .find((list) => list?.length);
-      await step?.shift()?.();
+      await step?.shift()?.(signalOf(args));
       return answer(...args);
     };
 
@@ -80,9 +100,30 @@ export function inMemoryContainerd(version = "1.7.35") {
     blobs.set(config.digest, { ...config, labels });
     snapshots.add(chainId);
   };
+  const put = (made: ImageRecord): void => {
+    if (!records.has(made.name)) hears.set(made.name, Math.max(now(), ...hears.values()) + cri.lag);
+    records.set(made.name, made);
+  };
   /** A record, literally, and nothing else. */
   const record = (name: string, { target }: ServedImage, labels: ImageRecord["labels"] = {}): void =>
-    void records.set(name, { name, labels, target });
+    put({ name, labels, target });
+  /** As containerd does after a pull and after each deletion: what no record and no lease leads to goes. */
+  const collect = (): void => {
+    for (const [id, expires] of expiries) if (expires <= now()) leases.delete(id);
+    const held = new Set([...leases.values()].flatMap((lease) => [...lease]));
+    const wanted = new Set<string>();
+    const reach = (key: string): void => {
+      if (wanted.has(key)) return;
+      wanted.add(key);
+      for (const [label, to] of Object.entries(blobs.get(key)?.labels ?? {}))
+        if (label.startsWith("containerd.io/gc.ref.")) reach(to);
+    };
+    for (const { target } of records.values()) reach(target.digest);
+    held.forEach(reach);
+    for (const digest of blobs.keys()) if (!wanted.has(digest)) blobs.delete(digest);
+    for (const chainId of snapshots) if (!wanted.has(chainId)) snapshots.delete(chainId);
+    if (pulling === 0) for (const ref of downloads.keys()) if (!held.has(ref)) downloads.delete(ref);
+  };
   /** As a pull through CRI leaves it: content, snapshot, and the names by tag, digest and id. */
   const bring = (name: string, image: ServedImage): void => {
     const { domain, path } = reference(name);
@@ -93,8 +134,7 @@ export function inMemoryContainerd(version = "1.7.35") {
   /** As crictl rmi does: every name of the image, and what nothing else needs. */
   const rmi = (image: ServedImage): void => {
     for (const [name, { target }] of records) if (target.digest === image.target.digest) records.delete(name);
-    for (const { digest } of image.blobs) blobs.delete(digest);
-    snapshots.delete(image.chainId);
+    collect();
   };
   const idOf = ({ target }: ImageRecord): string | undefined => {
     const top = blobs.get(target.digest);
@@ -104,6 +144,7 @@ export function inMemoryContainerd(version = "1.7.35") {
       .find((found) => found !== undefined);
     return id !== undefined && blobs.has(id) ? id : undefined;
   };
+  const isHeard = (name: string): boolean => !unheard.has(name) && (hears.get(name) ?? 0) <= now();
   const criImages = (): CriImage[] =>
     [...Map.groupBy(records.values(), idOf)].flatMap(([id, named]) =>
       id === undefined
@@ -111,12 +152,21 @@ export function inMemoryContainerd(version = "1.7.35") {
         : [
             {
               id,
-              names: named.flatMap(({ name }) => criName(name)).filter((name) => !unheard.has(name)),
+              names: named.flatMap(({ name }) => criName(name)).filter((name) => isHeard(name)),
               size: 1_000,
               pinned: named.some(({ labels }) => labels[PINNED] === "pinned"),
             },
           ],
     );
+
+  const pull = scripted("pull", async (name: string, { signal }: PullOptions) => {
+    const image = registry.get(name);
+    if (image === "hangs") await aborted(signal);
+    if (signal.aborted) throw toolError("crictl was ended by SIGTERM");
+    if (image === undefined || image === "hangs")
+      throw toolError(`failed to resolve image: ${name}: not found`);
+    bring(name, image);
+  });
 
   const containerd: Containerd = {
     version: scripted("version", () => new SemVer(version)),
@@ -141,38 +191,45 @@ export function inMemoryContainerd(version = "1.7.35") {
     abort: scripted("abort", (ref) => void downloads.delete(ref)),
     saveRecord: scripted("saveRecord", (made) => {
       const known = records.get(made.name);
-      records.set(
-        made.name,
-        known === undefined ? made : { ...known, labels: { ...known.labels, ...made.labels } },
-      );
+      put(known === undefined ? made : { ...known, labels: { ...known.labels, ...made.labels } });
     }),
-    deleteRecord: scripted("deleteRecord", (name) => void records.delete(name)),
+    deleteRecord: scripted("deleteRecord", (name) => {
+      records.delete(name);
+      collect();
+    }),
     leases: scripted("leases", () => [...leases.keys()]),
-    createLease: scripted("createLease", (id) => void leases.set(id, leases.get(id) ?? new Set())),
+    createLease: scripted("createLease", (id, expires) => {
+      if (leases.has(id)) return;
+      leases.set(id, new Set());
+      expiries.set(id, expires.getTime());
+    }),
     hold: scripted("hold", (lease, { id }) => {
       const held = leases.get(lease);
       if (held === undefined) throw notFound(`lease "${lease}"`);
       held.add(id);
     }),
     deleteLease: scripted("deleteLease", (id) => {
-      for (const ref of leases.get(id) ?? []) downloads.delete(ref);
       leases.delete(id);
+      collect();
     }),
     prepareLogin: () => void calls.push("prepareLogin"),
-    pull: scripted("pull", async (name, { signal }) => {
-      const image = registry.get(name);
-      if (image === "hangs") await aborted(signal);
-      if (signal.aborted) throw toolError("crictl was ended by SIGTERM");
-      if (image === undefined || image === "hangs")
-        throw toolError(`failed to resolve image: ${name}: not found`);
-      bring(name, image);
-    }),
+    pull: async (name, options) => {
+      logins.set(name, options.credential);
+      pulling += 1;
+      try {
+        await pull(name, options);
+      } finally {
+        pulling -= 1;
+        collect();
+      }
+    },
     tag: scripted("tag", (source, names) => {
       const target = records.get(source)?.target;
       if (target === undefined) throw toolError(`ctr: image "${source}": not found`);
-      for (const name of names) records.set(name, { name, labels: {}, target });
+      for (const name of names) put({ name, labels: {}, target });
     }),
-    importArchive: scripted("importArchive", (path) => {
+    importArchive: scripted("importArchive", (path, options) => {
+      imports.set(path, options);
       const held = archives.get(path);
       if (held === undefined) throw toolError("ctr: archive/tar: invalid tar header");
       for (const [name, image] of Object.entries(held)) {
@@ -195,6 +252,9 @@ export function inMemoryContainerd(version = "1.7.35") {
     registry,
     archives,
     unheard,
+    cri,
+    logins,
+    imports,
     calls,
     changes,
     before,
@@ -215,6 +275,11 @@ const aborted = (signal: AbortSignal): Promise<void> =>
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
+
+const signalOf = (args: readonly unknown[]): AbortSignal | undefined =>
+  args
+    .map((arg) => (typeof arg === "object" && arg !== null && "signal" in arg ? arg.signal : arg))
+    .find((arg) => arg instanceof AbortSignal);
 
 /** An argument as the record of calls has it: what identifies it. */
 function worded(arg: unknown): string {

@@ -55,8 +55,8 @@ interface Circumstances {
 }
 
 export function bench(version?: string) {
-  const node = inMemoryContainerd(version);
   const clock = fakeClock();
+  const node = inMemoryContainerd(version, () => clock.now());
   let runs = 0;
   return {
     node,
