@@ -48,7 +48,7 @@ const CLASSES = {
   },
   "not-found": {
     action: "stop",
-    next: "push the image to the registry, or correct its name or tag",
+    next: "push the image to the registry, or to the mirror that certs.d names for it; or correct its name or tag",
   },
   "rate-limit": {
     action: "registry-back-off",
@@ -57,7 +57,7 @@ const CLASSES = {
   server: { action: "back-off", next: "look at the registry's own log and health, then run again" },
   network: {
     action: "registry-back-off",
-    next: "check DNS, routes, firewall and proxy from this node to the registry (also certs.d/<host>/hosts.toml), then run again",
+    next: "check DNS, routes, firewall and proxy from this node to {host}, then run again (certs.d/<host>/hosts.toml may name other hosts, and a mirror there may lack the image)",
   },
   transfer: {
     action: "at-once",
@@ -70,7 +70,7 @@ const CLASSES = {
   timeout: { action: "stop", next: "raise image_timeout or deadline, or find out why the registry is slow" },
   tls: {
     action: "stop",
-    next: "give containerd the registry's CA, or the right scheme, in certs.d/<host>/hosts.toml",
+    next: "give containerd the CA of {host}, in certs.d/<host>/hosts.toml of the registry",
   },
   reference: { action: "stop", next: "correct the image's name" },
   platform: {
@@ -95,7 +95,7 @@ const CLASSES = {
   },
   unknown: {
     action: "back-off",
-    next: "read the tool's full message in import-images.log; this version does not know it",
+    next: "this version does not know what was said: please report it with import-images.log",
   },
 } as const satisfies Record<string, { action: Action; next: string }>;
 
@@ -105,7 +105,9 @@ export const FAILURE_CLASSES = Object.keys(CLASSES).filter(isClass);
 
 export const actionOf = (failure: Pick<Failure, "class" | "action">): Action =>
   failure.action ?? CLASSES[failure.class].action;
-export const nextStep = (failure: FailureClass): string => CLASSES[failure].next;
+/** @param host that was asked, where that is known */
+export const nextStep = (failure: FailureClass, host = "the registry"): string =>
+  CLASSES[failure].next.replaceAll("{host}", host);
 
 /** gRPC's codes, as far as anything is decided by them. */
 export const CODE = {
@@ -121,11 +123,3 @@ export const CODE = {
   internal: 13,
   unavailable: 14,
 } as const;
-
-/** The class of an error of containerd's API, which has no code of its own for a full disk: it comes as Unknown. */
-export function classOfCode(code: number, message: string): FailureClass {
-  const isFull = code === CODE.resourceExhausted || /no space left|disk quota exceeded/u.test(message);
-  if (isFull) return "disk";
-  if (code === CODE.cancelled) return "cancelled";
-  return code === CODE.deadlineExceeded || code === CODE.unavailable ? "runtime" : "unknown";
-}

@@ -3,7 +3,7 @@
 import type { Containerd } from "../containerd/containerd.ts";
 import { isExecutable } from "../containerd/command.ts";
 import { ApiError } from "../containerd/connection.ts";
-import { CODE } from "../core/failure.ts";
+import { actionOf, CODE } from "../core/failure.ts";
 import type { ContainerdConfig } from "../config/config.ts";
 import { capabilitiesOf, type Capabilities } from "../core/capabilities.ts";
 import { messageOf } from "../core/plain-text.ts";
@@ -97,7 +97,7 @@ export function patient(containerd: Containerd, back: Comeback): Containerd {
         try {
           return await ask(...args);
         } catch (error) {
-          if (toFailure(error).class !== "runtime" || tries === TRIES) throw error;
+          if (actionOf(toFailure(error)) !== "wait-for-runtime" || tries === TRIES) throw error;
           await back();
         }
       }

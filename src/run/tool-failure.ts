@@ -1,8 +1,10 @@
 // From whatever a call to containerd or a tool threw to a failure with a class.
 import { ApiError } from "../containerd/connection.ts";
 import { CommandError } from "../containerd/command.ts";
-import { diagnose, essence } from "../core/evidence.ts";
-import { Failed, classOfCode, type Failure } from "../core/failure.ts";
+import { diagnose, diagnoseApi } from "../core/evidence.ts";
+import { Failed, type Failure } from "../core/failure.ts";
+import type { Diagnosis } from "../core/rules.ts";
+import { essence } from "../core/statement.ts";
 import { EXIT, ExitError } from "../exit.ts";
 
 /**
@@ -13,21 +15,22 @@ export function toFailure(error: unknown, signal?: AbortSignal): Failure {
   const by = error instanceof Failed ? error : signal?.reason;
   if (by instanceof Failed) return by.failure;
   if (error instanceof ApiError)
-    return { class: classOfCode(error.code, error.message), message: essence(error.message) };
+    return { ...diagnoseApi(error.code, error.message), message: essence(error.message) };
   if (!(error instanceof CommandError)) throw error;
-  const message = essence(error.message);
-  const evidence = error.message === message ? {} : { evidence: error.message };
   // A tool that has no answer within its own bound waits for containerd.
-  return { ...(error.timedOut ? { class: "runtime" } : diagnose(error.raw)), message, ...evidence };
+  const diagnosis: Diagnosis = error.timedOut ? { class: "runtime" } : diagnose(error.raw, error.message);
+  const message = essence(error.message, { inFull: diagnosis.class === "unknown" });
+  return { ...diagnosis, message, ...(error.message !== message && { evidence: error.message }) };
 }
 
 /** Where something failed for which no single image can be blamed: the end of the run; all else as it is. */
 export function runtimeUnusable(error: unknown): unknown {
   if (!(error instanceof CommandError || error instanceof ApiError)) return error;
-  const message = essence(error.message);
-  const why = message.includes("unknown service runtime.v1.") ? NO_CRI : "";
+  const { message, next } = toFailure(error);
+  const step = message.includes("unknown service runtime.v1.") ? NO_CRI : next;
+  const why = step === undefined ? "" : `: ${step}`;
   return new ExitError(EXIT.runtimeNotReady, `container runtime not usable: ${message}${why}`);
 }
 
 const NO_CRI =
-  ": it has no CRI v1, which containerd 1.6 and later have unless the plugin is disabled in its config.toml";
+  "it has no CRI v1, which containerd 1.6 and later have unless the plugin is disabled in its config.toml";

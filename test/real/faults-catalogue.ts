@@ -1,18 +1,23 @@
 // Everything that a registry or the network may do to a pull, each with a host of its own so that faults of many images
 // can act at the same time. scripts/record-errors records what the tools print of it; faults.test.ts what the agent makes of it.
+import { gzipSync } from "node:zlib";
 import { type Containerd, type HostOptions, startContainerd } from "../rig/containerd.ts";
 import { type FaultProxy, type FaultProxyOptions, startFaultProxy } from "../rig/fault-proxy.ts";
 import type { Rule } from "../rig/fault-rules.ts";
-import { deleteBlob, type ImageSpec, type PushedImage, pushImage, pushIndex } from "../rig/push.ts";
+import { deleteBlob, type ImageSpec, type PushedImage, pushImage, pushIndex, tagImage } from "../rig/push.ts";
 import { type Endpoint, type Registry, startRegistry } from "../rig/registry.ts";
+import { tar } from "../rig/tar.ts";
 import type { ContainerdLine, CrictlVersion } from "../rig/tools.ts";
 import {
   type Server,
-  startExpiredStore,
+  startAnnouncing,
+  startForeignLogin,
   startOldRegistry,
   startPortal,
+  startRedirectLoop,
   startRudeServer,
   startTokenServer,
+  startWithStore,
 } from "./faults-servers.ts";
 
 /** Where faults are set up. */
@@ -127,7 +132,8 @@ const absent: Stage = async (site, id) => {
 
 const untagged: Stage = async (site, id) => {
   const target = await proxied(() => [])(site, id);
-  return { ...target, reference: target.reference.replace(/:1$/u, ":2") };
+  const heal = async (): Promise<void> => tagImage(site.registry, await push(site.registry, id), "2");
+  return { ...target, reference: target.reference.replace(/:1$/u, ":2"), heal };
 };
 
 const missingBlob: Stage = async (site, id) => {
@@ -145,13 +151,73 @@ const otherPlatform: Stage = async (site, id) => {
 };
 
 /** Complete and well served, but nothing that can be unpacked. */
-function unfit(spec: Omit<ImageSpec, "layers">): Stage {
+function unfit(spec: Partial<ImageSpec>): Stage {
   return async (site, id) => {
     const target = await proxied(() => [])(site, id);
     await pushImage(site.registry, `faults/${id}:1`, { layers: [{ bytes: 1000, seed: id }], ...spec });
     return target;
   };
 }
+
+/** As a build or a push that went wrong leaves it; each has its right digest. */
+const gzipOf = (bytes: Buffer | string): Buffer => gzipSync(bytes, { level: 1 });
+const brokenLayer =
+  (blob: (id: string) => Buffer, layer?: string): Stage =>
+  async (site, id) =>
+    unfit({
+      layers: [{ raw: blob(id) }],
+      ...(layer !== undefined && {
+        types: { config: "application/vnd.oci.image.config.v1+json", layer },
+      }),
+    })(site, id);
+const someTar = (id: string): Buffer => tar([{ name: id, content: Buffer.alloc(300_000, id) }]);
+
+/** An index that calls another index a manifest. */
+const mislabelled: Stage = async (site, id) => {
+  const target = await proxied(() => [])(site, id);
+  const image = await push(site.registry, id);
+  const inner = await pushIndex(site.registry, `faults/${id}:inner`, [{ image }]);
+  await pushIndex(site.registry, `faults/${id}:1`, [
+    { image: { ...image, ...inner, mediaType: image.mediaType } },
+  ]);
+  return target;
+};
+
+/** A mirror that is asked first and lacks the image, and a registry that cannot be reached. */
+const lackedByMirror: Stage = async (site, id) => {
+  const proxy = site.cleanup.use(await startFaultProxy(site.registry));
+  const host = `${id}.registry.invalid`;
+  await site.containerd.useHost(host, { mirror: `http://${proxy.host}` });
+  return {
+    reference: `${host}/faults/${id}:1`,
+    asked: () => proxy.requests().length,
+    heal: async () => void (await push(site.registry, id)),
+  };
+};
+
+/** Somewhere that the registry sends to. */
+const elsewhere: Readonly<Record<string, (site: Site) => Promise<string>>> = {
+  "no-such-host": async () => "http://elsewhere.registry.invalid",
+  refused: async ({ registry, cleanup }) => {
+    const proxy = cleanup.use(await startFaultProxy(registry));
+    await proxy.down("refused");
+    return `http://${proxy.host}`;
+  },
+  "unknown-ca": async ({ registry, cleanup }) =>
+    `https://${cleanup.use(await startFaultProxy(registry, { tls: "unknown-ca" })).host}`,
+};
+const storeAt =
+  (where: keyof typeof elsewhere): Stage =>
+  async (site, id) =>
+    behind(async (registry) => startWithStore(registry, await elsewhere[where]!(site)))(site, id);
+const realmAt =
+  (where: keyof typeof elsewhere): Stage =>
+  async (site, id) =>
+    behind(
+      async (registry) => startTokenServer(registry, "expire", `${await elsewhere[where]!(site)}/token`),
+      { auth: encoded("puller", "right") },
+    )(site, id);
+const store = (status: number): Stage => behind((registry) => startWithStore(registry, status));
 
 const configWith = (diffIds: number): object => ({
   os: "linux",
@@ -218,6 +284,13 @@ const httpsForHttp: Stage = async ({ encrypted, containerd }, id) => {
   return { reference: image.reference, asked: () => 0, heal: () => undefined };
 };
 
+/** What answers there is no TLS server, and no HTTP server either. */
+const noTls: Stage = async ({ registry, containerd, cleanup }, id) => {
+  const server = cleanup.use(await startRudeServer(registry, "not-http"));
+  await containerd.useHost(server.host, { server: `https://${server.host}` });
+  return { reference: `${server.host}/faults/${id}:1`, asked: server.count, heal: server.heal };
+};
+
 /** To one that ends the connection with an alert. */
 const alertForHttp: Stage = proxied(() => [], {
   tls: "trusted",
@@ -269,6 +342,13 @@ const breaking = (
     given,
   );
 
+/** As ECR words it. */
+const EXPIRED = JSON.stringify({
+  errors: [
+    { code: "DENIED", message: "Your authorization token has expired. Reauthenticate and try again." },
+  ],
+});
+
 export const wrongPassword = "wr0ng-p4ssword+/=";
 
 export const registryFaults = {
@@ -305,7 +385,47 @@ export const registryFaults = {
   "manifest-429": onManifest({ status: 429 }),
   "layer-401": onLayer({ status: 401 }),
   "layer-403": onLayer({ status: 403 }),
-  "store-403": behind(startExpiredStore),
+  "layer-400": onLayer({ status: 400 }),
+  "layer-404": onLayer({ status: 404 }),
+  "layer-405": onLayer({ status: 405 }),
+  "layer-409": onLayer({ status: 409 }),
+  "layer-410": onLayer({ status: 410 }),
+  "layer-412": onLayer({ status: 412 }),
+  "layer-451": onLayer({ status: 451 }),
+  "store-400": store(400),
+  "store-403": store(403),
+  "store-404": store(404),
+  "store-410": store(410),
+  "store-429": store(429),
+  "store-503": store(503),
+  "store-no-such-host": storeAt("no-such-host"),
+  "store-refused": storeAt("refused"),
+  "store-unknown-ca": storeAt("unknown-ca"),
+  "realm-no-such-host": realmAt("no-such-host"),
+  "realm-refused": realmAt("refused"),
+  "realm-unknown-ca": realmAt("unknown-ca"),
+  "token-expired": onManifest({ status: 403, body: EXPIRED }),
+  "foreign-login": behind((registry) => startForeignLogin(registry, "Negotiate")),
+  "no-realm": behind((registry) => startForeignLogin(registry, 'Bearer service="rig"')),
+  "redirect-loop": behind(startRedirectLoop),
+  "size-zero": behind((registry) =>
+    startAnnouncing(registry, { "content-length": "0", "docker-content-digest": `sha256:${"1".repeat(64)}` }),
+  ),
+  "digest-garbage": behind((registry) =>
+    startAnnouncing(registry, { "content-length": "100", "docker-content-digest": "none" }),
+  ),
+  "not-http": behind((registry) => startRudeServer(registry, "not-http")),
+  "not-tls": noTls,
+  "mirror-lacks": lackedByMirror,
+  "expected-manifest": mislabelled,
+  "layer-encrypted": brokenLayer(
+    (id) => gzipOf(someTar(id)),
+    "application/vnd.oci.image.layer.v1.tar+gzip+encrypted",
+  ),
+  "layer-no-tar": brokenLayer((id) => gzipOf(id.repeat(1000))),
+  "layer-no-gzip": brokenLayer((id) => Buffer.from(id.repeat(1000))),
+  "layer-cut": brokenLayer((id) => gzipOf(someTar(id)).subarray(0, 200)),
+  "config-no-json": unfit({ config: ["no object"] }),
   "layer-429": onLayer({ status: 429 }),
   "layer-429-wordy": onLayer(wordy),
   "manifest-500": onManifest({ status: 500 }),
@@ -324,6 +444,11 @@ export const registryFaults = {
   "unknown-ca": certificate("unknown-ca"),
   "wrong-name": certificate("wrong-name"),
   "expired-certificate": certificate("expired"),
+  "not-yet-valid": certificate("not-yet-valid"),
+  "negative-serial": certificate("negative-serial"),
+  "no-common-cipher": certificate("no-common-cipher"),
+  "old-protocol": certificate("old-protocol"),
+  "wants-certificate": certificate("wants-certificate"),
   "ca-missing": hostsFile({ caFile: NO_FILE }),
   "ca-garbage": hostsFile({ caFile: NO_CERTIFICATE }),
   "client-missing": hostsFile({ clientFile: NO_FILE }),

@@ -34,7 +34,40 @@ export const classes: Readonly<Record<RegistryFault, FailureClass>> = {
   "manifest-429": "rate-limit",
   "layer-401": "server",
   "layer-403": "server",
+  "layer-400": "server",
+  "layer-404": "server",
+  "layer-405": "server",
+  "layer-409": "server",
+  "layer-410": "server",
+  "layer-412": "server",
+  "layer-451": "server",
+  "store-400": "server",
   "store-403": "server",
+  "store-404": "server",
+  "store-410": "server",
+  "store-429": "rate-limit",
+  "store-503": "server",
+  "store-no-such-host": "network",
+  "store-refused": "network",
+  "store-unknown-ca": "tls",
+  "realm-no-such-host": "network",
+  "realm-refused": "network",
+  "realm-unknown-ca": "tls",
+  "token-expired": "auth",
+  "foreign-login": "auth",
+  "no-realm": "server",
+  "redirect-loop": "server",
+  "size-zero": "server",
+  "digest-garbage": "server",
+  "not-http": "server",
+  "not-tls": "tls",
+  "mirror-lacks": "network",
+  "expected-manifest": "not-an-image",
+  "layer-encrypted": "not-an-image",
+  "layer-no-tar": "not-an-image",
+  "layer-no-gzip": "not-an-image",
+  "layer-cut": "not-an-image",
+  "config-no-json": "not-an-image",
   "layer-429": "rate-limit",
   "layer-429-wordy": "rate-limit",
   "manifest-500": "server",
@@ -55,6 +88,11 @@ export const classes: Readonly<Record<RegistryFault, FailureClass>> = {
   "unknown-ca": "tls",
   "wrong-name": "tls",
   "expired-certificate": "tls",
+  "not-yet-valid": "tls",
+  "negative-serial": "tls",
+  "no-common-cipher": "tls",
+  "old-protocol": "tls",
+  "wants-certificate": "tls",
   "ca-missing": "tls",
   "ca-garbage": "tls",
   "client-missing": "tls",
@@ -66,16 +104,30 @@ export const classes: Readonly<Record<RegistryFault, FailureClass>> = {
 };
 
 /** 1.6.20 does not tell whether it spoke plain http, which alone shows what a 400 means. */
-export const classOn = (line: string, fault: RegistryFault): FailureClass =>
-  line === "1.6.20" && fault === "https-for-http" ? "reference" : classes[fault];
+export function classOn(line: string, fault: RegistryFault): FailureClass {
+  if (line === "1.6.20" && fault === "https-for-http") return "reference";
+  // Older ones tell the error of the last host that they asked.
+  return line.startsWith("2") && fault === "mirror-lacks" ? "not-found" : classes[fault];
+}
 
+/** May pass, and more than one further attempt brings nothing. */
+const twice = new Set<RegistryFault>(["missing-tag", "missing-repository", "manifest-409", "not-yet-valid"]);
 const retried = new Set<FailureClass>(["server", "rate-limit", "network", "transfer", "stall"]);
 /** Retried, but nothing that ends by itself. */
-const permanent = new Set<RegistryFault>(["no-such-host", "alert-for-http"]);
+const permanent = new Set<RegistryFault>([
+  "no-such-host",
+  "alert-for-http",
+  "missing-repository",
+  "not-yet-valid",
+]);
 
 export const faults = Object.keys(classes) as RegistryFault[];
-export const isRetried = (fault: RegistryFault): boolean => retried.has(classes[fault]);
-export const ending = faults.filter((fault) => isRetried(fault) && !permanent.has(fault));
+/** @param most as the property retry.attempts has it */
+export function attemptsOn(line: string, fault: RegistryFault, most: number): number {
+  if (twice.has(fault) || (fault === "mirror-lacks" && line.startsWith("2"))) return 2;
+  return retried.has(classes[fault]) ? most : 1;
+}
+export const ending = faults.filter((fault) => attemptsOn("1.7", fault, 2) > 1 && !permanent.has(fault));
 
 /** What came of one image. */
 export interface Outcome {

@@ -12,10 +12,10 @@ export interface Server extends AsyncDisposable {
   readonly heal: () => void;
 }
 
-/** Takes a connection and, at its first bytes, resets it, closes it, or never says anything. */
+/** Takes a connection and, at its first bytes, resets it, closes it, answers as an SSH server, or never says anything. */
 export async function startRudeServer(
   upstream: Endpoint,
-  manner: "reset" | "eof" | "silent",
+  manner: "reset" | "eof" | "silent" | "not-http",
 ): Promise<Server> {
   const sockets = new Set<Socket>();
   let [healed, count] = [false, 0];
@@ -27,6 +27,7 @@ export async function startRudeServer(
       if (healed) relay(socket, upstream, first);
       else if (manner === "reset") socket.resetAndDestroy();
       else if (manner === "eof") socket.end();
+      else if (manner === "not-http") socket.end("SSH-2.0-OpenSSH_9.2\r\n");
     });
   });
   return {
@@ -108,14 +109,45 @@ function reply(response: http.ServerResponse, status: number, type: string, body
 export const startPortal = (upstream: Endpoint): Promise<Server> =>
   startFront(upstream, (_request, response) => reply(response, 200, "text/html; charset=utf-8", HTML));
 
-/** Serves manifests, and sends for each blob to a store whose signed addresses have expired. */
-export const startExpiredStore = (upstream: Endpoint): Promise<Server> =>
+/**
+ * Serves manifests, and sends for each blob to a store.
+ * @param store that always answers with this status, or is elsewhere
+ */
+export const startWithStore = (upstream: Endpoint, store: number | string): Promise<Server> =>
   startFront(upstream, ({ url = "", headers }, response) => {
-    if (url.startsWith("/store/"))
-      return reply(response, 403, "application/xml", "<Error><Code>AccessDenied</Code></Error>");
+    if (url.startsWith("/store/") && typeof store === "number")
+      return reply(response, store, "application/xml", "<Error><Code>AccessDenied</Code></Error>");
     if (!url.includes("/blobs/")) return false;
-    const location = `http://${headers.host}/store/layer?X-Amz-Date=20260101T000000Z&X-Amz-Signature=${"0".repeat(64)}`;
+    const base = typeof store === "number" ? `http://${headers.host}` : store;
+    const location = `${base}/store/layer?X-Amz-Date=20260101T000000Z&X-Amz-Signature=${"0".repeat(64)}`;
     response.writeHead(307, { location, "content-length": 0 }).end();
+    return true;
+  });
+
+/** Sends each request for a manifest to itself. */
+export const startRedirectLoop = (upstream: Endpoint): Promise<Server> =>
+  startFront(upstream, ({ url = "" }, response) => {
+    if (!url.includes("/manifests/")) return false;
+    response.writeHead(307, { location: url, "content-length": 0 }).end();
+    return true;
+  });
+
+/** Announces a manifest with these headers. */
+export const startAnnouncing = (
+  upstream: Endpoint,
+  headers: Readonly<Record<string, string>>,
+): Promise<Server> =>
+  startFront(upstream, ({ url = "", method }, response) => {
+    if (!url.includes("/manifests/") || method !== "HEAD") return false;
+    const type = "application/vnd.oci.image.manifest.v1+json";
+    response.writeHead(200, { "content-type": type, ...headers }).end();
+    return true;
+  });
+
+/** Wants a login of a kind that containerd does not have. */
+export const startForeignLogin = (upstream: Endpoint, challenge: string): Promise<Server> =>
+  startFront(upstream, (_request, response) => {
+    response.writeHead(401, { "www-authenticate": challenge, "content-length": 0 }).end();
     return true;
   });
 
@@ -144,13 +176,14 @@ const SCHEMA_1 = JSON.stringify({
  */
 export type TokenManner = "refuse" | "grant-nothing" | "expire" | "broken" | "html" | "empty";
 
-export const startTokenServer = (upstream: Endpoint, manner: TokenManner): Promise<Server> =>
+/** @param realm of the token service, where it is not this server */
+export const startTokenServer = (upstream: Endpoint, manner: TokenManner, realm?: string): Promise<Server> =>
   startFront(upstream, (request, response) => {
     const { url = "", headers } = request;
     if (url.startsWith("/token")) return tokenAnswer(response, manner);
     const opens = manner === "expire" && headers.authorization !== undefined;
     if (opens && !url.includes("/blobs/")) return false;
-    return challenge(request, response, opens ? "invalid_token" : "insufficient_scope");
+    return challenge(request, response, opens ? "invalid_token" : "insufficient_scope", realm);
   });
 
 function tokenAnswer(response: http.ServerResponse, manner: TokenManner): true {
@@ -167,9 +200,9 @@ function challenge(
   { headers, socket }: http.IncomingMessage,
   response: http.ServerResponse,
   error: string,
+  realm = `http://127.0.0.1:${socket.localPort}/token`,
 ): true {
   const denied = headers.authorization === undefined ? "" : `,error="${error}"`;
-  const realm = `http://127.0.0.1:${socket.localPort}/token`;
   const scope = "repository:faults/image:pull";
   response.writeHead(401, {
     "www-authenticate": `Bearer realm="${realm}",service="rig",scope="${scope}"${denied}`,

@@ -15,11 +15,11 @@ import {
   wrongPassword,
 } from "./faults-catalogue.ts";
 import {
+  attemptsOn,
   classes,
   classOn,
   ending,
   faults,
-  isRetried,
   markdown,
   type Outcome,
   type Outcomes,
@@ -94,7 +94,7 @@ describeEveryLine("faults of a registry", (line) => {
     expect(outcome(fault)).toMatchObject({
       phase: "failed",
       class: classOn(line, fault),
-      attempts: isRetried(fault) ? attempts : 1,
+      attempts: attemptsOn(line, fault, attempts),
     });
   });
 

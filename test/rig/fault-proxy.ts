@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
 import path from "node:path";
+import type { TlsOptions } from "node:tls";
 import { setTimeout as delay } from "node:timers/promises";
 import { type Certificate, type CertificateOptions, makeCertificate } from "./certs.ts";
 import { sendBody } from "./fault-body.ts";
@@ -18,8 +19,20 @@ const certificates = {
   // The same certificate, but its authority is not made known to the client.
   "unknown-ca": {},
   "wrong-name": { names: "DNS:elsewhere.invalid" },
-  expired: { expired: true },
+  expired: { valid: "in the past" },
+  "not-yet-valid": { valid: "in the future" },
+  "negative-serial": { serial: -1 },
+  "no-common-cipher": {},
+  "old-protocol": {},
+  "wants-certificate": {},
 } satisfies Record<string, CertificateOptions>;
+
+/** What the server itself does. */
+const manners: Partial<Record<keyof typeof certificates, TlsOptions>> = {
+  "no-common-cipher": { maxVersion: "TLSv1.2", ciphers: "ECDHE-ECDSA-AES256-CCM" },
+  "old-protocol": { minVersion: "TLSv1.1", maxVersion: "TLSv1.1", ciphers: "DEFAULT@SECLEVEL=0" },
+  "wants-certificate": { requestCert: true, rejectUnauthorized: true },
+};
 
 export interface FaultProxyOptions {
   /** Without it the proxy speaks plain http, whatever the client expects. */
@@ -63,12 +76,15 @@ export async function startFaultProxy(
   const upstream = { endpoint: registry, agent: upstreamAgent(registry) };
   const rules = ruleBook();
   const log = requestLog();
-  const server: LoopbackServer = await startLoopbackServer((request, response) => {
-    const record = log.begin(request, response);
-    const applied = rules.apply(record);
-    response.once("close", applied.end);
-    handle({ upstream, server, record, applied, log }, request, response).catch(() => response.destroy());
-  }, certificate);
+  const server: LoopbackServer = await startLoopbackServer(
+    (request, response) => {
+      const record = log.begin(request, response);
+      const applied = rules.apply(record);
+      response.once("close", applied.end);
+      handle({ upstream, server, record, applied, log }, request, response).catch(() => response.destroy());
+    },
+    certificate && { ...certificate, ...(options.tls && manners[options.tls]) },
+  );
   const owned = cleanup.move();
   const stop = async (): Promise<void> => {
     await server.stop();

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
 import type { AddressInfo, Socket } from "node:net";
+import type { TlsOptions } from "node:tls";
 import type { Certificate } from "./certs.ts";
 
 export type OutageKind = "refused" | "destroyed";
@@ -21,7 +22,7 @@ export interface LoopbackServer {
 /** An HTTP or, with a certificate, HTTPS server on a free loopback port that can be taken down and up again. */
 export async function startLoopbackServer(
   handler: http.RequestListener,
-  certificate: Certificate | undefined,
+  certificate: (Certificate & TlsOptions) | undefined,
 ): Promise<LoopbackServer> {
   const server = createServer(handler, certificate);
   // By the port of the other side: the request knows only the TLS socket.
@@ -57,12 +58,19 @@ export async function startLoopbackServer(
   };
 }
 
-function createServer(handler: http.RequestListener, certificate: Certificate | undefined): http.Server {
+function createServer(
+  handler: http.RequestListener,
+  certificate: (Certificate & TlsOptions) | undefined,
+): http.Server {
   const server =
     certificate === undefined
       ? http.createServer(handler)
       : https.createServer(
-          { cert: readFileSync(certificate.certFile), key: readFileSync(certificate.keyFile) },
+          {
+            ...certificate,
+            cert: readFileSync(certificate.certFile),
+            key: readFileSync(certificate.keyFile),
+          },
           handler,
         );
   // Faults hold answers for as long as a test likes.

@@ -7,7 +7,9 @@ import { tar, type TarEntry } from "./tar.ts";
 export type LayerSpec =
   | { bytes: number; seed: string | number }
   | { files: number; fileBytes: number; seed: string | number }
-  | { busybox: true };
+  | { busybox: true }
+  /** Bytes as they are, in place of a compressed archive. */
+  | { raw: Buffer };
 
 export interface Layer {
   /** Compressed, as it is stored and sent. */
@@ -22,13 +24,14 @@ export function digestOf(bytes: Buffer | string): string {
 }
 
 export function makeLayer(spec: LayerSpec): Layer {
+  if ("raw" in spec) return { blob: spec.raw, digest: digestOf(spec.raw), diffId: digestOf(spec.raw) };
   const archive = tar(entriesOf(spec));
   // One random file does not get smaller: storing it is five times as fast as finding that out.
   const blob = gzipSync(archive, { level: "bytes" in spec ? 0 : 1, chunkSize: 2 ** 20 });
   return { blob, digest: digestOf(blob), diffId: digestOf(archive) };
 }
 
-function entriesOf(spec: LayerSpec): TarEntry[] {
+function entriesOf(spec: Exclude<LayerSpec, { raw: Buffer }>): TarEntry[] {
   if ("busybox" in spec) return busyboxEntries();
   if ("bytes" in spec) return [{ name: `data-${spec.seed}`, content: randomBytes(spec.seed, spec.bytes) }];
   const content = randomBytes(spec.seed, spec.files * spec.fileBytes);

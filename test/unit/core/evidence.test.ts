@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { brokenDownload, diagnose, essence } from "../../../src/core/evidence.ts";
+import { brokenDownload, diagnose, diagnoseApi } from "../../../src/core/evidence.ts";
+import { essence } from "../../../src/core/statement.ts";
 import { FAILURE_CLASSES, actionOf, nextStep, type FailureClass } from "../../../src/core/failure.ts";
 
 const HOST = "127.0.0.1:5000";
@@ -291,6 +292,23 @@ describe("a layer that is refused after its manifest was served", () => {
   });
 });
 
+describe("an error of containerd's API", () => {
+  test.each([
+    [1, "context canceled", "cancelled", "stop"],
+    [4, "deadline exceeded", "runtime", "wait-for-runtime"],
+    [14, "connection error", "runtime", "wait-for-runtime"],
+    [8, "grpc: trying to send message larger than max (18000000 vs. 16777216)", "runtime", "stop"],
+    [2, "write /var/lib/containerd/x: no space left on device", "disk", "stop-run"],
+    [2, "write /var/lib/containerd/x: disk quota exceeded", "disk", "stop-run"],
+    [2, "write /var/lib/containerd/x: read-only file system", "disk", "stop-run"],
+    [5, 'image "a/b:1": not found', "unknown", "back-off"],
+    [2, "something new", "unknown", "back-off"],
+  ] as const)("with code %s and %j is %s", (code, message, expected, action) => {
+    const found = diagnoseApi(code, message);
+    expect([found.class, actionOf(found)]).toEqual([expected, action]);
+  });
+});
+
 describe("what containerd says of itself", () => {
   test.each([
     'failed to prepare extraction snapshot "extract-1": parent snapshot sha256:0 does not exist: not found',
@@ -339,7 +357,7 @@ test.each([
 ])("HTML in place of an answer is something in between: %s", (what) => {
   expect(diagnose(resolving("app:1", what))).toMatchObject({
     class: "server",
-    next: expect.stringContaining("answers HTML"),
+    next: expect.stringContaining("something in between"),
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { CommandError } from "../../../src/containerd/command.ts";
 import { ApiError } from "../../../src/containerd/connection.ts";
-import { Failed, CODE } from "../../../src/core/failure.ts";
+import { CODE, Failed, nextStep } from "../../../src/core/failure.ts";
 import { EXIT, ExitError } from "../../../src/exit.ts";
 import { runtimeUnusable, toFailure } from "../../../src/run/tool-failure.ts";
 import { toolError } from "../containerd/in-memory.ts";
@@ -17,7 +17,7 @@ describe("what was thrown", () => {
   test("by a tool is judged by what was said, whatever the mask made of it", () => {
     const raw = `time="2026-01-01T00:00:00Z" level=fatal msg=${JSON.stringify(`pulling image: ${TEXTS.auth}`)}`;
     const masked = raw.replaceAll("status", "[redacted]").replaceAll("403", "[redacted]");
-    expect(toFailure(new CommandError(masked, raw, false))).toEqual({
+    expect(toFailure(new CommandError(masked, raw, false))).toMatchObject({
       class: "auth",
       message: TEXTS.auth.replace("status", "[redacted]").replace("403", "[redacted]"),
       evidence: masked,
@@ -26,7 +26,18 @@ describe("what was thrown", () => {
 
   test("by a tool has no evidence beyond a message that is all of it", () => {
     const error = new CommandError("crictl was ended by SIGKILL", "", false);
-    expect(toFailure(error)).toEqual({ class: "unknown", message: "crictl was ended by SIGKILL" });
+    expect(toFailure(error)).toEqual({
+      class: "unknown",
+      message: "crictl was ended by SIGKILL",
+      next: nextStep("unknown"),
+    });
+  });
+
+  test("that nobody knows is told in full, with what was being done", () => {
+    const long = "it is as it is, and ".repeat(100);
+    const said = toFailure(toolError(`failed to extract layer sha256:0: ${long}so on`));
+    expect(said.message).toMatch(/so on$/u);
+    expect(said.next).toMatch(/^containerd was unpacking: look at .*report it/u);
   });
 
   test("by a tool that had no answer in its own time means containerd", () => {
@@ -37,7 +48,6 @@ describe("what was thrown", () => {
     [CODE.unavailable, "runtime"],
     [CODE.deadlineExceeded, "runtime"],
     [CODE.cancelled, "cancelled"],
-    [8, "disk"],
     [CODE.notFound, "unknown"],
     [13, "unknown"],
   ])("by the API with code %i is %s", (code, failureClass) => {
@@ -80,7 +90,7 @@ test("where no image can be blamed a failed call ends the run, and all else stay
     expect(made).toBeInstanceOf(ExitError);
     expect(made).toMatchObject({
       exitCode: EXIT.runtimeNotReady,
-      message: "container runtime not usable: no",
+      message: expect.stringMatching(/^container runtime not usable: (?:containerd: )?no\b/u),
     });
   }
   expect(runtimeUnusable(stopped)).toBe(stopped);
