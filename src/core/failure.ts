@@ -117,7 +117,6 @@ export const CODE = {
   notFound: 5,
   alreadyExists: 6,
   permissionDenied: 7,
-  resourceExhausted: 8,
   outOfRange: 11,
   unimplemented: 12,
   internal: 13,

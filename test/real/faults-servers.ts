@@ -145,9 +145,9 @@ export const startAnnouncing = (
   });
 
 /** Wants a login of a kind that containerd does not have. */
-export const startForeignLogin = (upstream: Endpoint, challenge: string): Promise<Server> =>
+export const startForeignLogin = (upstream: Endpoint, wanted: string): Promise<Server> =>
   startFront(upstream, (_request, response) => {
-    response.writeHead(401, { "www-authenticate": challenge, "content-length": 0 }).end();
+    response.writeHead(401, { "www-authenticate": wanted, "content-length": 0 }).end();
     return true;
   });
 
