@@ -7,12 +7,12 @@ const URL = "https://registry.example.com/v2/team/app";
 
 const pulling = (what: string): string =>
   `pulling image: failed to pull and unpack image "${IMAGE}": ${what}`;
-export const resolving = (what: string): string => pulling(`failed to resolve reference "${IMAGE}": ${what}`);
-export const requesting = (what: string): string =>
+const resolving = (what: string): string => pulling(`failed to resolve reference "${IMAGE}": ${what}`);
+const requesting = (what: string): string =>
   resolving(`failed to do request: Head "${URL}/manifests/1": ${what}`);
-export const copying = (what: string): string => pulling(`failed to copy: ${what}`);
-export const opening = (what: string): string => copying(`httpReadSeeker: failed open: ${what}`);
-export const extracting = (what: string): string =>
+const copying = (what: string): string => pulling(`failed to copy: ${what}`);
+const opening = (what: string): string => copying(`httpReadSeeker: failed open: ${what}`);
+const extracting = (what: string): string =>
   pulling(
     `failed to extract layer sha256:0: mount callback failed on /var/lib/containerd/tmpmounts/containerd-mount1: ${what}: unknown`,
   );
