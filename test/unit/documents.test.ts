@@ -127,16 +127,35 @@ describe("bosh-release/README.md", () => {
     const codes = Object.values(EXIT).filter((code) => code !== EXIT.ok);
     expect(cells).toEqual(expect.arrayContaining(codes.map(String)));
   });
+});
 
-  const held = [...text.matchAll(/<!-- (?<suite>kubelet-\w+): (?<title>.+?) -->/gu)].map(
-    ({ groups }) => [groups?.["suite"] ?? "", groups?.["title"] ?? ""] as const,
+describe("bosh-release/KUBELET.md", () => {
+  const comments = read("bosh-release/KUBELET.md").matchAll(
+    /<!-- (?<suite>kubelet-\w+): (?<title>.+?) -->/gu,
   );
+  const held = [...comments].map(({ groups }) => [groups?.["suite"] ?? "", groups?.["title"] ?? ""] as const);
 
-  test("names the tests that hold some of its statements", () => {
-    expect(held.length).toBeGreaterThan(10);
+  test("names the tests that hold its statements", () => {
+    expect(held.length).toBeGreaterThan(15);
   });
 
-  test.each(held)("%s has the test that the guide names: %s", (suite, title) => {
+  test.each(held)("%s has the test that the page names: %s", (suite, title) => {
     expect(read(`test/real/${suite}.test.ts`)).toContain(`test("${title}"`);
   });
+});
+
+test("every file says the same version", () => {
+  const { version } = JSON.parse(read("package.json")) as { version: string };
+  const [, entry] = /^## (?<version>\S+)$/mu.exec(read("CHANGELOG.md")) ?? [];
+  const files = [...documents, ...globSync("bosh-release/examples/*.yml", { cwd: repository })];
+  const named = files.flatMap((file) =>
+    [
+      ...read(file).matchAll(
+        /name: import-images\n +version: (?<release>\S+)|create-release --version (?<built>\S+)/gu,
+      ),
+    ].map(({ groups }) => `${file}: ${groups?.["release"] ?? groups?.["built"]}`),
+  );
+  expect(entry).toBe(version);
+  expect(named.length).toBeGreaterThan(5);
+  expect(named.filter((each) => !each.endsWith(`: ${version}`))).toEqual([]);
 });
