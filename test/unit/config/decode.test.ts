@@ -202,12 +202,12 @@ test("entries of one archive are merged as well", () => {
   const path = "/x/images.tar";
   const archives = [
     { path, required: false, pin: false },
-    { path: "/x/others.tar", pin: false },
-    { path, required: false },
+    { path: "/x/others.tar", required: false, pin: false },
+    { path },
   ];
   expect(decoded({ images: [], archives }).archives).toMatchObject([
-    { path, required: false, pin: true },
-    { path: "/x/others.tar", required: true, pin: false },
+    { path, required: true, pin: true },
+    { path: "/x/others.tar", required: false, pin: false },
   ]);
 });
 

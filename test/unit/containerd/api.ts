@@ -3,7 +3,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import path from "node:path";
 import {
-  Metadata,
   Server as GrpcServer,
   ServerCredentials,
   status,
@@ -29,7 +28,11 @@ interface Seen {
   /** What was asked: service and method, and the message, in which a part that was not set is undefined. */
   readonly requests: unknown[];
   readonly namespaces: unknown[];
+  /** Milliseconds that the caller still waits, as it told the server. */
+  readonly patience: number[];
 }
+
+type Call<Request, Answer> = ServerUnaryCall<Request, Answer> | ServerWritableStream<Request, Answer>;
 
 /** Adds the answers of one method. */
 export type Route = (server: GrpcServer, seen: Seen) => void;
@@ -41,22 +44,21 @@ export const route =
     answer: (request: Request) => readonly Answer[] | Promise<readonly Answer[]>,
   ): Route =>
   (server, seen) => {
-    const noted = async (request: Request, metadata: Metadata): Promise<readonly Answer[]> => {
+    const noted = async (call: Call<Request, Answer>): Promise<readonly Answer[]> => {
+      const { request, metadata } = call;
       seen.requests.push([method.path.split(".").at(-1), request]);
       seen.namespaces.push(...metadata.get("containerd-namespace"));
+      seen.patience.push(Number(call.getDeadline()) - Date.now());
       return answer(request);
     };
-    const unary = (
-      { request, metadata }: ServerUnaryCall<Request, Answer>,
-      send: sendUnaryData<Answer>,
-    ): void =>
-      void noted(request, metadata).then(
+    const unary = (call: ServerUnaryCall<Request, Answer>, send: sendUnaryData<Answer>): void =>
+      void noted(call).then(
         ([message]) => send(null, message),
         (error: Refusal) => send(error),
       );
     const streamed = async (call: ServerWritableStream<Request, Answer>): Promise<void> => {
       try {
-        for (const message of await noted(call.request, call.metadata)) call.write(message);
+        for (const message of await noted(call)) call.write(message);
         call.end();
       } catch (error) {
         call.emit("error", error);
@@ -84,7 +86,7 @@ export const listening = (server: Server, socket: string): Promise<void> =>
 /** @param folder for its socket @returns a connection to it, both closed when the test is over */
 export async function serving(folder: string, routes: readonly Route[]): Promise<Serving> {
   const socket = path.join(folder, `api-${(count += 1)}.sock`);
-  const seen: Seen = { requests: [], namespaces: [] };
+  const seen: Seen = { requests: [], namespaces: [], patience: [] };
   const grpc = new GrpcServer();
   for (const add of routes) add(grpc, seen);
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());

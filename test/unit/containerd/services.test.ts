@@ -333,6 +333,14 @@ describe("a call", () => {
     expect(connection.namespaces).toEqual(["k8s.io"]);
   });
 
+  test("tells the server for how long it is waited for", async () => {
+    const connection = await serving(folder.path, [route(list, () => [{ images: [] }])]);
+    await api(connection).records();
+    expect(connection.patience).toEqual([expect.any(Number)]);
+    expect(connection.patience[0]).toBeGreaterThan(20_000);
+    expect(connection.patience[0]).toBeLessThanOrEqual(30_000);
+  });
+
   test("may have a large answer, and many beside it", async () => {
     const images = Array.from({ length: 20_000 }, (_, n) => ({
       name: `registry.example.com/team/image-${n}:1`,

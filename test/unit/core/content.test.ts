@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import {
   chainIdOf,
   configOf,
+  hasUnknownParts,
   isDocument,
   isFrom,
   layersOf,
@@ -37,6 +38,21 @@ describe("the edges of a blob", () => {
       ),
     ).toEqual(["x", "y"]);
     expect(manifestsOf(blob({ "containerd.io/gc.ref.content.0": "index" }))).toEqual(["index"]);
+  });
+
+  test("are all layers, also beyond the tenth", () => {
+    const eleven = Array.from({ length: 11 }, (_, nth) => `layer ${nth}`);
+    const labels = eleven.map((digest, nth) => [`containerd.io/gc.ref.content.l.${nth}`, digest] as const);
+    expect(layersOf(blob(Object.fromEntries(labels)))).toEqual(eleven);
+  });
+
+  test.each([
+    [{ "containerd.io/gc.ref.content.0": "chart" }, true],
+    [{ "containerd.io/gc.ref.content.12": "chart" }, true],
+    [{ "containerd.io/gc.ref.content.config": "c", "containerd.io/gc.ref.content.l.0": "a" }, false],
+    [{ "containerd.io/gc.ref.content.m.0": "m" }, false],
+  ])("tell of parts that containerd does not know: %j", (labels, expected) => {
+    expect(hasUnknownParts(blob(labels))).toBe(expected);
   });
 
   test("make it a document; a layer has none", () => {

@@ -39,6 +39,7 @@ describe("a secret that we were never told is masked by its place", () => {
   test.each([
     ["Authorization: Basic dXNlcjpwdw==", `Authorization: Basic ${MASK}`],
     ["bearer eyJhbGciOi.J9-_x", `bearer ${MASK}`],
+    ["Get http://user:pw@harbor.example.com/v2/: EOF", `Get http://${MASK}@harbor.example.com/v2/: EOF`],
     ["Get https://user:pw@harbor.example.com/v2/: EOF", `Get https://${MASK}@harbor.example.com/v2/: EOF`],
     ['invalid decoded auth: "useronly\\x00"', `invalid decoded auth: "${MASK}"`],
     [
@@ -182,6 +183,17 @@ describe("a password that is very short, or a word of such messages", () => {
   test("is no other word: that is masked wherever it stands", () => {
     expect(redactor([credentialFromPair("robot", "monkey")])('{"detail":"monkey"}')).toBe(
       `{"detail":"${MASK}"}`,
+    );
+  });
+
+  test.each(["5000", "12345"])("leaves ports and sizes legible: %s", (password) => {
+    const text = "10.0.0.5:5000/a:1 has 12345 bytes";
+    expect(redactor([credentialFromPair("robot", password)])(text)).toBe(text);
+  });
+
+  test.each(["123456", "monkey1", "1monkey"])("is no longer number, and no word with one: %s", (password) => {
+    expect(redactor([credentialFromPair("robot", password)])(`got ${password} bytes`)).toBe(
+      `got ${MASK} bytes`,
     );
   });
 

@@ -46,7 +46,7 @@ describe("that another run holds", () => {
     const where = directory();
     using _first = await take(where);
     const waits: string[] = [];
-    const error: unknown = await take(where, { patience: 300, onWait: (by) => void waits.push(by) }).catch(
+    const error: unknown = await take(where, { patience: 700, onWait: (by) => void waits.push(by) }).catch(
       (thrown: unknown) => thrown,
     );
     if (!(error instanceof ExitError)) throw error;
