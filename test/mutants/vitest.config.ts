@@ -1,3 +1,4 @@
+import process from "node:process";
 import { defineConfig } from "vitest/config";
 
 // The unit tests without projects, of which Stryker would start the real ones. Left out: what reads sources, which are
@@ -7,7 +8,7 @@ export default defineConfig({
     restoreMocks: true,
     unstubEnvs: true,
     isolate: false,
-    include: ["test/unit/**/*.test.ts"],
+    include: [process.env["MUTANTS_TESTS"] ?? "test/unit/**/*.test.ts"],
     exclude: [
       "test/unit/{bench-failure,bosh-scripts,build,build-identity,documents}.test.ts",
       "test/unit/report/{lines,output}.test.ts",
