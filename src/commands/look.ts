@@ -1,11 +1,11 @@
 // A look at the node, and the plan that it leads to, for commands that change nothing.
 import type { Config } from "../config/config.ts";
 import type { Containerd } from "../containerd/containerd.ts";
-import { archivedImages, usableOf, withArchived, type PlannedArchive } from "../core/archives.ts";
+import { foreseen, withArchived, type PlannedArchive } from "../core/archives.ts";
 import type { Node } from "../core/node.ts";
 import { namesOf, planRun, type Plan } from "../core/plan.ts";
 import type { Edge } from "../edge.ts";
-import { planArchives } from "../run/archives.ts";
+import { archiveReader, findArchives, isUnread, planArchives } from "../run/archives.ts";
 import { realClock } from "../run/context.ts";
 import { lookAtNode } from "../run/look.ts";
 import { requireTools, untilReady } from "../run/ready.ts";
@@ -22,20 +22,34 @@ export interface Look {
 /** @param signal ends every call */
 export type Connect = (config: Config, signal: AbortSignal) => Containerd;
 
+interface LookOptions {
+  readonly only: ReadonlySet<string>;
+  /** Whether archives that have to be imported are read, which takes a while. */
+  readonly readArchives: boolean;
+}
+
 /** @throws ExitError (runtime not ready) */
-export async function look(config: Config, edge: Edge, connect: Connect): Promise<Look> {
+export async function look(
+  config: Config,
+  edge: Edge,
+  connect: Connect,
+  { only, readArchives }: LookOptions,
+): Promise<Look> {
   requireTools(config.containerd);
   using containerd = connect(config, edge.signal);
   const waiting = { config, containerd, clock: realClock, signal: edge.signal, onWait: () => {} };
   const can = await untilReady(waiting);
   const record = readArchiveRecord(edge.paths.state, () => {});
-  const archived = Object.values(record).flatMap((known) => Object.keys(known.names));
-  const names = [...config.images.flatMap(namesOf), ...archived];
-  const node = await lookAtNode(containerd, edge.platform, names).catch((error: unknown) => {
-    edge.signal.throwIfAborted();
-    throw runtimeUnusable(error);
-  });
-  const archives = await planArchives(config.archives, record, node);
-  const held = archives.flatMap((planned) => archivedImages(usableOf(node, planned.names), planned.archive));
-  return { node, archives, plan: planRun(withArchived(config.images, held), node, can.pins) };
+  const archived = Object.values(record.imported).flatMap((known) => Object.keys(known.names));
+  const listed = config.images;
+  const node = await lookAtNode(containerd, edge.platform, [...listed.flatMap(namesOf), ...archived]).catch(
+    (error: unknown) => {
+      edge.signal.throwIfAborted();
+      throw runtimeUnusable(error);
+    },
+  );
+  const read = readArchives ? archiveReader(edge.signal) : async () => [];
+  const archives = await planArchives(await findArchives(config.archives), { record, node, listed, read });
+  const options = { pins: can.pins, only, isUnread: isUnread(archives) };
+  return { node, archives, plan: planRun(withArchived(listed, archives.map(foreseen), node), node, options) };
 }

@@ -2,7 +2,7 @@
 import type { RunArguments } from "../cli.ts";
 import { realContainerd } from "../containerd/containerd.ts";
 import type { PlannedArchive } from "../core/archives.ts";
-import { narrow, type Plan, type PlannedImage } from "../core/plan.ts";
+import { type Plan, type PlannedImage } from "../core/plan.ts";
 import { printableLine } from "../core/plain-text.ts";
 import { counted } from "../core/units.ts";
 import type { Edge } from "../edge.ts";
@@ -17,16 +17,20 @@ export async function planCommand(
   connect: Connect = realContainerd,
 ): Promise<number> {
   const { config, only } = await chosen(args, edge);
-  const seen = await look(config, edge, connect);
-  const plan = narrow(seen.plan, only);
-  const archives = only.size === 0 ? seen.archives : [];
+  const { plan, archives: planned } = await look(config, edge, connect, { only, readArchives: true });
+  const archives = only.size === 0 ? planned : [];
   const text = args.json ? JSON.stringify(planJson(plan, archives), null, 2) : planText(plan, archives);
   edge.stdout.write(`${text}\n`);
   return EXIT.ok;
 }
 
 const planJson = ({ images, unpin }: Plan, archives: readonly PlannedArchive[]) => ({
-  archives: archives.map(({ archive, action, why, names }) => ({ path: archive.path, action, why, names })),
+  archives: archives.map(({ archive, action, why, names }) => ({
+    path: archive.path,
+    action,
+    why,
+    names: Object.keys(names),
+  })),
   images: images.map(({ image, decision, names, pin }) => ({
     name: image.source.name,
     required: image.required,

@@ -13,6 +13,7 @@ import { writeMetrics } from "../report/metrics.ts";
 import { runLog, stamp, type RunLog } from "../report/run-log.ts";
 import { reason } from "../report/failures.ts";
 import { summary } from "../report/summary.ts";
+import { findArchives } from "../run/archives.ts";
 import { realClock } from "../run/context.ts";
 import { requireTools } from "../run/ready.ts";
 import { run as importImages, type Earlier } from "../run/run.ts";
@@ -91,8 +92,9 @@ const lock = ({ config, edge, stop, log }: Run): Promise<Disposable> =>
   });
 
 async function perform(run: Run, sizes: Earlier["sizes"]): Promise<Ending> {
-  const { config, only, edge, stop, log, warn } = run;
-  log.emit({ type: "run-started", images: listed(run) });
+  const { only, edge, stop, log, warn } = run;
+  const config = { ...run.config, archives: await findArchives(run.config.archives) };
+  log.emit({ type: "run-started", images: listed(config, only) });
   requireTools(config.containerd);
   using containerd = realContainerd(config, stop.ended);
   await importImages(
@@ -108,7 +110,7 @@ async function perform(run: Run, sizes: Earlier["sizes"]): Promise<Ending> {
 }
 
 /** What the run is about: archives by their paths, until they are open. */
-function listed({ config, only }: Run) {
+function listed(config: Config, only: Run["only"]) {
   const archives = only.size > 0 ? [] : config.archives;
   const images = config.images.filter(({ source }) => only.size === 0 || only.has(source.name));
   return [

@@ -5,10 +5,9 @@ import type { PlannedArchive } from "../core/archives.ts";
 import { judge } from "../core/judge.ts";
 import type { Node } from "../core/node.ts";
 import { printableLine } from "../core/plain-text.ts";
-import { namesOf, type PlannedImage } from "../core/plan.ts";
+import { namesOf, problemOf, type PlannedImage } from "../core/plan.ts";
 import { totals } from "../core/run-state.ts";
 import { counted } from "../core/units.ts";
-import { problemOf } from "../core/verdict.ts";
 import { warnOn, type Edge } from "../edge.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import { barLines } from "../report/bars.ts";
@@ -36,10 +35,12 @@ export async function statusCommand(
   const locked = lockIsHeld(edge.paths.state) === true;
   // Whoever asks for the status wants an answer now, not after the runtime's patience.
   const impatient = { ...config, containerd: { ...config.containerd, ready_timeout: 5_000 } };
-  const now = await look(impatient, edge, connect).catch((error: unknown) => {
-    if (error instanceof ExitError) return error;
-    throw error;
-  });
+  const now = await look(impatient, edge, connect, { only: new Set(), readArchives: false }).catch(
+    (error: unknown) => {
+      if (error instanceof ExitError) return error;
+      throw error;
+    },
+  );
   const rows =
     now instanceof ExitError
       ? []
@@ -59,7 +60,7 @@ export async function statusCommand(
 
 /** An archive that a run would import, or fail to; of one that is in place its images tell. */
 const rowOf = ({ archive: { path, required }, action, why }: PlannedArchive): Row[] =>
-  action === "keep"
+  action === "keep" || action === "none"
     ? []
     : [{ name: path, source: path, required, present: false, pinned: false, problem: why }];
 

@@ -1,5 +1,5 @@
 // What the entries of a configuration mean together: duplicates merged, conflicts found, credentials handed out.
-import type { WantedArchive } from "../core/archives.ts";
+import { mergeArchives, type WantedArchive } from "../core/archives.ts";
 import { loginFor } from "../core/credentials.ts";
 import type { WantedImage } from "../core/plan.ts";
 import { formatPath, issueAt, type Issue, type Login, type PathKey } from "./issue.ts";
@@ -128,11 +128,14 @@ export const wantedImages = (parts: Parts, defaults: WrittenConfig): WantedImage
     };
   });
 
-/** Merges entries of one path in the same way. */
+/** Merges entries of one path in the same way. A pattern may match nothing, unless somebody wrote that it is required. */
 export const wantedArchives = ({ archives, ...defaults }: WrittenConfig): WantedArchive[] =>
-  [...Map.groupBy(archives, ({ path }) => path)].map(([path, group]) => ({
-    path,
-    required: group.some(({ required }) => required),
-    pin: group.some(({ pin = defaults.pin }) => pin),
-    timeout: defaults.image_timeout,
-  }));
+  mergeArchives(
+    archives.map(({ path, required, pin = defaults.pin }) => ({
+      path,
+      required: required ?? true,
+      mustMatch: required ?? false,
+      pin,
+      timeout: defaults.image_timeout,
+    })),
+  );

@@ -167,7 +167,7 @@ const registry = v.pipe(
   }),
 );
 
-const archive = strict({ path: absolutePath, required: v.optional(flag, true), pin: v.optional(flag) });
+const archive = strict({ path: absolutePath, required: v.optional(flag), pin: v.optional(flag) });
 
 const retry = strict({
   attempts: v.optional(wholeNumber(1, 100), 5),

@@ -33,11 +33,12 @@ function imageRecords({ ask }: Connection) {
       const found = await ask(get, { name }).catch(unlessCode(CODE.notFound));
       return found?.image && toRecord(found.image);
     },
-    /** Makes the record, or puts the labels on the one that has its name. */
+    /** Makes the record, or has the one of its name lead to the target; its labels are added to those that stand there. */
     saveRecord: async ({ name, labels, target }: ImageRecord): Promise<void> => {
       const image = { name, labels, target };
       const made = await ask(create, { image }).catch(unlessCode(CODE.alreadyExists));
-      if (made === undefined) await ask(update, { image, updateMask: labelMask(Object.keys(labels)) });
+      if (made === undefined)
+        await ask(update, { image, updateMask: ["target", ...labelMask(Object.keys(labels))] });
     },
     /** One that is not there is deleted already. */
     deleteRecord: async (name: string): Promise<void> => {

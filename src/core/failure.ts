@@ -26,6 +26,8 @@ export class Failed extends Error {
   }
 }
 
+export const isFailure = (value: object): value is Failure => "class" in value && "message" in value;
+
 /**
  * What a class decides. `stop`: no further attempt for this image. `once-more`: one further attempt, late. `at-once`: what has arrived is kept, so go on from
  * it at once, and back off when that fails too. `back-off`: wait, this image alone. `registry-back-off`: wait, every

@@ -12,7 +12,8 @@ export interface Usable {
 }
 
 export interface Unusable {
-  readonly is: "absent" | "damaged" | "foreign" | "not-an-image";
+  /** `elsewhere`: by its digest, or what is expected of it, it should lead to another image. */
+  readonly is: "absent" | "elsewhere" | "damaged" | "foreign" | "not-an-image";
   /** For a person, behind "it is": `damaged: 2 of 3 layers missing`, `for linux/arm64`. */
   readonly why: string;
 }
@@ -25,9 +26,12 @@ type Judged = Omit<Node, "cri" | "documents"> & { readonly documents: Pick<Node[
 /** What a literal name is good for: whether a container can be created from it. */
 export function judge(node: Judged, name: string): Judgement {
   const target = node.records.get(name)?.target;
-  return target === undefined ? { is: "absent", why: "not on this node" } : judgeTarget(node, target);
+  if (target === undefined) return { is: "absent", why: "not on this node" };
+  const [, digest = target.digest] = name.split("@");
+  return digest === target.digest ? judgeTarget(node, target) : ELSEWHERE;
 }
 
+export const ELSEWHERE: Unusable = { is: "elsewhere", why: "leads to another image" };
 const damaged = (what: string): Unusable => ({ is: "damaged", why: `damaged: ${what}` });
 const NOT_AN_IMAGE: Unusable = { is: "not-an-image", why: "not a container image" };
 const foreign = (what: string): Unusable => ({ is: "foreign", why: `for ${what}` });
@@ -141,13 +145,6 @@ export function configsOf(node: Pick<Node, "records" | "blobs">, names: Iterable
   const manifests = targets.flatMap(({ digest }) => manifestsAt(node, digest));
   return [...new Set(manifests.flatMap((manifest) => configOf(manifest) ?? []))];
 }
-
-/** Whether what a name leads to is unpacked: more than usable, because layers may be here and be broken. */
-export const isUnpacked = (node: Node, name: string): boolean =>
-  configsOf(node, [name]).some((digest) => {
-    const config = node.blobs.get(digest);
-    return config !== undefined && hasSnapshot(node, config);
-  });
 
 /** The documents for which the judgement of the names asks, as long as it does not have them. */
 export function documentsToRead(node: Omit<Judged, "cri">, names: Iterable<string>): Blob[] {

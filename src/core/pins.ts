@@ -12,11 +12,23 @@ const PIN_PREFIX = "import-images.invalid/pin@";
 export const pinName = ({ digest }: Descriptor): string => `${PIN_PREFIX}${digest}`;
 export const isPin = ({ name }: ImageRecord): boolean => name.startsWith(PIN_PREFIX);
 
-export const pinRecord = (target: Descriptor): ImageRecord => ({
+/** On the pin of an image that came from an archive: it stays while the archive is listed and cannot be read. */
+const ARCHIVE = "io.import-images.archive";
+/** Characters; containerd takes 4,096 bytes of a label. */
+const LONGEST_PATH = 1_000;
+
+/** @param archive the path of the archive from which the image came */
+export const pinRecord = (target: Descriptor, archive = ""): ImageRecord => ({
   name: pinName(target),
-  labels: { [PINNED.label]: PINNED.value },
+  labels: {
+    [PINNED.label]: PINNED.value,
+    ...(archive !== "" && archive.length <= LONGEST_PATH && { [ARCHIVE]: archive }),
+  },
   target,
 });
+
+/** Empty for an image that came from a registry. */
+export const archiveOfPin = ({ labels }: ImageRecord): string => labels[ARCHIVE] ?? "";
 
 /** Whether our record pins the image; somebody may have taken its label. */
 export function isPinned({ records }: Pick<Node, "records">, target: Descriptor): boolean {

@@ -1,8 +1,9 @@
 // The plan is a value: what the operator wants, held against what the node has. Nothing here does anything.
 import type { Credential } from "./credentials.ts";
-import { judge, type Judgement, type Unusable, type Usable } from "./judge.ts";
+import type { Failure } from "./failure.ts";
+import { ELSEWHERE, judge, type Judgement, type Unusable, type Usable } from "./judge.ts";
 import { type Node } from "./node.ts";
-import { isPin, isPinned, namesOfPin, pinName } from "./pins.ts";
+import { archiveOfPin, isPin, isPinned, namesOfPin, pinName } from "./pins.ts";
 import { digestName, type Reference } from "./reference.ts";
 
 export type PullPolicy = "Always" | "IfNotPresent";
@@ -19,10 +20,22 @@ export interface WantedImage {
   /** Milliseconds for this image with all its attempts. */
   readonly timeout: number;
   readonly credential?: Credential;
+  /** Where it comes from instead of a registry. */
+  readonly archive?: Origin;
+}
+
+/** An archive, and what an image from it has to be: that is not known before its import. */
+export interface Origin {
+  readonly path: string;
+  readonly digest?: string;
+  /** Its import failed, or it cannot be read. */
+  readonly failed: boolean;
 }
 
 export type PullDecision =
   | { readonly action: "pull" | "keep"; readonly why: string }
+  /** It comes from an archive that did not bring it, and no registry is asked instead. */
+  | { readonly action: "fail"; readonly why: string; readonly failure: Failure }
   | {
       /** Instead of a pull: named as another image with the same digest is, which is here or is pulled by this plan. */
       readonly action: "share";
@@ -56,20 +69,23 @@ export interface Plan {
 export const namesOf = (image: WantedImage): string[] =>
   [image.source, ...image.furtherNames].map((reference) => reference.name);
 
-/**
- * Decides everything from one look at the node.
- * @param pins false where the runtime ignores pins: then nothing is pinned, and nothing unpinned
- */
-export function planRun(wanted: readonly WantedImage[], node: Node, pins: boolean): Plan {
-  const unpin = pins ? unwantedPins(wanted, node) : [];
-  return { images: planImages(wanted, node, pins), unpin };
+export interface PlanOptions {
+  /** False where the runtime ignores pins: then nothing is pinned, and nothing unpinned. */
+  readonly pins: boolean;
+  /** Sources to which the plan is narrowed; all when empty. Nothing is unpinned then: the rest of the list was not looked at. */
+  readonly only?: ReadonlySet<string>;
+  /** Whether it is not known which images belong to the archive: they keep their pins. */
+  readonly isUnread?: (archive: string) => boolean;
 }
 
-/** The part of a plan for some sources only; then nothing is unpinned, because the rest of the list was not looked at. */
-export const narrow = (plan: Plan, only: ReadonlySet<string>): Plan =>
-  only.size === 0
-    ? plan
-    : { images: plan.images.filter(({ image }) => only.has(image.source.name)), unpin: [] };
+const ALL: ReadonlySet<string> = new Set();
+
+/** Decides everything from one look at the node. */
+export function planRun(wanted: readonly WantedImage[], node: Node, options: PlanOptions): Plan {
+  const { pins, only = ALL } = options;
+  const chosen = wanted.filter(({ source }) => only.size === 0 || only.has(source.name));
+  return { images: planImages(chosen, node, pins), unpin: unwantedPins(wanted, node, options) };
+}
 
 /** Whether the node is as it should be. */
 export const isDone = ({ images, unpin }: Plan): boolean =>
@@ -85,34 +101,51 @@ export function countDecisions(
 ): Readonly<Record<PullDecision["action"], number>> {
   const count = (action: PullDecision["action"]): number =>
     images.filter(({ decision }) => decision.action === action).length;
-  return { pull: count("pull"), share: count("share"), keep: count("keep") };
+  return { pull: count("pull"), share: count("share"), keep: count("keep"), fail: count("fail") };
 }
 
 /** A digest that has several names is pulled under one of them; the others are tags. */
-function planImages(wanted: readonly WantedImage[], node: Node, pins: boolean): PlannedImage[] {
-  const records = [...node.records.values()].filter((record) => record.name.includes("/") && !isPin(record));
-  const named = new Map(records.map(({ name, target }) => [target.digest, name]));
-  const usable = (name: string): boolean => !node.records.has(name) || judge(node, name).is === "usable";
+export function planImages(wanted: readonly WantedImage[], node: Node, pins: boolean): PlannedImage[] {
+  const records = [...node.records.values()].filter(({ name }) => name.includes("/"));
+  const named = Map.groupBy(records, ({ target }) => target.digest);
+  const pulled = new Map<string, string>();
   return wanted.map((image) => {
     const planned = planImage(image, node, pins);
-    const { digest, name } = image.source;
-    const asked = planned.judgement.is !== "absent" || image.pullPolicy === "Always";
-    if (digest === undefined || asked) return planned;
-    const sameAs = named.getOrInsert(digest, name);
-    if (sameAs === name || !usable(sameAs)) return planned;
+    const digest = expectedDigest(image);
+    const isGone = planned.judgement.is === "absent" || planned.judgement.is === "elsewhere";
+    if (digest === undefined || !isGone || image.pullPolicy === "Always") return planned;
+    const here = named.get(digest)?.filter(({ name }) => judge(node, name).is === "usable") ?? [];
+    // A pin is as good as a name, and tells a person less.
+    const known = (here.find((record) => !isPin(record)) ?? here[0])?.name;
+    const { name } = image.source;
+    const sameAs = known ?? (image.archive === undefined ? pulled.getOrInsert(digest, name) : name);
+    if (sameAs === name) return planned;
     return { ...planned, decision: { action: "share", sameAs, why: `has the digest of ${sameAs}` } };
   });
 }
 
+/** Of an image that may have no other. */
+const expectedDigest = ({ source, archive }: WantedImage): string | undefined =>
+  archive === undefined ? source.digest : archive.digest;
+
 export function planImage(image: WantedImage, node: Node, pins: boolean): PlannedImage {
-  const judgement = judge(node, image.source.name);
+  const judgement = judgeSource(image, node);
   const names = planNames(image, node, judgement);
   const hasPin = judgement.is === "usable" && isPinned(node, judgement.target);
   const pin = !image.pin || !pins ? "none" : hasPin ? "keep" : "create";
-  return { image, decision: decidePull(image, judgement), judgement, names, pin };
+  return { image, decision: decide(image, judgement), judgement, names, pin };
 }
 
-function decidePull({ source, pullPolicy }: WantedImage, judgement: Judgement): PullDecision {
+function judgeSource(image: WantedImage, node: Node): Judgement {
+  const judgement = judge(node, image.source.name);
+  const digest = expectedDigest(image);
+  return judgement.is === "usable" && judgement.target.digest !== (digest ?? judgement.target.digest)
+    ? ELSEWHERE
+    : judgement;
+}
+
+function decide({ source, pullPolicy, archive }: WantedImage, judgement: Judgement): PullDecision {
+  if (archive !== undefined) return decideArchived(archive, judgement);
   if (judgement.is !== "usable") return { action: "pull", why: whyPull(judgement) };
   if (pullPolicy === "IfNotPresent")
     return { action: "keep", why: source.digest === undefined ? "present" : "present, by its digest" };
@@ -122,6 +155,22 @@ function decidePull({ source, pullPolicy }: WantedImage, judgement: Judgement): 
     why: `present, but ${pullPolicy === "Always" ? "pullPolicy is Always" : latest}`,
   };
 }
+
+function decideArchived({ path, digest, failed }: Origin, judgement: Judgement): PullDecision {
+  if (digest === undefined && !failed)
+    return { action: "keep", why: `comes from ${path}, which is imported first` };
+  if (judgement.is === "usable" && digest !== undefined)
+    return { action: "keep", why: `present, from ${path}` };
+  const why = judgement.is === "usable" ? "it is another image" : problemOf(judgement);
+  const message = `it comes from the archive ${path}, which did not bring it: ${why}`;
+  const next =
+    "see why the archive failed, then run again; no registry is asked for what comes from an archive";
+  return { action: "fail", why: message, failure: { class: "not-found", message, next } };
+}
+
+/** What is wrong with a name, for a person. */
+export const problemOf = ({ is, why }: Unusable): string =>
+  is === "absent" ? "its name is gone" : is === "elsewhere" ? `it ${why}` : `it is ${why}`;
 
 const whyPull = ({ is, why }: Unusable): string =>
   is === "absent" || is === "damaged" ? why : `present, but ${why}`;
@@ -152,11 +201,16 @@ export const impossibleName = ({ furtherNames }: WantedImage, { target }: Usable
   furtherNames.find(({ digest }) => digest !== undefined && digest !== target.digest);
 
 /** Pins of ours, but for those of images that a wanted name leads to, whatever became of its pull. */
-export function unwantedPins(wanted: readonly WantedImage[], node: Node): Plan["unpin"] {
+export function unwantedPins(
+  wanted: readonly WantedImage[],
+  node: Node,
+  { pins, only = ALL, isUnread = () => false }: PlanOptions,
+): Plan["unpin"] {
+  if (!pins || only.size > 0) return [];
   const names = wanted.filter(({ pin }) => pin).flatMap(namesOf);
   const keep = new Set(names.flatMap((name) => node.records.get(name)?.target ?? []).map(pinName));
   return [...node.records.values()]
-    .filter((record) => isPin(record) && !keep.has(record.name))
+    .filter((record) => isPin(record) && !keep.has(record.name) && !isUnread(archiveOfPin(record)))
     .map((record) => ({ record: record.name, name: namesOfPin(node, record) }));
 }
 

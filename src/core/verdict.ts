@@ -1,7 +1,6 @@
 // Whether an image is as it should be. The records are what containers are created from; CRI is what the kubelet will be told.
 import type { CriImage, Node } from "./node.ts";
-import type { Unusable } from "./judge.ts";
-import { namesOf, planImage, type WantedImage } from "./plan.ts";
+import { namesOf, planImage, problemOf, type WantedImage } from "./plan.ts";
 import type { Verified } from "./run-state.ts";
 
 export type Verdict =
@@ -42,7 +41,3 @@ function criProblem(name: string, id: string, node: Node, pinned: boolean): stri
   if (image === undefined) return `CRI takes ${name} for ${other.id}, expected ${id}`;
   return pinned && !image.pinned ? `CRI does not report ${name} as pinned` : undefined;
 }
-
-/** What is wrong with a name, for a person. */
-export const problemOf = ({ is, why }: Unusable): string =>
-  is === "absent" ? "its name is gone" : `it is ${why}`;

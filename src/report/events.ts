@@ -54,7 +54,7 @@ const EVENTS: { readonly [Type in EventType]: Words<RunEvent<Type>> } = {
   },
   "archive-done": {
     line: ({ image, names, imported }) =>
-      `${imported ? "imported" : "unchanged"} ${image}: ${shortList(names)}`,
+      names.length === 0 ? undefined : `${imported ? "imported" : "unchanged"} ${image}: ${shortList(names)}`,
   },
   tagged: {
     // Each name has its digest beside it; the log has those as well.
@@ -103,13 +103,14 @@ const soFar = (state: RunState, image: string): number | undefined =>
 
 /** `5 images: 2 to pull, 1 to name like another, 2 present`. */
 export function decided(images: readonly PlannedImage[]): string {
-  const { pull, share, keep } = countDecisions(images);
+  const { pull, share, keep, fail } = countDecisions(images);
   const shared = share === 0 ? "" : `${share} to name like another, `;
-  return `${counted(images.length, "image")}: ${pull} to pull, ${shared}${keep} present`;
+  const failed = fail === 0 ? "" : `, ${fail} missing from archives`;
+  return `${counted(images.length, "image")}: ${pull} to pull, ${shared}${keep} present${failed}`;
 }
 
 function decisions(images: readonly PlannedImage[]): object {
   const named = (action: PullDecision["action"]): string[] =>
     images.filter(({ decision }) => decision.action === action).map(({ image }) => image.source.name);
-  return { pull: named("pull"), share: named("share"), present: named("keep").length };
+  return { pull: named("pull"), share: named("share"), present: named("keep").length, fail: named("fail") };
 }

@@ -1,45 +1,116 @@
-// Imports archives, one after the other because they share the disk, before anything is pulled. One that fails stops no other.
-import { stat } from "node:fs/promises";
-import { CommandError } from "../containerd/command.ts";
-import { UnknownCompression } from "../containerd/ctr.ts";
+// The archives of a run: which files they are, which have to be imported, and what came of each. They share the disk, so
+// they are imported one after the other, before anything is pulled. One that fails stops no other.
+import { glob, stat } from "node:fs/promises";
+import path from "node:path";
+import { readArchive } from "../containerd/archive-file.ts";
+import type { Held } from "../core/archive-content.ts";
 import {
-  archivedImages,
-  isNameless,
-  planArchive,
-  usableOf,
+  foreseen,
+  isPattern,
+  mergeArchives,
+  whyImport,
+  withConflicts,
+  type ArchiveOutcome,
   type ArchiveRecord,
+  type Brought,
   type FileFacts,
+  type ImportPlan,
   type PlannedArchive,
   type WantedArchive,
 } from "../core/archives.ts";
-import type { Failure, FailureClass } from "../core/failure.ts";
-import { isUnpacked } from "../core/judge.ts";
-import { type Node } from "../core/node.ts";
+import { isFailure, type Failure } from "../core/failure.ts";
+import type { Node } from "../core/node.ts";
 import { codeOf } from "../core/plain-text.ts";
 import type { WantedImage } from "../core/plan.ts";
-import { parseReference } from "../core/reference.ts";
 import type { Context } from "./context.ts";
-import { lookAtNode } from "./look.ts";
-import { toFailure } from "./tool-failure.ts";
 
-/** @param earlier of the last run */
-export const planArchives = (
+/** Each file that a pattern matches now is an archive of its own; a pattern that matches none stays as it is. */
+export async function findArchives(archives: readonly WantedArchive[]): Promise<WantedArchive[]> {
+  const found = archives.map(async (archive) => {
+    if (!isPattern(archive.path)) return [archive];
+    const files = (await filesOf(archive.path)).map((file) => ({ ...archive, path: file }));
+    return files.length === 0 ? [archive] : files;
+  });
+  return mergeArchives((await Promise.all(found)).flat());
+}
+
+/** In the order of their names. */
+async function filesOf(pattern: string): Promise<string[]> {
+  const files: string[] = [];
+  for await (const file of glob(pattern)) {
+    const isFile = await stat(file).then(
+      (found) => found.isFile(),
+      () => true,
+    );
+    if (isFile) files.push(file);
+  }
+  return files.toSorted();
+}
+
+/** What is planned for archives beside the node and the list. */
+interface Circumstances {
+  readonly record: ArchiveRecord;
+  readonly node: Node;
+  readonly listed: readonly WantedImage[];
+  /** What an archive holds, which is known before containerd is told of it. */
+  readonly read: (path: string) => Promise<readonly Held[] | Failure>;
+}
+
+export async function planArchives(
   archives: readonly WantedArchive[],
-  earlier: ArchiveRecord,
-  node: Node,
-): Promise<PlannedArchive[]> =>
-  Promise.all(
-    archives.map(async (archive) => {
-      const file = await factsOf(archive.path);
-      return planArchive(archive, file, earlier[archive.path], node);
-    }),
-  );
+  circumstances: Circumstances,
+): Promise<PlannedArchive[]> {
+  const planned: PlannedArchive[] = [];
+  for (const archive of archives) planned.push(await planArchive(archive, circumstances));
+  return withConflicts(planned, circumstances.listed, circumstances.node);
+}
 
-async function factsOf(path: string): Promise<FileFacts | Failure> {
+async function planArchive(
+  archive: WantedArchive,
+  { record, node, read }: Circumstances,
+): Promise<PlannedArchive> {
+  const recorded = record.imported[archive.path];
+  const names = recorded?.names ?? {};
+  const fail = (failure: Failure): PlannedArchive => ({
+    archive,
+    action: "fail",
+    failure,
+    why: failure.message,
+    names,
+  });
+  if (isPattern(archive.path))
+    return archive.mustMatch ? fail(NO_MATCH) : { archive, action: "none", why: NO_MATCH.message, names };
+  const file = await factsOf(archive.path);
+  if (isFailure(file)) return fail(file);
+  const why = whyImport(file, recorded, node);
+  if (why === undefined) return { archive, action: "keep", why: "unchanged", names };
+  const held = await read(archive.path);
+  return isFailure(held) ? fail(held) : { archive, action: "import", file, why, names, held };
+}
+
+/** Reads archives through. @throws the signal's reason */
+export const archiveReader =
+  (signal: AbortSignal): Circumstances["read"] =>
+  async (file) => {
+    try {
+      return await readArchive(file, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      return fileFailure(error);
+    }
+  };
+
+const NO_MATCH: Failure = {
+  class: "not-found",
+  message: "no file matches the pattern",
+  next: "check the pattern, and that the package which carries the archives belongs to a job on this VM",
+};
+
+export async function factsOf(file: string): Promise<FileFacts | Failure> {
   try {
-    const file = await stat(path);
-    const { size, mtimeMs, ctimeMs } = file;
-    return file.isFile()
+    const found = await stat(file);
+    const { size, mtimeMs, ctimeMs } = found;
+    return found.isFile()
       ? { size, mtimeMs, ctimeMs }
       : { class: "not-found", message: "the archive is not a regular file", next: CHECK_PATH };
   } catch (error) {
@@ -47,146 +118,13 @@ async function factsOf(path: string): Promise<FileFacts | Failure> {
   }
 }
 
-type Importable = Exclude<PlannedArchive, { action: "fail" }>;
-
-export interface Brought {
-  /** Of all archives, whether they were imported by this run or before. */
-  readonly images: readonly WantedImage[];
-  /** What this run imported, with the names that it brought now. */
-  readonly imported: readonly Importable[];
-}
-
-/** @param local whether ctr has to be told not to use the transfer service */
-export async function importArchives(
-  context: Context,
-  planned: readonly PlannedArchive[],
-  local: boolean,
-  node: Node,
-): Promise<Brought> {
-  const images: WantedImage[] = [];
-  const imported: Importable[] = [];
-  for (const plan of planned) {
-    const { archive, names } = plan;
-    const fresh = plan.action === "import" ? await importOne(context, archive, local, node) : undefined;
-    if (plan.action === "fail") tellFailed(context, archive, plan.failure);
-    else if (fresh !== undefined) imported.push({ ...plan, names: fresh });
-    else if (plan.action === "keep")
-      context.emit({ type: "archive-done", image: archive.path, names, imported: false });
-    images.push(...archivedImages(fresh ?? usableOf(node, names), archive));
-  }
-  return { images, imported };
-}
-
-/** What is to be kept of imports, with what the names lead to on the node. */
-export const recordOf = (imported: Brought["imported"], { records }: Node): ArchiveRecord =>
-  Object.fromEntries(
-    imported.map(({ archive: { path }, file, names }) => {
-      const digests = names.map((name) => [name, records.get(name)?.target.digest ?? ""]);
-      return [path, { ...file, names: Object.fromEntries(digests) }];
-    }),
-  );
-
-const tellFailed = ({ emit }: Context, { path }: WantedArchive, failure: Failure): void =>
-  emit({ type: "image-failed", image: path, step: "import", failure });
-
-/** @returns the names that it brought, as containerd's CRI would write them; undefined when it failed */
-async function importOne(
-  context: Context,
-  archive: WantedArchive,
-  local: boolean,
-  before: Node,
-): Promise<string[] | undefined> {
-  const { containerd, machine, emit, stop } = context;
-  const { path: image, timeout } = archive;
-  const platform = `${machine.platform.os}/${machine.platform.architecture}`;
-  const options = { local, snapshotter: before.snapshotter, platform, timeout, signal: stop.signal };
-  try {
-    stop.signal.throwIfAborted();
-    emit({ type: "attempt-started", image, attempt: 1 });
-    const names = await completeNames(context, await containerd.importArchive(image, options));
-    if (names.length > 0) emit({ type: "archive-done", image, names, imported: true });
-    else tellFailed(context, archive, NAMELESS);
-    return names.length > 0 ? names : undefined;
-  } catch (error) {
-    await removeBroken(context, before).catch(() => {});
-    tellFailed(context, archive, archiveFailure(error, stop.signal));
-    return undefined;
-  }
-}
-
-/** ctr names an image before it is unpacked: what a failed import leaves would pass for an image that is here. */
-async function removeBroken({ containerd, machine }: Context, before: Node): Promise<void> {
-  const changed = (await containerd.records())
-    .filter(({ name, target }) => before.records.get(name)?.target.digest !== target.digest)
-    .map(({ name }) => name);
-  if (changed.length === 0) return;
-  const node = await lookAtNode(containerd, machine.platform, changed);
-  for (const name of changed) if (!isUnpacked(node, name)) await containerd.deleteRecord(name);
-}
-
-/** An OCI archive's short names are recorded as they stand, and no pod finds those. */
-async function completeNames({ containerd }: Context, raw: readonly string[]): Promise<string[]> {
-  const names = raw.map((name) => {
-    const parsed = parseReference(name);
-    return { name, full: typeof parsed === "object" && !isNameless(name) ? parsed.name : undefined };
-  });
-  const wrong = names.filter(({ name, full }) => name !== full);
-  const records = wrong.length === 0 ? [] : await containerd.records();
-  const digests = new Map(records.map(({ name, target }) => [name, target.digest]));
-  // Of one image in one call: starting a tool takes longer than its work.
-  for (const alike of Map.groupBy(wrong, ({ name }) => digests.get(name)).values()) {
-    const full = alike.flatMap((each) => each.full ?? []);
-    const source = alike.find((each) => each.full !== undefined);
-    if (source !== undefined) await containerd.tag(source.name, full);
-  }
-  for (const { name } of wrong) await containerd.deleteRecord(name);
-  return names.flatMap(({ full }) => full ?? []);
-}
-
 const CHECK_PATH =
   "check the path, and that the package which carries the archive belongs to a job on this VM";
-const NAMELESS: Failure = {
-  class: "reference",
-  message: "the archive names no image",
-  next: "save it with a full name, such as registry.example.com/app:1",
-};
 
-const FOREIGN = /might be filtered out/iu;
-
-/** What an import can end with that is not the archive's fault, or not all of its fault; and how that is told. */
-const TOLD: Partial<Record<FailureClass, Partial<Failure>>> = {
-  disk: {},
-  "not-an-image": {},
-  cancelled: {},
-  reference: { next: "correct the name that the archive gives its image" },
-  platform: {
-    message: "the archive holds no image for this node's platform",
-    next: "save the image again for this node's platform",
-  },
-};
-
-function archiveFailure(error: unknown, signal: AbortSignal): Failure {
-  if (error instanceof UnknownCompression)
-    return {
-      class: "transfer",
-      message: `the archive is compressed with ${error.message}, which is not supported`,
-      next: "save it uncompressed, or with gzip or zstd",
-    };
-  if (error instanceof Error && "syscall" in error) return fileFailure(error);
-  const failure = toFailure(error, signal);
-  if (!(error instanceof CommandError) || signal.aborted) return failure;
-  if (error.timedOut) return { class: "timeout", message: "not imported in time (image_timeout)" };
-  const seen = FOREIGN.test(error.raw) ? "platform" : failure.class;
-  const damaged = {
-    class: "transfer" as const,
-    message: `the archive is damaged, or is not a docker or OCI archive (${failure.message})`,
-    next: "make the archive again, with docker save, skopeo copy or ctr images export",
-  };
-  return { ...failure, class: seen, ...(TOLD[seen] ?? damaged) };
-}
-
-function fileFailure(error: unknown): Failure {
-  const code = codeOf(error) ?? "unknown error";
+/** @throws what is no error of the system: a bug */
+export function fileFailure(error: unknown): Failure {
+  const code = codeOf(error);
+  if (code === undefined) throw error;
   if (code === "ENOENT" || code === "ENOTDIR")
     return { class: "not-found", message: "the archive does not exist", next: CHECK_PATH };
   return {
@@ -195,3 +133,65 @@ function fileFailure(error: unknown): Failure {
     next: "check the file and the disk that it is on",
   };
 }
+
+/** @returns what it brought; or why it did not, and then its names lead to what they led to before */
+export type Import = (plan: ImportPlan, earlier: readonly ArchiveOutcome[]) => Promise<Brought | Failure>;
+
+/**
+ * @param only sources to which the run is narrowed: then no archive is imported but those that hold one of them
+ * @returns what came of each
+ */
+export async function bringArchives(
+  { emit }: Pick<Context, "emit">,
+  planned: readonly PlannedArchive[],
+  only: ReadonlySet<string>,
+  importOne: Import,
+): Promise<ArchiveOutcome[]> {
+  const outcomes: ArchiveOutcome[] = [];
+  for (const plan of planned) {
+    const { archive, names, action } = plan;
+    const holds = Object.keys(foreseen(plan).names).filter((name) => only.has(name));
+    if (only.size > 0 && (action !== "import" || holds.length === 0))
+      outcomes.push({ archive, names, failed: action !== "keep" });
+    else if (action === "fail") outcomes.push(failed(emit, plan, plan.failure));
+    else if (action !== "import") outcomes.push(done(emit, plan, names));
+    else {
+      const brought = await importOne(plan, outcomes);
+      outcomes.push(
+        isFailure(brought)
+          ? failed(emit, plan, brought)
+          : done(emit, plan, brought, only.size > 0 ? holds : undefined),
+      );
+    }
+  }
+  return outcomes;
+}
+
+/** @param told the names that the run is about; all when it is not given */
+function done(
+  emit: Context["emit"],
+  { archive, action, why }: PlannedArchive,
+  names: Brought,
+  told = Object.keys(names),
+): ArchiveOutcome {
+  const image = archive.path;
+  if (action === "none") emit({ type: "warning", message: `archives: ${why}: ${image}` });
+  emit({ type: "archive-done", image, names: told, imported: action === "import" });
+  return { archive, names, failed: false };
+}
+
+function failed(emit: Context["emit"], plan: PlannedArchive, failure: Failure): ArchiveOutcome {
+  const { archive, names } = plan;
+  emit({ type: "image-failed", image: archive.path, step: "import", failure });
+  return { archive, names: { ...foreseen(plan).names, ...names }, failed: true };
+}
+
+/** What is told of an archive that cannot be read, and of a pattern without a file, is not known: its pins stay. */
+export const isUnread =
+  (planned: readonly PlannedArchive[]) =>
+  (archive: string): boolean =>
+    planned.some(
+      ({ action, archive: { path: known } }) =>
+        (action === "fail" || action === "none") &&
+        (archive === known || (isPattern(known) && path.matchesGlob(archive, known))),
+    );

@@ -5,6 +5,7 @@ import type { Unusable, Usable } from "../core/judge.ts";
 import type { Containerd } from "../containerd/containerd.ts";
 import type { Descriptor, Node } from "../core/node.ts";
 import { pinName, pinRecord } from "../core/pins.ts";
+import { digestName } from "../core/reference.ts";
 import type { Step } from "../core/run-state.ts";
 import type { Context } from "./context.ts";
 import { slots } from "./slots.ts";
@@ -39,13 +40,11 @@ export function placer({ containerd, emit, stop }: Context, pins: boolean): Plac
     if (impossible !== undefined) return { step: "tag", failure: otherDigest(impossible.name, judgement) };
     const { target } = judgement;
     const changed = names.filter(({ action }) => action !== "keep");
+    const lacking = changed.map(({ name }) => name);
+    const byDigest = digestName(image.source, target.digest);
     const [unpinned, unnamed] = await Promise.all([
-      pin === "create" ? failed("pin", "not pinned", maker.pin(target)) : undefined,
-      failed(
-        "tag",
-        "without all its names",
-        Promise.all(changed.map(({ name }) => maker.tag(source, target, name))),
-      ),
+      pin === "create" ? failed("pin", "not pinned", maker.pin(target, image.archive?.path)) : undefined,
+      failed("tag", "without all its names", maker.name(byDigest, target, lacking)),
     ]);
     if (pin === "create" && unpinned === undefined)
       emit({ type: "pinned", image: source, digest: target.digest });
@@ -60,30 +59,42 @@ export function placer({ containerd, emit, stop }: Context, pins: boolean): Plac
 /** Records at once; beside pulls, whose slots they do not take. containerd's database has a single writer. */
 const WRITES_AT_ONCE = 4;
 
-/** Makes each record once, and those that lead to one image in one call: starting a tool takes longer than its work. */
+/**
+ * Makes each record once, and those that lead to one image in one call: starting a tool takes longer than its work.
+ * They are made from a name by digest, because a tag may move between the look and the call.
+ */
 function recordMaker(containerd: Containerd) {
   const limit = slots(WRITES_AT_ONCE);
   const made = new Map<string, Promise<void>>();
   /** By digest: names that wait for their call. */
   const waiting = new Map<string, { readonly names: string[]; readonly call: Promise<void> }>();
-  const nextCall = (source: string, digest: string) =>
-    waiting.getOrInsertComputed(digest, () => {
+  const nextCall = (byDigest: string, target: Descriptor) =>
+    waiting.getOrInsertComputed(target.digest, () => {
       const names: string[] = [];
       const call = limit(async () => {
-        waiting.delete(digest);
-        await containerd.tag(source, names);
+        waiting.delete(target.digest);
+        if (names.includes(byDigest)) await containerd.saveRecord({ name: byDigest, labels: {}, target });
+        const others = names.filter((name) => name !== byDigest);
+        if (others.length > 0) await containerd.tag(byDigest, others);
       });
       return { names, call };
     });
   return {
-    pin: (target: Descriptor): Promise<void> =>
-      made.getOrInsertComputed(pinName(target), () => limit(() => containerd.saveRecord(pinRecord(target)))),
-    tag: (source: string, { digest }: Descriptor, name: string): Promise<void> =>
-      made.getOrInsertComputed(`${name} ${digest}`, () => {
-        const { names, call } = nextCall(source, digest);
-        names.push(name);
-        return call;
-      }),
+    pin: (target: Descriptor, archive?: string): Promise<void> =>
+      made.getOrInsertComputed(pinName(target), () =>
+        limit(() => containerd.saveRecord(pinRecord(target, archive))),
+      ),
+    /** @param byDigest one of the image's names, or of those that it has already */
+    name: async (byDigest: string, target: Descriptor, lacking: readonly string[]): Promise<void> => {
+      const calls = lacking.map((name) =>
+        made.getOrInsertComputed(`${name} ${target.digest}`, () => {
+          const { names, call } = nextCall(byDigest, target);
+          names.push(name);
+          return call;
+        }),
+      );
+      await Promise.all(calls);
+    },
   };
 }
 

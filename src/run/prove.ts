@@ -1,7 +1,7 @@
 // The end state, read back; what is wrong gets one repair, because others pull and delete beside us.
 import type { Failure } from "../core/failure.ts";
 import type { Node } from "../core/node.ts";
-import { namesOf, planImage, type PlannedImage } from "../core/plan.ts";
+import { namesOf, planImages, type WantedImage } from "../core/plan.ts";
 import type { Verified } from "../core/run-state.ts";
 import { verdictOn } from "../core/verdict.ts";
 import { lookAtNode } from "./look.ts";
@@ -22,8 +22,13 @@ export interface Proof {
 export async function prove(work: Work, placed: readonly Placed[], seen: Node | undefined): Promise<Proof> {
   const { emit, stop } = work.context;
   let proof = await waitForCri(work, placed, seen);
-  if (proof.wrong.length > 0 && !stop.signal.aborted)
-    proof = await waitForCri(work, [...proof.right, ...(await repair(work, proof))], undefined);
+  // One that could not be read says nothing of what is wrong.
+  if (proof.node !== undefined && proof.wrong.length > 0 && !stop.signal.aborted)
+    proof = await waitForCri(
+      work,
+      [...proof.right, ...(await repair(work, proof.wrong, proof.node))],
+      undefined,
+    );
   for (const { image, how, verified } of proof.right)
     emit({ type: "image-done", image: image.source.name, phase: how, verified });
   for (const { image, failure } of proof.wrong)
@@ -31,12 +36,13 @@ export async function prove(work: Work, placed: readonly Placed[], seen: Node | 
   return proof;
 }
 
-async function repair(work: Work, { wrong, node = work.node }: Proof): Promise<Placed[]> {
-  const planned = wrong.map(({ image }): PlannedImage => {
-    // Nobody asks for a newer image a second time.
-    const plan = planImage({ ...image, pullPolicy: "IfNotPresent" }, node, work.can.pins);
-    return { ...plan, image };
-  });
+async function repair(work: Work, wrong: Proof["wrong"], node: Node): Promise<Placed[]> {
+  // Nobody asks for a newer image a second time.
+  const images = wrong.map(({ image }): WantedImage => ({ ...image, pullPolicy: "IfNotPresent" }));
+  const planned = planImages(images, node, work.can.pins).map((plan, nth) => ({
+    ...plan,
+    image: wrong[nth]?.image ?? plan.image,
+  }));
   const mended = await pullAndPlace({ ...work, isRepair: true, node }, planned);
   // What was pulled, and lost no more than a name since, was pulled all the same.
   return mended.map((each) =>

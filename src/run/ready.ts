@@ -88,7 +88,7 @@ export function comeback(context: Context): Comeback {
 /** After so many it is not containerd that is away, or it is what we ask that ends it. */
 const TRIES = 3;
 
-/** containerd, asked again after each wait for it. Not a pull, which has its own retry, nor what watches pulls. */
+/** containerd, asked again after each wait for it. Not a pull or an import, which have their own retry, nor what watches pulls. */
 export function patient(containerd: Containerd, back: Comeback): Containerd {
   const again =
     <Args extends unknown[], Answer>(ask: (...args: Args) => Promise<Answer>) =>
@@ -117,6 +117,5 @@ export function patient(containerd: Containerd, back: Comeback): Containerd {
     saveRecord: again(containerd.saveRecord),
     deleteRecord: again(containerd.deleteRecord),
     tag: again(containerd.tag),
-    importArchive: again(containerd.importArchive),
   };
 }

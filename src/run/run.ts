@@ -1,25 +1,28 @@
 // The run, from top to bottom: look, plan, pull, pin, name, prove. Everything that happens goes out as an event.
-import { withArchived, type ArchiveRecord } from "../core/archives.ts";
+import { withArchived, type ArchiveOutcome, type ArchiveRecord } from "../core/archives.ts";
 import type { Capabilities } from "../core/capabilities.ts";
 import { startLevel } from "../core/concurrency.ts";
+import { isFailure } from "../core/failure.ts";
 import type { Node } from "../core/node.ts";
 import {
   countDecisions,
   isDone,
   namesOf,
-  narrow,
   planRun,
+  unwantedPins,
   type Plan,
+  type PlanOptions,
   type WantedImage,
 } from "../core/plan.ts";
 import { formatDuration } from "../core/units.ts";
-import { importArchives, planArchives, recordOf, type Brought } from "./archives.ts";
+import { archiveReader, bringArchives, isUnread, planArchives } from "./archives.ts";
 import type { Context } from "./context.ts";
 import { kubeletWarnings } from "./kubelet-records.ts";
+import { importer, journalOf, mendImport } from "./import.ts";
 import { leaseOf } from "./lease.ts";
 import { lookAtNode } from "./look.ts";
 import { prove } from "./prove.ts";
-import { comeback, patient, untilReady } from "./ready.ts";
+import { comeback, patient, untilReady, type Comeback } from "./ready.ts";
 import { tidy } from "./tidy.ts";
 import { pullAndPlace, type Work } from "./work.ts";
 
@@ -45,23 +48,24 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
   const back = comeback(start);
   const context = { ...start, containerd: patient(start.containerd, back) };
 
-  const { images, node, imported } = await bringArchives(context, options, can);
-  const wanted = withArchived(context.config.images, images);
-  const plan = narrow(planRun(wanted, node, can.pins), options.only);
+  const { only } = options;
+  const { outcomes, node, imported, ...unread } = await archivesOf(context, options, can, back);
+  const wanted = withArchived(context.config.images, outcomes, node);
+  const planning: PlanOptions = { pins: can.pins, only, ...unread };
+  const plan = planRun(wanted, node, planning);
   announce(context, can, plan);
 
   const lease = leaseOf(context.containerd, `import-images-${options.runId}`, expiry(context));
   const { sizes } = options.earlier;
-  const fresh = new Set(imported.flatMap(({ names }) => names));
-  const work: Work = { context, can, lease, comeback: back, node, sizes, imported: fresh, isRepair: false };
+  const work: Work = { context, can, lease, comeback: back, node, sizes, imported, isRepair: false };
   const placed = await pullAndPlace(work, plan.images);
   context.stop.throwIfLost();
   context.emit({ type: "verifying" });
   const proof = await prove(work, placed, isDone(plan) ? node : undefined);
-  const isWhole = options.only.size === 0;
+  const isWhole = only.size === 0;
   if (proof.node !== undefined) {
     await warnOfKubelet(context, wanted, proof.node);
-    if (isWhole) await tidy(context, wanted, proof.node, can);
+    await tidy(context, unwantedPins(wanted, proof.node, planning));
   }
   if (proof.right.length === plan.images.length) await (isWhole ? lease.release() : lease.releaseOwn());
   context.stop.throwIfLost();
@@ -88,21 +92,49 @@ async function ready(context: Context): Promise<Capabilities> {
 const look = ({ config, containerd, machine }: Context, archived: readonly string[]): Promise<Node> =>
   lookAtNode(containerd, machine.platform, [...config.images.flatMap(namesOf), ...archived]);
 
-/** A run narrowed to some images leaves the archives alone. */
-async function bringArchives(
+interface Archives extends Pick<PlanOptions, "isUnread"> {
+  readonly outcomes: readonly ArchiveOutcome[];
+  /** Names that this run imported. */
+  readonly imported: ReadonlySet<string>;
+  /** As it is after the imports. */
+  readonly node: Node;
+}
+
+async function archivesOf(
   context: Context,
-  { only, earlier, recordArchives }: RunOptions,
+  { runId, only, earlier, recordArchives }: RunOptions,
   can: Capabilities,
-): Promise<Brought & { readonly node: Node }> {
-  const known = Object.values(earlier.archives).flatMap(({ names }) => Object.keys(names));
+  back: Comeback,
+): Promise<Archives> {
+  const { config, stop } = context;
+  const journal = journalOf(earlier.archives, recordArchives);
+  await mendImport(context, journal);
+  const record = journal.record;
+  const known = Object.values(record.imported).flatMap(({ names }) => Object.keys(names));
   const before = await look(context, known);
-  const archives = only.size > 0 ? [] : context.config.archives;
-  const planned = await planArchives(archives, earlier.archives, before);
-  const brought = await importArchives(context, planned, can.transferService, before);
-  if (brought.imported.length === 0) return { ...brought, node: before };
-  const node = await look(context, brought.images.flatMap(namesOf));
-  recordArchives({ ...earlier.archives, ...recordOf(brought.imported, node) });
-  return { ...brought, node };
+  const read = archiveReader(stop.signal);
+  const planned = await planArchives(config.archives, { record, node: before, listed: config.images, read });
+  const imported = new Set<string>();
+  let isChanged = false;
+  const lease = { id: `import-images-${runId}-import`, expires: expiry(context) };
+  const { snapshotter } = before;
+  const importOne = importer({
+    context,
+    journal,
+    comeback: back,
+    lease,
+    local: can.transferService,
+    snapshotter,
+  });
+  const outcomes = await bringArchives(context, planned, only, async (plan, done) => {
+    isChanged = true;
+    const brought = await importOne(plan, done);
+    if (!isFailure(brought)) for (const name of Object.keys(brought)) imported.add(name);
+    return brought;
+  });
+  const names = outcomes.flatMap((outcome) => Object.keys(outcome.names));
+  const node = isChanged ? await look(context, names) : before;
+  return { outcomes, imported, node, isUnread: isUnread(planned) };
 }
 
 function announce({ emit, config }: Context, can: Capabilities, plan: Plan): void {

@@ -130,13 +130,14 @@ async function obtain(
   work: Work,
   crew: Crew,
   planned: PlannedImage,
-  pulls: ReadonlyMap<string, Promise<unknown>>,
+  pulls: ReadonlyMap<string, Promise<Obtained | undefined>>,
 ): Promise<Obtained | undefined> {
   const { image, decision, judgement } = planned;
   if (decision.action === "keep")
     return { how: work.imported.has(image.source.name) ? "imported" : "present", node: work.node };
+  if (decision.action === "fail") return fail(work, crew, image, "import", decision.failure);
   if (decision.action === "share" && (await share(work, image, decision.sameAs, pulls)))
-    return pulled(work, crew, image);
+    return obtained(work, crew, image, "present");
   // Nobody asked for a newer one, so nobody waits for it.
   const optional = image.pullPolicy === "implicit-Always" && judgement.is === "usable";
   const { attempts } = work.context.config.retry;
@@ -145,17 +146,22 @@ async function obtain(
     image,
     optional ? Math.min(attempts, FRESHNESS_ATTEMPTS) : attempts,
   );
-  if (failure === undefined) return pulled(work, crew, image);
+  if (failure === undefined) return obtained(work, crew, image, "pulled");
   if (optional && UNREACHABLE.has(failure.class)) return keep(work, image, failure);
   return fail(work, crew, image, "pull", failure);
 }
 
 const FRESHNESS_ATTEMPTS = 2;
 
-async function pulled(work: Work, crew: Crew, image: WantedImage): Promise<Obtained | undefined> {
+async function obtained(
+  work: Work,
+  crew: Crew,
+  image: WantedImage,
+  how: Placed["how"],
+): Promise<Obtained | undefined> {
   const { containerd, stop } = work.context;
   try {
-    return { how: "pulled", node: await lookAtImage(containerd, image, work.node) };
+    return { how, node: await lookAtImage(containerd, image, work.node) };
   } catch (error) {
     return fail(work, crew, image, "pull", toFailure(error, stop.ended));
   }
@@ -166,12 +172,13 @@ async function share(
   { context, node }: Work,
   image: WantedImage,
   sameAs: string,
-  pulls: ReadonlyMap<string, Promise<unknown>>,
+  pulls: ReadonlyMap<string, Promise<Obtained | undefined>>,
 ): Promise<boolean> {
   const { name } = image.source;
-  if (!node.records.has(sameAs) && (await pulls.get(sameAs)) === undefined) return false;
+  const target = (node.records.get(sameAs) ?? (await pulls.get(sameAs))?.node.records.get(sameAs))?.target;
+  if (target === undefined) return false;
   try {
-    await context.containerd.tag(sameAs, [name]);
+    await context.containerd.saveRecord({ name, labels: {}, target });
   } catch {
     return false;
   }

@@ -5,6 +5,8 @@ import { archiveRecord, type ArchiveRecord } from "../core/archives.ts";
 import { messageOf } from "../core/plain-text.ts";
 import { readRegular, replaceRegular } from "./regular-file.ts";
 
+const NOTHING: ArchiveRecord = { imported: {} };
+
 const fileIn = (directory: string): string => path.join(directory, "archives.json");
 
 /**
@@ -14,10 +16,10 @@ const fileIn = (directory: string): string => path.join(directory, "archives.jso
 export function readArchiveRecord(directory: string, onProblem: (why: string) => void): ArchiveRecord {
   try {
     const text = readRegular(fileIn(directory));
-    return v.parse(v.fallback(archiveRecord, {}), JSON.parse(text ?? "{}"));
+    return v.parse(v.fallback(archiveRecord, NOTHING), JSON.parse(text ?? "null"));
   } catch (error) {
     if (!(error instanceof SyntaxError)) onProblem(forgotten(error));
-    return {};
+    return NOTHING;
   }
 }
 

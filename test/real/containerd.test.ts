@@ -463,7 +463,10 @@ describeEachLine("containerd", (line) => {
       for (const [file, content] of Object.entries(written)) {
         const archive = path.join(node.containerd.folder, file);
         writeFileSync(archive, content);
-        found.push((await port.importArchive(archive, options)).toSorted());
+        const brought = await port.importArchive(archive, options);
+        found.push(brought.map(([made]) => made).toSorted());
+        for (const [made, digest] of brought)
+          expect((await port.record(made))?.target.digest, made).toBe(digest);
       }
 
       const ofOci = ["import.example/oci:1", "short:9"];

@@ -5,6 +5,8 @@ export interface TarEntry {
   /** Makes it a symbolic link. */
   linkTo?: string;
   directory?: boolean;
+  /** Any other kind: `x` and `L` tell of the entry that follows. */
+  type?: string;
 }
 
 const block = 512;
@@ -37,6 +39,7 @@ function header(entry: TarEntry, size: number): Buffer {
 }
 
 function typeFlag(entry: TarEntry): string {
+  if (entry.type !== undefined) return entry.type;
   if (entry.linkTo !== undefined) return "2";
   return entry.directory === true ? "5" : "0";
 }

@@ -10,6 +10,7 @@ import { startState } from "../../src/core/run-state.ts";
 import type { Edge } from "../../src/edge.ts";
 import { EXIT } from "../../src/exit.ts";
 import { statusText } from "../../src/state/status.ts";
+import { packed } from "./containerd/packed.ts";
 import { LINUX, served } from "./containerd/served-image.ts";
 import { temporaryFolder } from "./folder.ts";
 import { bench } from "./run/bench.ts";
@@ -26,7 +27,7 @@ function terminal() {
   const { node, serve, run } = bench();
   const state = mkdtempSync(path.join(folder.path, "state-"));
   const name = path.basename(state);
-  const write = (file: string, text: string): string => folder.write(`${name}/${file}`, text);
+  const write = (file: string, text: string | Buffer): string => folder.write(`${name}/${file}`, text);
   const call = async (
     command: typeof planCommand,
     properties: Readonly<Record<string, unknown>>,
@@ -121,11 +122,14 @@ describe("plan", () => {
 
   test("tells of an archive whether it would be imported", async () => {
     const { write, plan } = terminal();
-    const [there, missing] = [write("images.tar", "x"), "/nowhere/images.tar"];
-    const { stdout } = await plan({ images: [], archives: [{ path: there }, { path: missing }] });
+    const [there, missing] = [write("images.tar", packed({ [FURTHER]: served("a") })), "/nowhere/images.tar"];
+    const archives = [{ path: there }, { path: missing }, { path: "/nowhere/*.tgz" }];
+    const { stdout } = await plan({ images: [{ name: FURTHER }], archives });
 
     expect(stdout).toContain(`import ${there}: `);
     expect(stdout).toContain(`FAIL   ${missing}: `);
+    expect(stdout).toContain("none   /nowhere/*.tgz: no file matches");
+    expect(stdout).toContain(`keep   ${FURTHER}: comes from ${there}, which is imported first`);
   });
 
   test("refuses an --only of no image", async () => {

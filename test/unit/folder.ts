@@ -7,7 +7,7 @@ import { afterAll } from "vitest";
 export interface Folder {
   readonly path: string;
   /** @returns the path of the new file */
-  readonly write: (name: string, text: string, mode?: number) => string;
+  readonly write: (name: string, text: string | Buffer, mode?: number) => string;
   /** @returns the path of a new folder in it */
   readonly make: () => string;
 }

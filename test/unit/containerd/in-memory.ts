@@ -45,7 +45,7 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
   const expiries = new Map<string, number>();
   /** What a pull of a name gives; one that hangs ends with its signal. */
   const registry = new Map<string, ServedImage | "hangs">();
-  /** By path: what an import records, literally. */
+  /** By path: what an import records, literally, one name after the other; then it unpacks each. */
   const archives = new Map<string, Readonly<Record<string, ServedImage>>>();
   /** Names of which CRI has not heard yet. */
   const unheard = new Set<string>();
@@ -62,10 +62,13 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
 
   /**
    * Each step is taken in one call, before it does anything; one that throws fails the call, one that waits holds it up.
-   * @param what `pull`, `pull a.b/c:1`
+   * @param what `pull`, `pull a.b/c:1`, or a part of a call: `name of tag`, `name of importArchive`, `unpack`
    */
   const before = (what: string, ...more: readonly Step[]): void =>
     void steps.set(what, [...(steps.get(what) ?? []), ...more]);
+
+  /** Steps that were not taken. */
+  const forget = (): void => steps.clear();
 
   const scripted =
     <Args extends unknown[], Answer>(
@@ -75,12 +78,13 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
     async (...args: Args): Promise<Answer> => {
       const call = [name, ...args.map(worded)].filter((word) => word !== "").join(" ");
       calls.push(call);
-      const step = [call, call.split(" ", 2).join(" "), name]
-        .map((key) => steps.get(key))
-        .find((list) => list?.length);
-      await step?.shift()?.(signalOf(args));
+      await take([call, call.split(" ", 2).join(" "), name], signalOf(args));
       return answer(...args);
     };
+  const take = async (keys: readonly string[], signal?: AbortSignal): Promise<void> => {
+    const step = keys.map((key) => steps.get(key)).find((list) => list?.length);
+    await step?.shift()?.(signal);
+  };
 
   const fetch = (from: Reference, { blobs: parts, config, chainId }: ServedImage, unpack: boolean): void => {
     const source = sourceLabel(from);
@@ -191,11 +195,13 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
     abort: scripted("abort", (ref) => void downloads.delete(ref)),
     saveRecord: scripted("saveRecord", (made) => {
       const known = records.get(made.name);
-      put(known === undefined ? made : { ...known, labels: { ...known.labels, ...made.labels } });
+      put({ ...made, labels: { ...known?.labels, ...made.labels } });
+      if (known !== undefined && known.target.digest !== made.target.digest) collect();
     }),
     deleteRecord: scripted("deleteRecord", (name) => {
+      const target = records.get(name)?.target;
       records.delete(name);
-      collect();
+      if ([...records.values()].every((other) => other.target.digest !== target?.digest)) collect();
     }),
     leases: scripted("leases", () => [...leases.keys()]),
     createLease: scripted("createLease", (id, expires) => {
@@ -223,20 +229,33 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
         collect();
       }
     },
-    tag: scripted("tag", (source, names) => {
+    tag: scripted("tag", async (source, names) => {
       const target = records.get(source)?.target;
       if (target === undefined) throw toolError(`ctr: image "${source}": not found`);
-      for (const name of names) put({ name, labels: {}, target });
-    }),
-    importArchive: scripted("importArchive", (path, options) => {
-      imports.set(path, options);
-      const held = archives.get(path);
-      if (held === undefined) throw toolError("ctr: archive/tar: invalid tar header");
-      for (const [name, image] of Object.entries(held)) {
-        fetch({ name, domain: "an.archive", path: "x" }, image, true);
-        record(name, image);
+      for (const name of names) {
+        await take(["name of tag"]);
+        put({ name, labels: {}, target });
       }
-      return Object.keys(held);
+      collect();
+    }),
+    importArchive: scripted("importArchive", async (path, options) => {
+      imports.set(path, options);
+      const held = Object.entries(archives.get(path) ?? {});
+      if (held.length === 0) throw toolError("ctr: archive/tar: invalid tar header");
+      try {
+        for (const [name, image] of held) fetch({ name, domain: "an.archive", path: "x" }, image, false);
+        for (const [name, image] of held) {
+          await take(["name of importArchive"]);
+          record(name, image);
+        }
+        for (const [name, image] of held) {
+          await take(["unpack"]);
+          fetch({ name, domain: "an.archive", path: "x" }, image, true);
+        }
+      } finally {
+        collect();
+      }
+      return held.map(([name, { target }]) => [name, target.digest]);
     }),
     [Symbol.dispose]: () => {},
   };
@@ -258,6 +277,7 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
     calls,
     changes,
     before,
+    forget,
     record,
     bring,
     rmi,

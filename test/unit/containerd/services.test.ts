@@ -70,12 +70,12 @@ describe("image records", () => {
     expect(requests).toEqual([["Images/Create", { image: RECORD }]]);
   });
 
-  test("that exist get the labels, each by its own path: others stay", async () => {
+  test("that exist get the target and the labels, each by its own path: others stay", async () => {
     const { client, requests } = await images({ create: fails(status.ALREADY_EXISTS) });
     await client.saveRecord(RECORD);
     expect(requests.at(-1)).toEqual([
       "Images/Update",
-      { image: RECORD, updateMask: ["labels.io.cri-containerd.pinned"] },
+      { image: RECORD, updateMask: ["target", "labels.io.cri-containerd.pinned"] },
     ]);
   });
 

@@ -1,93 +1,176 @@
 import { describe, expect, test } from "vitest";
 import {
-  archivedImages,
-  isNameless,
-  planArchive,
+  foreseen,
+  fullName,
+  isBrought,
+  mergeArchives,
+  whyImport,
   withArchived,
+  withConflicts,
+  type ArchiveOutcome,
+  type Brought,
+  type PlannedArchive,
   type RecordedArchive,
 } from "../../../src/core/archives.ts";
+import type { WantedImage } from "../../../src/core/plan.ts";
 import { served } from "../containerd/served-image.ts";
-import { failure, nodeOf, reference, wanted } from "../samples.ts";
+import { nodeOf, reference, wanted } from "../samples.ts";
 
 const APP = "docker.io/library/app:1";
 const [ONE, TWO] = [served("one"), served("two")];
-const archive = { path: "/x.tar", required: false, pin: false, timeout: 7_000 };
+const archive = { path: "/x.tar", required: false, mustMatch: false, pin: false, timeout: 7_000 };
 const file = { size: 10, mtimeMs: 20, ctimeMs: 30 };
 const known: RecordedArchive = { ...file, names: { [APP]: ONE.target.digest } };
 const there = nodeOf({ [APP]: ONE });
 
-describe("an archive", () => {
-  test("that was never imported is imported", () => {
-    expect(planArchive(archive, file, undefined, there)).toMatchObject({
-      action: "import",
-      why: "not imported yet",
-      names: [],
-    });
+describe("an archive is imported", () => {
+  test("when it never was", () => {
+    expect(whyImport(file, undefined, there)).toBe("not imported yet");
   });
 
-  test("that is unchanged and whose images are there is kept", () => {
-    expect(planArchive(archive, file, known, there)).toMatchObject({
-      action: "keep",
-      why: "unchanged",
-      names: [APP],
-    });
+  test("not while it is unchanged and its images are there", () => {
+    expect(whyImport(file, known, there)).toBeUndefined();
   });
 
-  test.each(["size", "mtimeMs", "ctimeMs"] as const)("whose %s is another has changed", (fact) => {
-    expect(planArchive(archive, { ...file, [fact]: 99 }, known, there)).toMatchObject({
-      action: "import",
-      why: "the file has changed",
-    });
+  test.each(["size", "mtimeMs", "ctimeMs"] as const)("when its %s is another", (fact) => {
+    expect(whyImport({ ...file, [fact]: 99 }, known, there)).toBe("the file has changed");
   });
 
   test.each([
     ["is gone", nodeOf({})],
     ["leads to another image", nodeOf({ [APP]: TWO })],
     ["is damaged", { ...there, documents: new Map() }],
-  ])("whose image %s is imported again, and the plan says which", (_what, node) => {
-    expect(planArchive(archive, file, known, node)).toMatchObject({
-      action: "import",
-      why: `${APP} is not what it brought`,
-    });
-  });
-
-  test("that cannot be read fails, and what it brought and is still there stays wanted", () => {
-    const missing = failure("not-found", "the archive does not exist");
-    expect(planArchive(archive, missing, known, there)).toEqual({
-      archive,
-      action: "fail",
-      failure: missing,
-      why: "the archive does not exist",
-      names: [APP],
-    });
-    expect(planArchive(archive, missing, known, nodeOf({}))).toMatchObject({ action: "fail", names: [] });
+  ])("when an image of it %s, and the plan says which", (_what, node) => {
+    expect(whyImport(file, known, node)).toBe(`${APP} is not what it brought`);
   });
 });
 
-test("what an archive holds is wanted as the archive is, and never for freshness", () => {
-  expect(archivedImages(["busybox:1", "No Name"], archive)).toEqual([
-    {
-      source: reference("busybox:1"),
-      furtherNames: [],
-      pullPolicy: "IfNotPresent",
-      required: false,
-      pin: false,
-      timeout: 7_000,
-    },
+const plan = (path: string, more: Partial<PlannedArchive>, names: Brought = {}): PlannedArchive =>
+  ({ archive: { ...archive, path }, why: "", names, file, ...more }) as PlannedArchive;
+const toImport = (path: string, ...held: readonly [name: string, image: typeof ONE][]): PlannedArchive =>
+  plan(path, { action: "import", held: held.map(([name, { id }]) => ({ name, digests: [], ids: [id] })) });
+const failures = (planned: readonly PlannedArchive[], listed: readonly WantedImage[], node = nodeOf({})) =>
+  withConflicts(planned, listed, node).map((each) =>
+    each.action === "fail" ? each.failure.message : each.action,
+  );
+const taken = (owner: string): string =>
+  `the archive names an image ${APP}, which is also a name of ${owner}: one of them would take it from the other in every run`;
+
+describe("a name belongs to one image", () => {
+  const further = wanted("r.one/a:1", { furtherNames: [reference("app:1")] });
+
+  test("an archive that holds a further name of the list fails, whatever stands there now", () => {
+    const kept = plan("/k.tar", { action: "keep" }, known.names);
+    expect(failures([toImport("/x.tar", ["app:1", ONE]), kept], [further], there)).toEqual(
+      Array.from({ length: 2 }, () => taken("r.one/a:1 in images[]")),
+    );
+  });
+
+  test("so does one with a source that is always pulled, but with no other", () => {
+    const fails = [taken(`${APP} in images[]`)];
+    expect(failures([toImport("/x.tar", [APP, ONE])], [wanted(APP, { pullPolicy: "Always" })])).toEqual(
+      fails,
+    );
+    for (const pullPolicy of ["IfNotPresent", "implicit-Always"] as const)
+      expect(failures([toImport("/x.tar", [APP, ONE])], [wanted(APP, { pullPolicy })])).toEqual(["import"]);
+  });
+
+  test("of two archives the later one fails, unless it holds the same image", () => {
+    const [first, same, other] = [ONE, ONE, TWO].map((image, nth) => toImport(`/${nth}.tar`, [APP, image]));
+    expect(failures([first, same, other] as PlannedArchive[], [])).toEqual([
+      "import",
+      "import",
+      taken("/0.tar"),
+    ]);
+    const kept = plan("/k.tar", { action: "keep" }, known.names);
+    expect(failures([kept, same, other] as PlannedArchive[], [], there)).toEqual([
+      "keep",
+      "import",
+      taken("/k.tar"),
+    ]);
+  });
+});
+
+describe("images of archives are wanted", () => {
+  const outcome = (path: string, names: ArchiveOutcome["names"], failed = false): ArchiveOutcome => ({
+    archive: { ...archive, path },
+    names,
+    failed,
+  });
+  const images = (listed: readonly WantedImage[], outcomes: readonly ArchiveOutcome[], node = there) =>
+    Object.fromEntries(withArchived(listed, outcomes, node).map((image) => [image.source.name, image]));
+
+  test("as the archive is, each with the digest that it brought", () => {
+    expect(images([], [outcome("/x.tar", { [APP]: ONE.target.digest, "No Name": "x" })])).toEqual({
+      [APP]: {
+        source: reference(APP),
+        furtherNames: [],
+        pullPolicy: "IfNotPresent",
+        required: false,
+        pin: false,
+        timeout: 7_000,
+        archive: { path: "/x.tar", digest: ONE.target.digest, failed: false },
+      },
+    });
+  });
+
+  test("and what the list says of one counts as well, except that a registry is asked", () => {
+    const listed = wanted(APP, { pullPolicy: "implicit-Always", furtherNames: [reference("x.y/z:1")] });
+    expect(images([listed], [outcome("/x.tar", { [APP]: ONE.target.digest })])).toEqual({
+      [APP]: {
+        ...listed,
+        pullPolicy: "IfNotPresent",
+        archive: { path: "/x.tar", digest: ONE.target.digest, failed: false },
+      },
+    });
+  });
+
+  test("of a failed one only as far as they are here, or listed", () => {
+    const names = { [APP]: ONE.target.digest, "r.one/b:1": TWO.target.digest, "r.one/c:1": undefined };
+    const found = images([wanted("r.one/c:1")], [outcome("/x.tar", names, true)]);
+    expect(Object.keys(found)).toEqual(["r.one/c:1", APP]);
+    expect(found["r.one/c:1"]?.archive).toEqual({ path: "/x.tar", failed: true });
+  });
+
+  test("from the archive that brought them, before one that failed, and never under a name of the list's own", () => {
+    const failed = outcome("/a.tar", { [APP]: TWO.target.digest }, true);
+    const brought = outcome("/b.tar", { [APP]: ONE.target.digest, "x.y/z:1": ONE.target.digest });
+    const found = images([wanted("r.one/a:1", { furtherNames: [reference("x.y/z:1")] })], [failed, brought]);
+    expect(Object.keys(found)).toEqual(["r.one/a:1", APP]);
+    expect(found[APP]?.archive?.path).toBe("/b.tar");
+  });
+
+  test("before an import by the names that it will make", () => {
+    expect(foreseen(toImport("/x.tar", ["app:1", ONE]))).toEqual(outcome("/x.tar", { [APP]: undefined }));
+    expect(foreseen(plan("/x.tar", { action: "keep" }, known.names))).toEqual(outcome("/x.tar", known.names));
+    expect(foreseen(plan("/x.tar", { action: "fail" }, known.names)).failed).toBe(true);
+  });
+});
+
+test("entries of one path are one, with the stricter of each setting", () => {
+  const merged = { required: true, mustMatch: true, pin: true, timeout: 9_000 };
+  expect(mergeArchives([archive, { ...archive, ...merged }, { ...archive, path: "/y.tar" }])).toEqual([
+    { path: "/x.tar", ...merged },
+    { ...archive, path: "/y.tar" },
   ]);
 });
 
-test("an image that the list names, also as a further name, is the list's, and one in two archives is one", () => {
-  const listed = [wanted("a.b/c:1", { furtherNames: [reference("x.y/z:1")] })];
-  const archived = ["a.b/c:1", "x.y/z:1", "app:1", "app:1"].map((name) => wanted(name));
-  expect(withArchived(listed, archived).map(({ source }) => source.name)).toEqual(["a.b/c:1", APP]);
+test.each([
+  ["import-2026-01-31:latest", undefined],
+  ["import-2026-01-31@sha256:0", undefined],
+  ["No Name", undefined],
+  ["docker.io/library/import-2026-01-31:1", "docker.io/library/import-2026-01-31:1"],
+  ["import-app:1", "docker.io/library/import-app:1"],
+])("%s is a name that a pod can ask for: %s", (name, expected) => {
+  expect(fullName(name)).toBe(expected);
 });
 
-test.each([
-  ["import-2026-01-31:latest", true],
-  ["import-2026-01-31@sha256:0", true],
-  ["docker.io/library/import-2026-01-31:1", false],
-  ["import-app:1", false],
-])("%s is ctr's word for no name: %s", (name, expected) => {
-  expect(isNameless(name)).toBe(expected);
+test("what a name leads to is the import's by its digest or its config, and where neither is known", () => {
+  const { target, id } = ONE;
+  const held = (digests: string[], ids: string[]) => ({ name: APP, digests, ids });
+  expect(isBrought(held([target.digest], []), target, undefined)).toBe(true);
+  expect(isBrought(held([], [id]), target, id)).toBe(true);
+  expect(isBrought(held([], []), target, id)).toBe(true);
+  expect(isBrought(held([TWO.target.digest], [TWO.id]), target, id)).toBe(false);
+  expect(isBrought(held([], [TWO.id]), target, undefined)).toBe(false);
 });

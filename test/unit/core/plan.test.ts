@@ -1,13 +1,12 @@
 import { describe, expect, test } from "vitest";
 import type { Node } from "../../../src/core/node.ts";
-import { pinRecord } from "../../../src/core/pins.ts";
+import { pinName, pinRecord } from "../../../src/core/pins.ts";
 import {
   countDecisions,
   impossibleName,
   isDone,
   longestFirst,
   namesOf,
-  narrow,
   planRun,
   type Plan,
   type PlannedImage,
@@ -23,7 +22,7 @@ const [ONE, TWO] = [served("one"), served("two")];
 const AT_ONE = `harbor.example.com/a@${ONE.target.digest}`;
 const EMPTY = nodeOf({});
 const only = (image: WantedImage, node: Node, pins = true): PlannedImage => {
-  const [planned] = planRun([image], node, pins).images;
+  const [planned] = planRun([image], node, { pins }).images;
   if (planned === undefined) throw new Error("nothing was planned");
   return planned;
 };
@@ -83,7 +82,7 @@ describe("an image is pulled", () => {
 describe("a digest with several names", () => {
   const [first, second] = [`a.b/app@${ONE.target.digest}`, `mirror.b/app@${ONE.target.digest}`];
   const decisions = (node: Node, pullPolicy: PullPolicy = "IfNotPresent") =>
-    planRun([wanted(first), wanted(second, { pullPolicy })], node, true).images.map(
+    planRun([wanted(first), wanted(second, { pullPolicy })], node, { pins: true }).images.map(
       ({ decision }) => decision,
     );
 
@@ -98,12 +97,20 @@ describe("a digest with several names", () => {
     expect(decisions(nodeOf({ [here]: ONE }))).toMatchObject([{ sameAs: here }, { sameAs: here }]);
   });
 
-  test("is pulled where the other name is damaged, or for its pin alone", () => {
+  test("is pulled where the other name, or its pin, is damaged", () => {
     const damaged = without(nodeOf({ "c.d/app:1": ONE }), ONE.manifest.digest);
-    expect(decisions(damaged).map(({ action }) => action)).toEqual(["pull", "pull"]);
-    expect(decisions(nodeOf({}, [pinRecord(ONE.target)])).map(({ action }) => action)).toEqual([
-      "pull",
-      "share",
+    for (const node of [damaged, nodeOf({}, [pinRecord(ONE.target)])])
+      expect(decisions(node).map(({ action }) => action)).toEqual(["pull", "share"]);
+  });
+
+  test("is not pulled for a pin alone, nor where one of its names leads elsewhere", () => {
+    const { records, ...node } = nodeOf({ "c.d/app:1": ONE }, [pinRecord(ONE.target)]);
+    const pin = pinName(ONE.target);
+    const pinned = { ...node, records: new Map([...records].filter(([name]) => name === pin)) };
+    expect(decisions(pinned)).toMatchObject([{ sameAs: pin }, { sameAs: pin }]);
+    expect(decisions(nodeOf({ [first]: TWO, [second]: ONE }))).toMatchObject([
+      { action: "share", sameAs: second },
+      { action: "keep" },
     ]);
   });
 
@@ -172,7 +179,7 @@ describe("a pin", () => {
 describe("an image is unpinned", () => {
   const node = nodeOf({ [A]: ONE, [B]: ONE, "c.d/e:1": TWO }, [pinRecord(ONE.target), pinRecord(TWO.target)]);
   const unpinned = (...images: readonly WantedImage[]): string[] =>
-    planRun(images, node, true).unpin.map(({ name }) => name);
+    planRun(images, node, { pins: true }).unpin.map(({ name }) => name);
 
   test("that nobody wants any more, and told by all its tags", () => {
     expect(unpinned(wanted(A))).toEqual(["c.d/e:1"]);
@@ -188,30 +195,33 @@ describe("an image is unpinned", () => {
   });
 
   test("whose names are all gone, and told by its digest", () => {
-    expect(planRun([], nodeOf({}, [pinRecord(ONE.target)]), true).unpin).toMatchObject([
+    expect(planRun([], nodeOf({}, [pinRecord(ONE.target)]), { pins: true }).unpin).toMatchObject([
       { name: ONE.target.digest },
     ]);
   });
 
   test("but not by a runtime that ignores pins, and not for somebody else's label", () => {
-    expect(planRun([], node, false).unpin).toEqual([]);
+    expect(planRun([], node, { pins: false }).unpin).toEqual([]);
     const theirs = { name: "o.p/q:1", target: ONE.target, labels: { "io.cri-containerd.pinned": "pinned" } };
-    expect(planRun([], nodeOf({}, [theirs]), true).unpin).toEqual([]);
+    expect(planRun([], nodeOf({}, [theirs]), { pins: true }).unpin).toEqual([]);
   });
 });
 
 describe("a narrowed plan", () => {
-  const plan = planRun([wanted(A), wanted(B)], nodeOf({}, [pinRecord(ONE.target)]), true);
+  const narrowed = (...names: string[]): Plan =>
+    planRun([wanted(A), wanted(B)], nodeOf({}, [pinRecord(ONE.target)]), {
+      pins: true,
+      only: new Set(names),
+    });
   const sources = ({ images }: Plan): string[] => images.map(({ image }) => image.source.name);
 
   test("holds the chosen images, unpins nothing", () => {
-    expect(plan).toMatchObject({ unpin: [expect.anything()] });
-    const narrowed = narrow(plan, new Set([B]));
-    expect([sources(narrowed), narrowed.unpin].flat()).toEqual([B]);
+    expect(narrowed()).toMatchObject({ unpin: [expect.anything()] });
+    expect([sources(narrowed(B)), narrowed(B).unpin].flat()).toEqual([B]);
   });
 
   test("is the whole plan when nothing was chosen", () => {
-    expect(narrow(plan, new Set())).toBe(plan);
+    expect(sources(narrowed())).toEqual([A, B]);
   });
 });
 
@@ -219,14 +229,14 @@ describe("a plan is done", () => {
   const right = nodeOf({ [A]: ONE, [AT_ONE]: ONE }, [pinRecord(ONE.target)]);
 
   test("when every image, name and pin is there and nothing else is ours", () => {
-    expect(isDone(planRun([wanted(A)], right, true))).toBe(true);
+    expect(isDone(planRun([wanted(A)], right, { pins: true }))).toBe(true);
   });
 
   test.each<[string, Plan]>([
-    ["an image has to be pulled", planRun([wanted(A, { pullPolicy: "Always" })], right, true)],
-    ["a name is missing", planRun([wanted(A, { furtherNames: [reference(B)] })], right, true)],
-    ["a pin is missing", planRun([wanted(A)], nodeOf({ [A]: ONE, [AT_ONE]: ONE }), true)],
-    ["a pin is left over", planRun([], right, true)],
+    ["an image has to be pulled", planRun([wanted(A, { pullPolicy: "Always" })], right, { pins: true })],
+    ["a name is missing", planRun([wanted(A, { furtherNames: [reference(B)] })], right, { pins: true })],
+    ["a pin is missing", planRun([wanted(A)], nodeOf({ [A]: ONE, [AT_ONE]: ONE }), { pins: true })],
+    ["a pin is left over", planRun([], right, { pins: true })],
   ])("not while %s", (_what, plan) => {
     expect(isDone(plan)).toBe(false);
   });
@@ -234,8 +244,8 @@ describe("a plan is done", () => {
   test("and counts its decisions", () => {
     const shared = [wanted(AT_ONE), wanted(`x.y/z@${ONE.target.digest}`)];
     expect(
-      countDecisions(planRun([wanted(A), wanted(B), ...shared], nodeOf({ [A]: ONE }), true).images),
-    ).toEqual({ pull: 1, share: 2, keep: 1 });
+      countDecisions(planRun([wanted(A), wanted(B), ...shared], nodeOf({ [A]: ONE }), { pins: true }).images),
+    ).toEqual({ pull: 1, share: 2, keep: 1, fail: 0 });
   });
 });
 
@@ -244,7 +254,7 @@ describe("the order of the pulls", () => {
     const { images } = planRun(
       names.map((name) => wanted(name)),
       EMPTY,
-      true,
+      { pins: true },
     );
     return longestFirst(images, new Map(Object.entries(sizes)), here).map(({ image }) => image.source.path);
   };

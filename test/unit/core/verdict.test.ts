@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { CriImage, Node } from "../../../src/core/node.ts";
 import { pinName, pinRecord } from "../../../src/core/pins.ts";
-import { problemOf, verdictOn } from "../../../src/core/verdict.ts";
+import { problemOf } from "../../../src/core/plan.ts";
+import { verdictOn } from "../../../src/core/verdict.ts";
 import { served } from "../containerd/served-image.ts";
 import { nodeOf, reference, wanted } from "../samples.ts";
 

@@ -39,7 +39,7 @@ describe("a transition is a line:", () => {
       "a plan",
       {
         type: "planned",
-        images: planRun([wanted(A), wanted("a.b/d:1")], nodeOf({ [A]: served("c") }), true).images,
+        images: planRun([wanted(A), wanted("a.b/d:1")], nodeOf({ [A]: served("c") }), { pins: true }).images,
       },
       "2 images: 1 to pull, 1 present",
     ],
@@ -50,7 +50,7 @@ describe("a transition is a line:", () => {
         images: planRun(
           ["a.b/c", "x.y/c"].map((name) => wanted(`${name}@${digestOf("a")}`)),
           nodeOf({}),
-          true,
+          { pins: true },
         ).images,
       },
       "2 images: 1 to pull, 1 to name like another, 0 present",

@@ -54,7 +54,7 @@ const EVENTS: readonly RunEvent[] = [
   { type: "run-started", images: [{ name: A, names: [A], required: true }] },
   { type: "waiting", phase: "waiting-for-runtime", why: HOSTILE },
   { type: "runtime-ready", containerd: "1.7.35", concurrency: 4 },
-  { type: "planned", images: planRun([wanted(A)], nodeOf({}), true).images },
+  { type: "planned", images: planRun([wanted(A)], nodeOf({}), { pins: true }).images },
   { type: "attempt-started", image: A, attempt: 1 },
   { type: "progress", image: A, progress: { received: 5, total: 10, layersDone: 0, layers: 2 } },
   { type: "attempt-failed", image: A, attempt: 1, failure: failure("transfer", HOSTILE), retryIn: 0 },
@@ -181,7 +181,7 @@ describe("a line of the log is below 4 kB", () => {
         images: planRun(
           names.map((name) => wanted(name)),
           nodeOf({}),
-          true,
+          { pins: true },
         ).images,
       },
     ],

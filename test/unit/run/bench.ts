@@ -52,6 +52,8 @@ interface Circumstances {
   readonly signal?: AbortSignal;
   /** Beside those that the wanted names are. */
   readonly onEvent?: (event: RunEvent) => void;
+  /** Told what is to be kept for the next run, when it is. */
+  readonly onRecord?: (archives: Earlier["archives"]) => void;
 }
 
 export function bench(version?: string) {
@@ -83,12 +85,15 @@ export function bench(version?: string) {
         emit,
         stop,
       };
-      let recorded = more.archives ?? {};
+      let recorded: Earlier["archives"] = more.archives ?? { imported: {} };
       const error: unknown = await run(context, {
         runId: `run-${(runs += 1)}`,
         only: new Set(more.only),
         earlier: { sizes: new Map(), archives: recorded },
-        recordArchives: (archives) => void (recorded = archives),
+        recordArchives: (archives) => {
+          recorded = archives;
+          more.onRecord?.(archives);
+        },
       }).then(
         () => undefined,
         (thrown: unknown) => thrown,

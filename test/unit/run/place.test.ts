@@ -57,7 +57,7 @@ describe("an image on the node", () => {
     expect(result).toEqual({ is: "usable", target: ONE.target, id: ONE.id });
     expect(node.changes()).toEqual([
       `saveRecord ${pinName(ONE.target)}`,
-      `tag ${A} ${Z},x.y/z@${ONE.target.digest}`,
+      `tag r.one/a@${ONE.target.digest} ${Z},x.y/z@${ONE.target.digest}`,
     ]);
     expect(events.map(({ type }) => type)).toEqual(["pinned", "tagged", "tagged"]);
   });
@@ -150,7 +150,8 @@ describe("images with one digest that are placed together", () => {
     const { digest } = ONE.target;
     expect(node.changes()).toEqual([
       `saveRecord ${pinName(ONE.target)}`,
-      `tag ${A} r.one/a@${digest},r.one/b@${digest}`,
+      `saveRecord r.one/a@${digest}`,
+      `tag r.one/a@${digest} r.one/b@${digest}`,
     ]);
   });
 

@@ -116,7 +116,7 @@ function arrange(node: InMemory, { serves, here, pins }: Situation): void {
 }
 
 const planNow = async (node: InMemory, list: readonly WantedImage[]): Promise<Plan> =>
-  planRun(list, await lookAtNode(node.containerd, LINUX, list.flatMap(namesOf)), true);
+  planRun(list, await lookAtNode(node.containerd, LINUX, list.flatMap(namesOf)), { pins: true });
 
 /** What a run did, in the words of a plan. */
 function doneBy({ events }: Ran, name: string) {

@@ -159,19 +159,11 @@ describe("a step that finds containerd gone", () => {
     expect(waits(events)).toEqual(["waiting", "runtime-back"]);
   });
 
-  test("is every step of a run but the pulls and what watches them", async () => {
+  test("is every step of a run but pulls and imports, and what watches them", async () => {
     const node = inMemoryContainerd();
     const image = served("one");
     node.bring("a.b/c:1", image);
-    node.archives.set("/x.tar", { "a.b/d:1": image });
     const { containerd } = patience(node);
-    const options = {
-      signal: new AbortController().signal,
-      timeout: 9,
-      platform: "",
-      snapshotter: "",
-      local: false,
-    };
     const all: Readonly<Record<string, () => Promise<unknown>>> = {
       criImages: () => containerd.criImages(),
       records: () => containerd.records(),
@@ -180,7 +172,6 @@ describe("a step that finds containerd gone", () => {
       read: () => containerd.read(image.config),
       saveRecord: () => containerd.saveRecord(RECORD),
       tag: () => containerd.tag("a.b/c:1", ["x.y/z:1"]),
-      importArchive: () => containerd.importArchive("/x.tar", options),
       deleteRecord: () => containerd.deleteRecord("a.b/c:1"),
     };
     for (const [call, ask] of Object.entries(all)) {

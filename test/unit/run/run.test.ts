@@ -202,7 +202,7 @@ describe("names", () => {
     node.bring("x.y/z:1", other);
     const { events } = await run([wanted(A, { furtherNames: [reference("x.y/z:1"), reference("x.y/z:2")] })]);
     expect(node.changes().filter((call) => call.startsWith("tag"))).toEqual([
-      `tag ${A} x.y/z:1,x.y/z:2,${at("x.y/z", image)}`,
+      `tag ${at("r.one/a", image)} x.y/z:1,x.y/z:2,${at("x.y/z", image)}`,
     ]);
     expect(events.filter(({ type }) => type === "tagged")).toMatchObject([
       { target: "x.y/z:1", moved: true },
@@ -215,7 +215,7 @@ describe("names", () => {
   test("of an image whose source somebody deletes before they are made are given after it was pulled once more", async () => {
     const { node, run, serve } = bench();
     const image = serve(served("a"), A);
-    node.before(`tag ${A}`, () => void node.records.delete(A));
+    node.before("tag", () => void node.records.delete(A));
     const { outcomes } = await run([wanted(A, { furtherNames: [reference("x.y/z:1")] })]);
     expect(outcomes).toEqual({ [A]: "pulled" });
     expect(node.changes().filter((call) => call.startsWith("pull"))).toEqual([`pull ${A}`, `pull ${A}`]);
@@ -240,16 +240,17 @@ describe("names", () => {
     expect(node.records.has("x.y/z:1")).toBe(true);
   });
 
-  test("of an image whose source is deleted again and again fail it, and what is missing is told", async () => {
+  test("of an image whose name by digest is deleted again and again fail it, and what is missing is told", async () => {
     const { node, run, serve } = bench();
     serve(served("a"), A);
-    node.before(`tag ${A}`, ...Array.from({ length: 9 }, () => () => void node.records.delete(A)));
+    const byDigest = at("r.one/a", served("a"));
+    node.before("tag", ...Array.from({ length: 9 }, () => () => void node.records.delete(byDigest)));
     const { outcomes, events } = await run([wanted(A, { furtherNames: [reference("x.y/z:1")] })]);
     expect(outcomes).toEqual({ [A]: "failed in tag: runtime" });
-    expect(node.changes().filter((call) => call.startsWith("pull"))).toHaveLength(2);
+    expect(node.changes().filter((call) => call.startsWith("pull"))).toHaveLength(1);
     expect(events.find(({ type }) => type === "image-failed")).toMatchObject({
       failure: {
-        message: `it is on the node, but without all its names: image "${A}": not found`,
+        message: `it is on the node, but without all its names: image "${byDigest}": not found`,
         next: expect.stringContaining("somebody's deletion"),
       },
     });
@@ -258,7 +259,7 @@ describe("names", () => {
   test("that could not be given at first are given by the repair", async () => {
     const { node, run, serve } = bench();
     serve(served("a"), A);
-    node.before(`tag ${A}`, fails("ctr: something nobody knows"));
+    node.before("tag", fails("ctr: something nobody knows"));
     const { outcomes } = await run([wanted(A, { furtherNames: [reference("x.y/z:1")] })]);
     expect(outcomes).toEqual({ [A]: "pulled" });
     expect(node.records.has("x.y/z:1")).toBe(true);
@@ -272,7 +273,7 @@ describe("names", () => {
     const { node, run, serve } = bench();
     serve(served("a"), A);
     node.bring(B, served("b"));
-    node.before(`tag ${A}`, ...times(count, fails(text)));
+    node.before(`tag ${at("r.one/a", served("a"))}`, ...times(count, fails(text)));
     const { outcomes } = await run([wanted(A, { furtherNames: [reference("x.y/z:1")] }), wanted(B)]);
     expect(outcomes).toEqual({ [A]: outcome, [B]: "present" });
     expect(node.changes().filter((call) => call.startsWith("pull"))).toEqual([`pull ${A}`]);
@@ -550,7 +551,7 @@ test("a narrowed run leaves all others alone: images, pins, labels and archives"
   node.bring(C, old);
   node.records.set(pinName(old.target), pinRecord(old.target));
   node.record("o.p/q:1", old, { "io.import-images.pinned": "pinned" });
-  const archives = [{ path: "/nowhere.tar", required: true, pin: true, timeout: 1_000 }];
+  const archives = [{ path: "/nowhere.tar", required: true, mustMatch: true, pin: true, timeout: 1_000 }];
   const { outcomes } = await run([A, B], { archives }, { only: [A] });
   expect(outcomes).toEqual({ [A]: "pulled" });
   expect(node.changes().filter((call) => !/^(?:createLease|hold|deleteLease)/u.test(call))).toEqual([
@@ -566,7 +567,7 @@ describe("a digest under several names", () => {
   test("is pulled once and then named", async () => {
     const { node, run, serve } = bench();
     serve(image, first, second);
-    expect((await run([first, second])).outcomes).toEqual({ [first]: "pulled", [second]: "pulled" });
+    expect((await run([first, second])).outcomes).toEqual({ [first]: "pulled", [second]: "present" });
     expect(node.changes().filter((call) => call.startsWith("pull"))).toEqual([`pull ${first}`]);
   });
 
@@ -583,7 +584,7 @@ describe("a digest under several names", () => {
   test("is named without any pull where the node has it under a name that nobody wants", async () => {
     const { node, run } = bench();
     node.bring("r.three/b:1", image);
-    expect((await run([first])).outcomes).toEqual({ [first]: "pulled" });
+    expect((await run([first])).outcomes).toEqual({ [first]: "present" });
     expect(node.changes().filter((call) => call.startsWith("pull"))).toEqual([]);
   });
 });
@@ -669,4 +670,63 @@ test("a bug of ours ends everything else before it comes out", async () => {
   });
   const { error } = await run([B, A]);
   expect(error).toMatchObject({ name: "TypeError", message: "x is not a function" });
+});
+
+test("a proof that cannot be read repairs nothing, and says so", async () => {
+  const { node, run, serve } = bench();
+  const names = ["r.one/a:1", "r.one/b:1", "r.one/c:1"];
+  for (const name of names) serve(served(name), name);
+  node.before(
+    "criImages",
+    () => {},
+    ...times(3, () => {
+      throw gone();
+    }),
+  );
+  const { outcomes, events } = await run(names);
+  expect(outcomes).toEqual(Object.fromEntries(names.map((name) => [name, "failed in verify: runtime"])));
+  expect(node.changes().filter((call) => call.startsWith("pull"))).toHaveLength(3);
+  expect(events.find(({ type }) => type === "image-failed")).toMatchObject({
+    failure: { message: expect.stringContaining("could not be read back") as string },
+  });
+});
+
+describe("a name by digest", () => {
+  test("never leads to another image, also when the tag moves before the names are made", async () => {
+    const { node, run, serve } = bench();
+    const [old, fresh] = [serve(served("old"), A), served("fresh")];
+    node.before("tag", () => node.bring(A, fresh));
+    const { outcomes } = await run([wanted(A, { furtherNames: [reference("x.y/z:1")] })]);
+    expect(outcomes).toEqual({ [A]: "pulled" });
+    const wrong = [...node.records].filter(
+      ([name, { target }]) => name.includes("@") && !name.endsWith(target.digest),
+    );
+    expect(wrong).toEqual([]);
+    expect(node.records.get("x.y/z:1")?.target).toEqual(fresh.target);
+    expect(node.records.get(at("x.y/z", old))?.target).toEqual(old.target);
+  });
+
+  test("that leads elsewhere is pulled again, or made anew from another name of its digest", async () => {
+    const { node, run, serve } = bench();
+    const [image, other] = [served("a"), served("other")];
+    const name = at("r.one/a", image);
+    serve(image, name);
+    node.bring("o.p/q:1", other);
+    node.record(name, other);
+    expect((await run([name])).outcomes).toEqual({ [name]: "pulled" });
+    node.record(name, other);
+    expect((await run([name])).outcomes).toEqual({ [name]: "present" });
+    expect(node.records.get(name)?.target).toEqual(image.target);
+    expect(node.changes().filter((call) => call.startsWith("pull"))).toHaveLength(1);
+  });
+});
+
+test("a pin that leads to another image is mended", async () => {
+  const { node, run, serve } = bench();
+  const [image, other] = [serve(served("a"), A), served("other")];
+  await run([A]);
+  node.bring("o.p/q:1", other);
+  node.records.set(pinName(image.target), { ...pinRecord(image.target), target: other.target });
+  await run([A]);
+  expect(node.records.get(pinName(image.target))?.target).toEqual(image.target);
 });

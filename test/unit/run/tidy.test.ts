@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { capabilitiesOf, parseVersion } from "../../../src/core/capabilities.ts";
 import { pinName, pinRecord } from "../../../src/core/pins.ts";
 import type { RunEvent } from "../../../src/core/events.ts";
+import { unwantedPins } from "../../../src/core/plan.ts";
 import { lookAtNode } from "../../../src/run/look.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 import { tidy } from "../../../src/run/tidy.ts";
@@ -13,8 +13,8 @@ import { fakeClock } from "./fake-clock.ts";
 const [ONE, TWO] = [served("one"), served("two")];
 
 /** A node with two pins that nobody wants. */
-async function untidy(version = "1.7.35") {
-  const node = inMemoryContainerd(version);
+async function untidy(pins = true) {
+  const node = inMemoryContainerd();
   node.bring("r.one/a:1", ONE);
   for (const { target } of [ONE, TWO]) node.records.set(pinName(target), pinRecord(target));
   const events: RunEvent[] = [];
@@ -22,12 +22,10 @@ async function untidy(version = "1.7.35") {
   const emit = (event: RunEvent): void => void events.push(event);
   const machine = { platform: LINUX, cpus: 2, busy: () => 0 };
   const context = { config: config(), containerd: node.containerd, machine, clock: fakeClock(), emit, stop };
-  const parsed = parseVersion(version);
-  if (parsed === undefined) throw new Error("no version");
   const seen = await lookAtNode(node.containerd, LINUX, []);
   const act = async (): Promise<void> => {
     using _stop = stop;
-    await tidy(context, [], seen, capabilitiesOf(parsed));
+    await tidy(context, unwantedPins([], seen, { pins }));
   };
   return { node, stop, events, act };
 }
@@ -64,7 +62,7 @@ describe("what is left over", () => {
   });
 
   test("keeps its pins where the runtime ignores them", async () => {
-    const { node, act } = await untidy("1.6.20");
+    const { node, act } = await untidy(false);
     await act();
     expect(node.changes()).toEqual([]);
   });

@@ -1,0 +1,128 @@
+// What an archive holds, as its own documents tell it; and what it is, where it is no docker or OCI archive.
+import * as v from "valibot";
+import type { Failure } from "./failure.ts";
+import type { TarReader } from "./tar.ts";
+
+/** A name that an import of the archive will make, as it stands there, and what it will lead to. */
+export interface Held {
+  readonly name: string;
+  /** Digests of the target; none for a docker archive, of which containerd makes the manifest. */
+  readonly digests: readonly string[];
+  /** Digests of the configs below it, as far as they are known. */
+  readonly ids: readonly string[];
+}
+
+const TAG = "org.opencontainers.image.ref.name";
+const NAME = "io.containerd.image.name";
+
+const json = <Schema extends v.GenericSchema>(schema: Schema) => v.pipe(v.string(), v.parseJson(), schema);
+const dockerList = json(
+  v.array(v.object({ Config: v.string(), RepoTags: v.nullish(v.array(v.string()), []) })),
+);
+const described = v.object({
+  digest: v.string(),
+  annotations: v.optional(v.nullable(v.record(v.string(), v.string())), {}),
+});
+const ociIndex = json(v.object({ manifests: v.array(described) }));
+const ociManifest = json(v.object({ config: v.object({ digest: v.string() }) }));
+const folderManifest = json(v.object({ schemaVersion: v.number(), config: v.unknown() }));
+
+type Read = Pick<TarReader, "documents" | "top">;
+
+/**
+ * @param digestOf of a text
+ * @returns the names; or why there is nothing to import
+ */
+export function heldBy({ documents, top }: Read, digestOf: (text: string) => string): Held[] | Failure {
+  const index = documents.get("index.json");
+  const list = documents.get("manifest.json");
+  const isLayout = documents.has("oci-layout");
+  if (!isLayout && list === undefined) return otherKind({ documents, top });
+  if (!isLayout && v.is(folderManifest, list)) return FOLDER_TRANSPORT;
+  const held = isLayout ? ociNames(documents, index ?? "") : dockerNames(documents, list ?? "", digestOf);
+  if (held === undefined) return DAMAGED;
+  return held.length === 0 ? NAMELESS : merged(held);
+}
+
+function dockerNames(
+  documents: Read["documents"],
+  text: string,
+  digestOf: (text: string) => string,
+): Held[] | undefined {
+  const list = v.safeParse(dockerList, text);
+  if (!list.success) return undefined;
+  return list.output.flatMap(({ Config, RepoTags }) => {
+    const config = documents.get(Config);
+    const ids = config === undefined ? [] : [digestOf(config)];
+    return (RepoTags ?? []).map((name) => ({ name, digests: [], ids }));
+  });
+}
+
+/** What has a tag alone is recorded under a name that nobody can use; an archive of such images names none. */
+function ociNames(documents: Read["documents"], text: string): Held[] | undefined {
+  const index = v.safeParse(ociIndex, text);
+  if (!index.success) return undefined;
+  return index.output.manifests.flatMap(({ digest, annotations }) => {
+    const name = annotations?.[NAME] ?? annotations?.[TAG] ?? "";
+    if (name === "" || (annotations?.[NAME] === undefined && !/[/:@]/u.test(name))) return [];
+    return [{ name, digests: [digest], ids: configsBelow(documents, digest) }];
+  });
+}
+
+/** Indexes may be nested; nobody nests them deeper. */
+const DEEPEST = 8;
+
+function configsBelow(documents: Read["documents"], digest: string, depth = 0): string[] {
+  const text = documents.get(`blobs/${digest.replace(":", "/")}`);
+  const manifest = v.safeParse(ociManifest, text);
+  if (manifest.success) return [manifest.output.config.digest];
+  const index = v.safeParse(ociIndex, text);
+  if (!index.success || depth === DEEPEST) return [];
+  return index.output.manifests.flatMap((child) => configsBelow(documents, child.digest, depth + 1));
+}
+
+const merged = (held: readonly Held[]): Held[] =>
+  [...Map.groupBy(held, ({ name }) => name)].map(([name, group]) => ({
+    name,
+    digests: [...new Set(group.flatMap(({ digests }) => digests))],
+    ids: [...new Set(group.flatMap(({ ids }) => ids))],
+  }));
+
+/** At the top of every Linux. */
+const ROOT = ["bin", "dev", "etc", "lib", "proc", "root", "sbin", "sys", "tmp", "usr", "var"];
+
+function otherKind({ documents, top }: Read): Failure {
+  if (ROOT.filter((folder) => top.has(folder)).length >= 2)
+    return unlike(
+      "the archive is the root file system of a container (docker export, crane export), not an image",
+      "save the image instead, with docker save, crane pull or ctr images export",
+    );
+  const below = [...documents.keys()].find((name) => /^[^/]+\/(?:oci-layout|manifest\.json)$/u.test(name));
+  const folder = below?.split("/", 1)[0];
+  if (folder === undefined) return DAMAGED;
+  return unlike(
+    `the archive has its image in the folder ${folder}, and not at its top`,
+    `make the tar inside that folder: tar -C ${folder} -cf image.tar .`,
+  );
+}
+
+const unlike = (message: string, next: string): Failure => ({ class: "not-an-image", message, next });
+
+const FOLDER_TRANSPORT = unlike(
+  "the archive is a folder that skopeo copy made for dir:, not a docker or OCI archive",
+  "copy the image to docker-archive:FILE or oci-archive:FILE instead",
+);
+
+/** @param why what was found */
+export const damagedArchive = (why?: string): Failure => ({
+  class: "transfer",
+  message: `the archive is damaged, or is not a docker or OCI archive${why === undefined ? "" : ` (${why})`}`,
+  next: "make the archive again, with docker save, skopeo copy or ctr images export",
+});
+const DAMAGED = damagedArchive();
+
+const NAMELESS: Failure = {
+  class: "reference",
+  message: "the archive names no image",
+  next: "save it with a full name, such as registry.example.com/app:1",
+};

@@ -1,0 +1,251 @@
+// An import is a transaction: what each of its names led to is written down and held before, and put back when it fails.
+import { CommandError } from "../containerd/command.ts";
+import type { Containerd } from "../containerd/containerd.ts";
+import { damagedArchive } from "../core/archive-content.ts";
+import {
+  conflict,
+  fullName,
+  isBrought,
+  isSameFile,
+  type ArchiveOutcome,
+  type ArchiveRecord,
+  type BegunImport,
+  type Brought,
+  type ImportPlan,
+} from "../core/archives.ts";
+import { configOf } from "../core/content.ts";
+import { Failed, isFailure, type Failure, type FailureClass } from "../core/failure.ts";
+import type { Descriptor, ImageRecord } from "../core/node.ts";
+import { codeOf } from "../core/plain-text.ts";
+import { factsOf, fileFailure, type Import } from "./archives.ts";
+import type { Context } from "./context.ts";
+import { leaseOf } from "./lease.ts";
+import type { Comeback } from "./ready.ts";
+import { toFailure } from "./tool-failure.ts";
+
+/** archives.json, as the run goes on. */
+export interface Journal {
+  readonly record: ArchiveRecord;
+  /** Keeps what a later run has to know from now on. */
+  readonly write: (record: ArchiveRecord) => void;
+}
+
+/** @param keep writes it down */
+export function journalOf(record: ArchiveRecord, keep: (record: ArchiveRecord) => void): Journal {
+  let known = record;
+  return {
+    get record() {
+      return known;
+    },
+    write: (next) => {
+      known = next;
+      keep(next);
+    },
+  };
+}
+
+export interface Importing {
+  readonly context: Context;
+  readonly journal: Journal;
+  readonly comeback: Comeback;
+  /** Of the lease that holds what the names led to. */
+  readonly lease: { readonly id: string; readonly expires: Date };
+  /** Whether ctr has to be told not to use the transfer service. */
+  readonly local: boolean;
+  readonly snapshotter: string;
+}
+
+/** After so many it is not containerd that is away, or it is what we ask that ends it. */
+const TRIES = 3;
+
+export const importer =
+  (importing: Importing): Import =>
+  async (plan, earlier) => {
+    const { context, comeback } = importing;
+    const { emit, stop } = context;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        stop.signal.throwIfAborted();
+        emit({ type: "attempt-started", image: plan.archive.path, attempt });
+        return await transaction(importing, plan, earlier);
+      } catch (error) {
+        const failure = archiveFailure(error, stop.signal);
+        if (failure.class !== "runtime" || attempt === TRIES || stop.signal.aborted) return failure;
+        try {
+          await comeback();
+        } catch (lost) {
+          return toFailure(lost, stop.signal);
+        }
+      }
+    }
+  };
+
+/** @throws what ended it, when everything is as it was before; if that cannot be, the next run mends it */
+async function transaction(
+  importing: Importing,
+  plan: ImportPlan,
+  earlier: readonly ArchiveOutcome[],
+): Promise<Brought> {
+  const { context, journal, lease } = importing;
+  const { containerd } = context;
+  await undo(containerd, journal);
+  const before = new Map((await containerd.records()).map((record) => [record.name, record]));
+  const begun = begin(plan, before);
+  const held = leaseOf(containerd, lease.id, lease.expires);
+  const { imported } = journal.record;
+  await held.hold(
+    begun.names.flatMap((name) => (name.before ? [{ type: "content", id: name.before.digest }] : [])),
+  );
+  journal.write({ imported, begun });
+  try {
+    const names = await bring(importing, plan, before);
+    refuseConflict(names, earlier);
+    journal.write({ imported: { ...imported, [plan.archive.path]: { ...plan.file, names } } });
+    await held.releaseOwn();
+    return names;
+  } catch (error) {
+    await putBack(containerd, begun, () => true);
+    journal.write({ imported });
+    await held.releaseOwn();
+    throw error;
+  }
+}
+
+/** Each name as it stands in the archive, and completed. */
+function begin({ archive, held }: ImportPlan, before: ReadonlyMap<string, ImageRecord>): BegunImport {
+  const names = held.flatMap((each) =>
+    [...new Set([each.name, fullName(each.name) ?? each.name])].map((name) => {
+      const known = before.get(name)?.target;
+      return {
+        ...each,
+        name,
+        digests: [...each.digests],
+        ids: [...each.ids],
+        ...(known && { before: known }),
+      };
+    }),
+  );
+  return { path: archive.path, names };
+}
+
+async function bring(
+  importing: Importing,
+  { archive, file }: ImportPlan,
+  before: ReadonlyMap<string, ImageRecord>,
+): Promise<Brought> {
+  const { context, local, snapshotter } = importing;
+  const { containerd, machine, stop } = context;
+  const platform = `${machine.platform.os}/${machine.platform.architecture}`;
+  const bounds = { timeout: archive.timeout, signal: stop.signal };
+  const raw = await containerd.importArchive(archive.path, { local, snapshotter, platform, ...bounds });
+  const found = await factsOf(archive.path);
+  if (isFailure(found) || !isSameFile(found, file)) throw new Failed(CHANGED);
+  return complete(containerd, raw, before);
+}
+
+/** An OCI archive's short names are recorded as they stand, and no pod finds those. */
+async function complete(
+  containerd: Containerd,
+  raw: readonly [name: string, digest: string][],
+  before: ReadonlyMap<string, ImageRecord>,
+): Promise<Brought> {
+  const wrong = raw.filter(([name]) => fullName(name) !== name);
+  const records = new Map(
+    wrong.length === 0 ? [] : (await containerd.records()).map((record) => [record.name, record]),
+  );
+  for (const [name, digest] of wrong) {
+    const [full, made] = [fullName(name), records.get(name)?.target];
+    if (full !== undefined && made?.digest === digest)
+      await containerd.saveRecord({ name: full, labels: {}, target: made });
+    await restore(containerd, name, before.get(name)?.target);
+  }
+  return Object.fromEntries(
+    raw.flatMap(([name, digest]) => (fullName(name) === undefined ? [] : [[fullName(name), digest]])),
+  );
+}
+
+function refuseConflict(names: Brought, earlier: readonly ArchiveOutcome[]): void {
+  for (const { archive, names: others, failed } of earlier)
+    for (const [name, digest] of Object.entries(names))
+      if (!failed && others[name] !== undefined && others[name] !== digest)
+        throw new Failed(conflict(name, archive.path));
+}
+
+/** Mends what the last run left: it was killed in the middle of an import. */
+export async function mendImport(
+  { containerd, emit }: Pick<Context, "containerd" | "emit">,
+  journal: Journal,
+): Promise<void> {
+  const path = journal.record.begun?.path;
+  await undo(containerd, journal);
+  const message = `the last run ended while it imported ${path}: the archive's names lead again to what they led to before`;
+  if (path !== undefined) emit({ type: "warning", message });
+}
+
+/** Of an import that did not come to its end. */
+async function undo(containerd: Containerd, journal: Journal): Promise<void> {
+  const { begun, imported } = journal.record;
+  if (begun === undefined) return;
+  await putBack(containerd, begun, async (name, target) =>
+    isBrought(name, target, configOf((await containerd.blob(target.digest)) ?? NO_BLOB)),
+  );
+  journal.write({ imported });
+}
+
+const NO_BLOB = { digest: "", size: 0, labels: {} };
+
+type BegunName = BegunImport["names"][number];
+
+/** @param isOurs whether it was the import that made a name lead to this */
+async function putBack(
+  containerd: Containerd,
+  { names }: BegunImport,
+  isOurs: (name: BegunName, now: Descriptor) => boolean | Promise<boolean>,
+): Promise<void> {
+  const now = new Map((await containerd.records()).map(({ name, target }) => [name, target]));
+  for (const each of names) {
+    const target = now.get(each.name);
+    const isChanged = target !== undefined && target.digest !== each.before?.digest;
+    if (isChanged && (await isOurs(each, target))) await restore(containerd, each.name, each.before);
+  }
+}
+
+/** What is no longer there is no better than what stands there now. */
+async function restore(containerd: Containerd, name: string, before: Descriptor | undefined): Promise<void> {
+  if (before === undefined) await containerd.deleteRecord(name);
+  else if ((await containerd.blob(before.digest)) !== undefined)
+    await containerd.saveRecord({ name, labels: {}, target: before });
+}
+
+const CHANGED: Failure = {
+  class: "transfer",
+  message: "the archive changed while it was read",
+  next: "see what writes it, then run again when that is done",
+};
+
+const FOREIGN = /might be filtered out/iu;
+/** What ends a pull as a broken image is the archive's here. */
+const BROKEN = /failed to extract layer|unexpected EOF|unexpected commit|invalid tar header/iu;
+
+/** What an import can end with that is not the archive's fault, or not all of its fault; and how that is told. */
+const TOLD: Partial<Record<FailureClass, Partial<Failure>>> = {
+  disk: {},
+  "not-an-image": {},
+  cancelled: {},
+  runtime: {},
+  reference: { next: "correct the name that the archive gives its image" },
+  platform: {
+    message: "the archive holds no image for this node's platform",
+    next: "save the image again for this node's platform",
+  },
+};
+
+function archiveFailure(error: unknown, signal: AbortSignal): Failure {
+  if (codeOf(error) !== undefined) return fileFailure(error);
+  const failure = toFailure(error, signal);
+  if (!(error instanceof CommandError) || signal.aborted) return failure;
+  if (error.timedOut) return { class: "timeout", message: "not imported in time (image_timeout)" };
+  const seen = FOREIGN.test(error.raw) ? "platform" : failure.class;
+  const told = BROKEN.test(error.raw) && seen !== "disk" ? undefined : TOLD[seen];
+  return { ...failure, class: seen, ...(told ?? damagedArchive(failure.message)) };
+}

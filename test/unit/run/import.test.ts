@@ -1,0 +1,427 @@
+import { rmSync, writeFileSync } from "node:fs";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { CommandError } from "../../../src/containerd/command.ts";
+import { judge } from "../../../src/core/judge.ts";
+import { pinName } from "../../../src/core/pins.ts";
+import type { RunEvent } from "../../../src/core/events.ts";
+import { lookAtNode } from "../../../src/run/look.ts";
+import { gone, toolError, type InMemory } from "../containerd/in-memory.ts";
+import { packed, saved } from "../containerd/packed.ts";
+import { LINUX, served, type ServedImage } from "../containerd/served-image.ts";
+import { temporaryFolder } from "../folder.ts";
+import { reference, wanted } from "../samples.ts";
+import { bench, TEXTS, typesOf, type Ran } from "./bench.ts";
+
+const folder = temporaryFolder();
+const APP = "docker.io/library/app:1";
+const OTHER = "docker.io/library/other:1";
+const [OLD, NEW, THIRD] = [served("old"), served("new"), served("third")];
+type Images = Readonly<Record<string, ServedImage>>;
+let count = 0;
+
+const archive = (path: string, more: object = {}) => ({
+  path,
+  required: true,
+  mustMatch: false,
+  pin: true,
+  timeout: 1_000,
+  ...more,
+});
+/** An archive of these images, which containerd imports; in place of another one where that is given. */
+function archiveOf({ archives }: InMemory, images: Images, path?: string, pack = packed): string {
+  const file = path ?? `${folder.path}/${(count += 1)}.tar`;
+  // Of another size each time: nothing else of it is another for sure.
+  writeFileSync(file, Buffer.concat([pack(images), Buffer.alloc((count += 1))]));
+  archives.set(file, images);
+  return file;
+}
+const fails = (text: string) => (): never => {
+  throw toolError(text);
+};
+const leads = ({ records }: InMemory, name: string): string | undefined => records.get(name)?.target.digest;
+const pulls = ({ calls }: InMemory): string[] => calls.filter((call) => call.startsWith("pull "));
+const warnings = (events: readonly RunEvent[]): string[] =>
+  events.flatMap((event) => (event.type === "warning" ? [event.message] : []));
+
+/** A node with an archive that was imported once, and now holds other images. */
+async function replaced(next: Images, before: Images = { [APP]: OLD }) {
+  const set = bench();
+  const path = archiveOf(set.node, before);
+  const first = await set.run([], { archives: [archive(path)] });
+  archiveOf(set.node, next, path);
+  return { ...set, path, record: first.recorded };
+}
+
+describe("an import that fails", () => {
+  const HALF = "ctr: failed to extract layer: unexpected EOF";
+
+  test.each([
+    ["before it makes a name", "importArchive"],
+    ["before it unpacks", "unpack"],
+  ])("%s leaves the names as they were", async (_when, step) => {
+    const { node, run, serve, path, record } = await replaced({ [APP]: NEW });
+    node.before(step, fails(HALF));
+    serve(THIRD, APP, "r.one/other:1");
+    const { outcomes } = await run(
+      ["r.one/other:1"],
+      { archives: [archive(path, { required: false })] },
+      { archives: record },
+    );
+    expect(outcomes).toEqual({
+      [path]: "failed in import: transfer",
+      [APP]: "present",
+      "r.one/other:1": "pulled",
+    });
+    expect(leads(node, APP)).toBe(OLD.target.digest);
+    expect(node.records.has(pinName(OLD.target))).toBe(true);
+    expect(pulls(node)).toEqual(["pull r.one/other:1"]);
+    expect(node.blobs.has(NEW.target.digest)).toBe(false);
+  });
+
+  test("after some of its names takes those back, also what a docker archive names", async () => {
+    for (const pack of [packed, saved]) {
+      const { node, run, path, record } = await replaced({});
+      archiveOf(node, { [APP]: NEW, [OTHER]: THIRD, "r.one/last:1": NEW }, path, pack);
+      node.before(
+        "name of importArchive",
+        () => {},
+        () => {},
+        fails(HALF),
+      );
+      await run([], { archives: [archive(path)] }, { archives: record });
+      expect([APP, OTHER, "r.one/last:1"].map((name) => leads(node, name))).toEqual([
+        OLD.target.digest,
+        undefined,
+        undefined,
+      ]);
+    }
+  });
+
+  test("touches no name that somebody else made meanwhile", async () => {
+    const { node, run, path, record } = await replaced({ [APP]: NEW });
+    node.before("unpack", () => {
+      node.bring("r.one/theirs:1", THIRD);
+      throw toolError(HALF);
+    });
+    await run([], { archives: [archive(path)] }, { archives: record });
+    expect(leads(node, "r.one/theirs:1")).toBe(THIRD.target.digest);
+  });
+
+  test("puts back what is not pinned, and held by nothing but its name", async () => {
+    const set = bench();
+    set.node.bring(APP, OLD);
+    for (const name of set.node.records.keys()) if (name !== APP) set.node.records.delete(name);
+    const path = archiveOf(set.node, { [APP]: NEW });
+    set.node.before("unpack", fails(HALF));
+    const { outcomes } = await set.run([], { archives: [archive(path)] });
+    expect(outcomes).toEqual({ [path]: "failed in import: transfer" });
+    expect(leads(set.node, APP)).toBe(OLD.target.digest);
+    expect(OLD.blobs.every(({ digest }) => set.node.blobs.has(digest))).toBe(true);
+    expect(set.node.leases.size).toBe(0);
+  });
+
+  test("puts back a short name that was somebody's own", async () => {
+    const set = bench();
+    set.node.record("app:1", OLD);
+    OLD.blobs.forEach((blob) => set.node.blobs.set(blob.digest, blob));
+    const path = archiveOf(set.node, { "app:1": NEW });
+    await set.run([], { archives: [archive(path)] });
+    expect([leads(set.node, "app:1"), leads(set.node, APP)]).toEqual([OLD.target.digest, NEW.target.digest]);
+  });
+
+  test("is no reason to ask a registry, also for what the list names and the archive never brought", async () => {
+    const set = bench();
+    const path = archiveOf(set.node, { [APP]: NEW });
+    set.serve(THIRD, APP);
+    set.node.before("importArchive", fails(HALF));
+    const { outcomes } = await set.run([wanted(APP, { pullPolicy: "implicit-Always" })], {
+      archives: [archive(path)],
+    });
+    expect(outcomes).toEqual({ [path]: "failed in import: transfer", [APP]: "failed in import: not-found" });
+    expect(pulls(set.node)).toEqual([]);
+  });
+
+  test("beyond its own time is not begun again", async () => {
+    const { node, run, path, record } = await replaced({ [APP]: NEW });
+    node.before("unpack", () => {
+      throw new CommandError("ctr did not answer in time", "", true);
+    });
+    const { outcomes, events } = await run([], { archives: [archive(path)] }, { archives: record });
+    expect(outcomes[path]).toBe("failed in import: timeout");
+    expect(typesOf(events, path)).toEqual(["attempt-started", "image-failed"]);
+    expect(leads(node, APP)).toBe(OLD.target.digest);
+  });
+
+  test("because containerd went away is begun again from what was before", async () => {
+    const { node, run, path, record } = await replaced({ [APP]: NEW });
+    node.before("unpack", () => {
+      throw gone();
+    });
+    const { outcomes } = await run([], { archives: [archive(path)] }, { archives: record });
+    expect(outcomes).toEqual({ [APP]: "imported" });
+    node.before(
+      "unpack",
+      ...Array.from({ length: 3 }, () => () => {
+        throw gone();
+      }),
+    );
+    archiveOf(node, { [APP]: THIRD }, path);
+    await run([], { archives: [archive(path)] }, { archives: record });
+    expect(leads(node, APP)).toBe(NEW.target.digest);
+  });
+
+  test("by a signal puts the names back before the run ends", async () => {
+    const { node, run, path, record } = await replaced({ [APP]: NEW });
+    const stop = new AbortController();
+    node.before("unpack", () => {
+      stop.abort(new Error("stopped"));
+      throw toolError("ctr was ended by SIGTERM");
+    });
+    await run([], { archives: [archive(path)] }, { archives: record, signal: stop.signal });
+    expect(leads(node, APP)).toBe(OLD.target.digest);
+  });
+
+  test("because the file changed while it was read", async () => {
+    const { node, run, path, record } = await replaced({ [APP]: NEW });
+    node.before("unpack", () => void archiveOf(node, { [APP]: THIRD }, path));
+    const { events } = await run([], { archives: [archive(path)] }, { archives: record });
+    expect(events).toContainEqual({
+      type: "image-failed",
+      image: path,
+      step: "import",
+      failure: expect.objectContaining({ message: "the archive changed while it was read" }) as object,
+    });
+    expect(leads(node, APP)).toBe(OLD.target.digest);
+  });
+});
+
+describe("an import that was killed in the middle", () => {
+  /** Runs until a step of the import never returns. @returns what the run had written down by then */
+  async function killed(step: string, next: Images, before?: Images) {
+    const set = await replaced(next, before);
+    const dead = new AbortController();
+    let written = set.record;
+    await new Promise<void>((resolve) => {
+      set.node.before(step, () => {
+        resolve();
+        return new Promise(() => {});
+      });
+      void set.run(
+        [],
+        { archives: [archive(set.path)] },
+        {
+          archives: set.record,
+          signal: dead.signal,
+          onRecord: (record) => void (written = record),
+        },
+      );
+    });
+    return { ...set, written };
+  }
+
+  test.each(["importArchive", "name of importArchive", "unpack"])(
+    "in %s is put back by the next run, which imports",
+    async (step) => {
+      const { node, run, path, written } = await killed(step, { [APP]: NEW, [OTHER]: THIRD });
+      const { outcomes, events, recorded } = await run(
+        [],
+        { archives: [archive(path)] },
+        { archives: written },
+      );
+      expect(outcomes).toEqual({ [APP]: "imported", [OTHER]: "imported" });
+      expect([leads(node, APP), leads(node, OTHER)]).toEqual([NEW.target.digest, THIRD.target.digest]);
+      expect(warnings(events)).toEqual([
+        expect.stringContaining(`the last run ended while it imported ${path}`),
+      ]);
+      expect(recorded.begun).toBeUndefined();
+      expect(node.leases.size).toBe(0);
+    },
+  );
+
+  test("leaves the old image where the archive turns out to be damaged", async () => {
+    const { node, run, path, written } = await killed("unpack", { [APP]: NEW, [OTHER]: THIRD });
+    node.before("unpack", fails("ctr: unexpected EOF"));
+    await run([], { archives: [archive(path)] }, { archives: written });
+    expect([leads(node, APP), leads(node, OTHER)]).toEqual([OLD.target.digest, undefined]);
+  });
+
+  test("leaves alone what somebody else has put under the name since", async () => {
+    const { node, run, path, written } = await killed("unpack", { [APP]: NEW });
+    node.bring(APP, THIRD);
+    node.before("importArchive", fails("ctr: unexpected EOF"));
+    await run([], { archives: [archive(path)] }, { archives: written });
+    expect(leads(node, APP)).toBe(THIRD.target.digest);
+  });
+
+  test("also by a run of which the list has changed, or that is narrowed", async () => {
+    const { node, run, serve, written } = await killed("unpack", { [APP]: NEW });
+    serve(served("a"), "r.one/a:1");
+    await run(["r.one/a:1"], {}, { archives: written, only: ["r.one/a:1"] });
+    expect(leads(node, APP)).toBe(OLD.target.digest);
+  });
+});
+
+describe("one name", () => {
+  test("from an archive and as a further name of the list is never moved back and forth", async () => {
+    const set = bench();
+    const path = archiveOf(set.node, { [APP]: NEW });
+    set.serve(OLD, "r.one/a:1");
+    const list = [wanted("r.one/a:1", { furtherNames: [reference("app:1")] })];
+    let recorded: Ran["recorded"] = { imported: {} };
+    for (let nth = 0; nth < 3; nth += 1) {
+      const ran = await set.run(list, { archives: [archive(path)] }, { archives: recorded });
+      recorded = ran.recorded;
+      expect(ran.outcomes[path]).toBe("failed in import: reference");
+      expect(leads(set.node, APP)).toBe(OLD.target.digest);
+    }
+    expect(set.node.calls.filter((call) => call.startsWith("importArchive"))).toEqual([]);
+    expect(set.node.calls.filter((call) => call.startsWith("tag "))).toHaveLength(1);
+  });
+
+  test("from two archives is the first one's, and the second fails", async () => {
+    const set = bench();
+    const [one, two] = [OLD, NEW].map((image) => archiveOf(set.node, { [APP]: image }));
+    const { outcomes } = await set.run([], { archives: [one, two].map((path) => archive(path ?? "")) });
+    expect(outcomes).toEqual({ [two ?? ""]: "failed in import: reference", [APP]: "imported" });
+    expect(leads(set.node, APP)).toBe(OLD.target.digest);
+  });
+
+  test("from two archives of one image is no conflict", async () => {
+    const set = bench();
+    const paths = [
+      archiveOf(set.node, { [APP]: NEW }),
+      archiveOf(set.node, { [APP]: NEW }, undefined, saved),
+    ];
+    const { outcomes } = await set.run([], { archives: paths.map((path) => archive(path)) });
+    expect(outcomes).toEqual({ [APP]: "imported" });
+  });
+});
+
+describe("a narrowed run", () => {
+  test("imports the archive that holds a chosen image, and no other", async () => {
+    const set = bench();
+    const [mine, other] = [
+      archiveOf(set.node, { [APP]: NEW, [OTHER]: OLD }),
+      archiveOf(set.node, { "r.one/x:1": THIRD }),
+    ];
+    const archives = [archive(mine), archive(other)];
+    const { outcomes, events } = await set.run([wanted(APP)], { archives }, { only: [APP] });
+    expect(outcomes).toEqual({ [APP]: "imported" });
+    expect(events.flatMap((event) => (event.type === "archive-done" ? [event.names] : []))).toEqual([[APP]]);
+    expect(pulls(set.node)).toEqual([]);
+  });
+});
+
+describe("pins of an archive that is listed", () => {
+  test("stay when archives.json is lost and the archive cannot be read, and go when it leaves the list", async () => {
+    const { node, run, path } = await replaced({ [APP]: NEW });
+    writeFileSync(path, "damaged");
+    await run([], { archives: [archive(path)] });
+    expect(node.records.has(pinName(OLD.target))).toBe(true);
+    await run([], { archives: [archive(`${folder.path}/n*thing.tar`)] });
+    expect(node.records.has(pinName(OLD.target))).toBe(false);
+  });
+
+  test("stay while a pattern matches no file, which is a warning", async () => {
+    const { node, run, path, record } = await replaced({ [APP]: NEW });
+    rmSync(path);
+    const pattern = `${path.slice(0, -3)}t?r`;
+    const { events, outcomes } = await run([], { archives: [archive(pattern)] }, { archives: record });
+    expect(node.records.has(pinName(OLD.target))).toBe(true);
+    expect([warnings(events), outcomes]).toEqual([[`archives: no file matches the pattern: ${pattern}`], {}]);
+    const must = await run([], { archives: [archive(pattern, { mustMatch: true })] }, { archives: record });
+    expect(must.outcomes).toEqual({ [pattern]: "failed in import: not-found" });
+  });
+});
+
+/** Names that pods could use, and what each led to. */
+async function usableNames(node: InMemory): Promise<Map<string, string>> {
+  const { containerd, records } = node;
+  const seen = await lookAtNode(containerd, LINUX, [...records.keys()]);
+  const found = [...records].filter(([name]) => judge(seen, name).is === "usable");
+  return new Map(found.map(([name, { target }]) => [name, target.digest]));
+}
+
+test("no name that a pod could use is gone or leads to a stranger, whatever archives hold and whatever fails", async () => {
+  const images = ["p", "q", "r", "s"].map((seed) => served(seed));
+  const names = ["docker.io/library/a:1", "docker.io/library/b:1", "short:1", "r.one/c:1"];
+  const nth = fc.nat({ max: 3 });
+  const some = fc.dictionary(fc.constantFrom(...names), nth, { minKeys: 1 });
+  const calls = [
+    "importArchive",
+    "name of importArchive",
+    "unpack",
+    "records",
+    "saveRecord",
+    "deleteRecord",
+    "tag",
+    "name of tag",
+    "hold",
+    "createLease",
+    "deleteLease",
+    "criImages",
+    "blob",
+    "snapshots",
+  ];
+  const failure = fc.record({
+    call: fc.constantFrom(...calls),
+    after: fc.nat({ max: 6 }),
+    times: fc.integer({ min: 1, max: 4 }),
+    how: fc.constantFrom<() => Error>(
+      gone,
+      () => toolError(TEXTS.disk),
+      () => toolError("unexpected EOF"),
+    ),
+  });
+  const scenario = fc.record({
+    before: some,
+    archives: fc.array(fc.record({ holds: some, docker: fc.boolean() }), { minLength: 1, maxLength: 3 }),
+    listed: fc.subarray(["docker.io/library/a:1", "r.one/c:1"]),
+    failures: fc.array(failure, { maxLength: 3 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(scenario, async ({ before, archives, listed, failures }) => {
+      const { node, run, serve } = bench();
+      const stranger = serve(served("stranger"), ...names);
+      for (const [name, image] of Object.entries(before))
+        node.bring(reference(name).name, images[image] ?? OLD);
+      const was = await usableNames(node);
+      const paths = archives.map(({ holds, docker }) =>
+        archiveOf(
+          node,
+          Object.fromEntries(Object.entries(holds).map(([name, image]) => [name, images[image] ?? OLD])),
+          undefined,
+          docker ? saved : packed,
+        ),
+      );
+      for (const { call, after, times, how } of failures)
+        node.before(
+          call,
+          ...Array.from({ length: after }, () => () => {}),
+          ...Array.from({ length: times }, () => () => {
+            throw how();
+          }),
+        );
+      const first = await run(
+        listed.map((name) => wanted(name)),
+        { archives: paths.map((path) => archive(path)) },
+      );
+      node.forget();
+      // What the first could not put back, because containerd stayed away, the second does.
+      await run([], { archives: paths.map((path) => archive(path)) }, { archives: first.recorded });
+      const is = await usableNames(node);
+      const brought = new Set(
+        archives.flatMap(({ holds }) => Object.values(holds).map((image) => images[image]?.target.digest)),
+      );
+      for (const [name, digest] of was) {
+        if (name.includes("sha256:")) continue;
+        expect(is.has(name), `${name} is gone`).toBe(true);
+        expect([digest, ...brought], name).toContain(is.get(name));
+      }
+      for (const name of archives.flatMap(({ holds }) => Object.keys(holds)))
+        expect(is.get(reference(name).name), name).not.toBe(stranger.target.digest);
+    }),
+    { numRuns: 60 },
+  );
+}, 30_000);
