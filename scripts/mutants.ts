@@ -1,99 +1,153 @@
 // Usage: npm run mutants [-- FOLDER|FILE...]
-// Changes src, one expression at a time, and tells which changes no unit test notices: first with a folder's own tests,
-// then, for what is left, with all of them. Without arguments: core, run, config, state and containerd.
+// Changes src, one expression at a time, and tells which changes no unit test notices. Without arguments: core, run, config,
+// state and containerd, one after the other.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { cp, glob, mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import path from "node:path";
 import process from "node:process";
-import { Stryker } from "@stryker-mutator/core";
+import { Instrumenter } from "@stryker-mutator/instrumenter";
 import { array, object, parse, string } from "valibot";
 import { parse as parseYaml } from "yaml";
+import type { Task } from "../test/mutants/runner.ts";
 
 const FOLDERS = ["core", "run", "config", "state", "containerd"];
-
-type Options = ConstructorParameters<typeof Stryker>[0];
-type MutantResult = Awaited<ReturnType<Stryker["runMutationTest"]>>[number];
-
-const OPTIONS: Options = {
-  testRunner: "vitest",
-  plugins: [import.meta.resolve("@stryker-mutator/vitest-runner")],
-  vitest: { pool: "forks", configFile: "test/mutants/vitest.config.ts" },
-  // TypeScript 7 has no API of the kind that Stryker calls.
-  tsconfigFile: "none.json",
-  coverageAnalysis: "perTest",
-  concurrency: 2,
-  // Texts are for people.
-  mutator: { excludedMutations: ["StringLiteral"] },
-  tempDirName: ".cache/mutants",
-  ignorePatterns: ["dist"],
-  reporters: ["progress-append-only"],
-  warnings: false,
-  // A slow machine is no endless loop.
-  timeoutMS: 30_000,
-  allowEmpty: true,
-};
+const SANDBOX = path.resolve(".cache/mutants");
+/** Tests that read sources, which are full of mutants here, git or dist, or measure time by the real clock. */
+const LEFT_OUT =
+  /unit\/(?:rig\/|report\/(?:lines|output)|bench-failure|bosh-scripts|build|build-identity|documents)/u;
+/** Milliseconds without a word from a worker: it is in a loop. */
+const SILENCE = 90_000;
 
 /** Survivors that are accepted: the line that they are in, what stands there instead, and why nobody need notice. */
 const acceptedSchema = array(object({ file: string(), line: string(), becomes: string(), why: string() }));
-const accepted = parse(acceptedSchema, parseYaml(readFileSync("test/mutants/accepted.yml", "utf8")));
+const accepted = parse(acceptedSchema, parseYaml(await readFile("test/mutants/accepted.yml", "utf8")));
 
-const isDetected = ({ status }: MutantResult): boolean => status === "Killed" || status === "Timeout";
-const isError = ({ status }: MutantResult): boolean => status.endsWith("Error");
-const fileOf = ({ fileName }: MutantResult): string => path.relative(".", fileName);
-/** Lines and columns count from 1, but in the ranges that Stryker takes columns count from 0. */
-const rangeOf = (mutant: MutantResult): string => {
-  const { start, end } = mutant.location;
-  return `${fileOf(mutant)}:${start.line}:${start.column - 1}-${end.line}:${end.column - 1}`;
+type Mutant = Awaited<ReturnType<Instrumenter["instrument"]>>["mutants"][number];
+
+const silent = (): boolean => false;
+const logger = {
+  isTraceEnabled: silent,
+  isDebugEnabled: silent,
+  isInfoEnabled: silent,
+  isWarnEnabled: silent,
+  isErrorEnabled: silent,
+  isFatalEnabled: silent,
+  trace: silent,
+  debug: silent,
+  info: silent,
+  warn: silent,
+  error: silent,
+  fatal: silent,
 };
-const keyOf = (mutant: MutantResult): string => `${rangeOf(mutant)} ${mutant.replacement}`;
-const lineOf = (mutant: MutantResult): string =>
-  readFileSync(mutant.fileName, "utf8").split("\n")[mutant.location.start.line - 1]?.trim() ?? "";
-const isAccepted = (mutant: MutantResult): boolean =>
-  accepted.some(
-    ({ file, line, becomes }) =>
-      file === fileOf(mutant) && line === lineOf(mutant) && becomes === mutant.replacement,
+
+/** A copy of the repository in which every expression of these files can be switched. Texts are for people, and stay. */
+async function instrument(files: readonly string[]): Promise<Mutant[]> {
+  await rm(SANDBOX, { recursive: true, force: true });
+  await mkdir(SANDBOX, { recursive: true });
+  for (const entry of ["src", "test", "scripts", "bosh-release", "package.json", "tsconfig.json", "LICENSE"])
+    await cp(entry, path.join(SANDBOX, entry), { recursive: true });
+  await symlink(path.resolve("node_modules"), path.join(SANDBOX, "node_modules"));
+  const sources = await Promise.all(
+    files.map(async (name) => ({ name, content: await readFile(name, "utf8"), mutate: true })),
   );
-
-/** @param tests a glob; Stryker's own option for it is not heeded for what runs when a module is loaded */
-async function mutated(mutate: string[], tests: string): Promise<MutantResult[]> {
-  if (mutate.length === 0) return [];
-  process.env["MUTANTS_TESTS"] = tests;
-  const found = await new Stryker({ ...OPTIONS, mutate }).runMutationTest();
-  return found.filter(({ mutatorName }) => mutatorName !== "StringLiteral");
+  const options = { plugins: null, ignorers: [], excludedMutations: ["StringLiteral"], noHeader: false };
+  const made = await new Instrumenter(logger).instrument(sources, options);
+  for (const { name, content } of made.files)
+    await writeFile(path.join(SANDBOX, name), `// @ts-nocheck\n${content}`);
+  return made.mutants.filter(({ mutatorName }) => mutatorName !== "StringLiteral");
 }
 
-/** @param files globs below src */
-async function mutantsOf(folder: string, files: readonly string[]): Promise<MutantResult[]> {
-  const own = `test/unit/${folder}/**/*.test.ts`;
-  const first = await mutated([...files, "!src/containerd/generated/**"], own);
-  const left = first.filter((mutant) => !isDetected(mutant) && !isError(mutant));
-  const second = await mutated([...new Set(left.map(rangeOf))], "test/unit/**/*.test.ts");
-  const again = new Map(second.map((mutant) => [keyOf(mutant), mutant]));
-  return first.map((mutant) => (isDetected(mutant) ? mutant : (again.get(keyOf(mutant)) ?? mutant)));
-}
+/** What became of a mutant: `killed`, `timeout` (both are noticed), `survived`, `uncovered`. */
+type Statuses = ReadonlyMap<string, string>;
 
-function report(title: string, mutants: readonly MutantResult[]): void {
-  const valid = mutants.filter((mutant) => !isError(mutant));
-  const survivors = valid.filter((mutant) => !isDetected(mutant));
-  for (const mutant of survivors.filter((survivor) => !isAccepted(survivor)))
-    console.log(
-      `${rangeOf(mutant)} ${mutant.status}: ${lineOf(mutant)}\n    becomes ${mutant.replacement?.replaceAll(/\s+/gu, " ")}`,
+/** One worker after the other, until each of these mutants has a status. @param nth of those at once */
+async function tried(mutants: readonly Mutant[], tests: readonly string[], nth: number): Promise<Statuses> {
+  const statuses = new Map<string, string>();
+  const left = (): Mutant[] => mutants.filter(({ id }) => !statuses.has(id));
+  while (left().length > 0) {
+    const lines = (await worker(left(), tests, nth)).trim().split("\n");
+    for (const [id = "", status] of lines.map((line) => line.split(" ")))
+      if (status === "begun") statuses.set(id, "timeout");
+      else if (status !== undefined) statuses.set(id, status);
+    if (lines.join("") === "") throw new Error("no mutant was tried: run it in .cache/mutants by hand");
+    const done = [...statuses.values()];
+    console.error(
+      `${done.length} of ${mutants.length}, ${done.filter((status) => status === "survived").length} survive`,
     );
-  const score = (100 * (1 - survivors.length / valid.length)).toFixed(1);
-  const known = survivors.filter(isAccepted).length;
+  }
+  return statuses;
+}
+
+/** @returns a line for each mutant that it began, and for each that it ended; one that says nothing any more is ended */
+async function worker(mutants: readonly Mutant[], tests: readonly string[], nth: number): Promise<string> {
+  const [task, results] = [path.join(SANDBOX, `task-${nth}.json`), path.join(SANDBOX, `results-${nth}`)];
+  const coverage = path.join(SANDBOX, "coverage.json");
+  const wanted = mutants.map(({ id, fileName }) => ({ id, file: fileName }));
+  await writeFile(results, "");
+  await writeFile(task, JSON.stringify({ tests, mutants: wanted, results, coverage } satisfies Task));
+  const vitest = path.resolve("node_modules/vitest/vitest.mjs");
+  const child = spawn(process.execPath, [vitest, "run", "--config", "test/mutants/vitest.config.ts"], {
+    cwd: SANDBOX,
+    env: { ...process.env, MUTANTS_TASK: task, CI: "" },
+    stdio: "ignore",
+    detached: true,
+  });
+  let [said, since] = ["", performance.now()];
+  const watch = setInterval(() => {
+    const text = readFileSync(results, "utf8");
+    if (text !== said) [said, since] = [text, performance.now()];
+    const isSilent = mutants.length > 0 && performance.now() - since > SILENCE;
+    if (isSilent && child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+  }, 1_000);
+  await once(child, "exit");
+  clearInterval(watch);
+  return readFile(results, "utf8");
+}
+
+const rangeOf = ({ fileName, location: { start } }: Mutant): string =>
+  `${fileName}:${start.line + 1}:${start.column + 1}`;
+const plain = (text: string): string => text.trim().replaceAll(/\s+/gu, " ");
+
+async function report(title: string, mutants: readonly Mutant[], statuses: Statuses) {
+  let known = 0;
+  const survivors = mutants.filter(({ id }) => !["killed", "timeout"].includes(statuses.get(id) ?? ""));
+  for (const mutant of survivors) {
+    const lines = (await readFile(mutant.fileName, "utf8")).split("\n");
+    const line = plain(lines[mutant.location.start.line] ?? "");
+    const becomes = plain(mutant.replacement);
+    const isKnown = accepted.some(
+      (each) => each.file === mutant.fileName && each.line === line && each.becomes === becomes,
+    );
+    if (isKnown) known += 1;
+    else console.log(`${rangeOf(mutant)} ${statuses.get(mutant.id)}: ${line}\n    becomes ${becomes}`);
+  }
+  const score = (100 * (1 - survivors.length / mutants.length)).toFixed(1);
   console.log(
-    `${title}: ${score} % of ${valid.length} noticed, ${survivors.length} survive, ${known} of them accepted`,
+    `${title}: ${score} % of ${mutants.length} are noticed, ${survivors.length} are not, ${known} of them accepted`,
   );
 }
 
 const targets = process.argv.slice(2);
-const byFolder = Map.groupBy(targets.length === 0 ? FOLDERS : targets, (target) =>
-  path.basename(target.endsWith(".ts") ? path.dirname(target) : target),
-);
-for (const [folder, files] of byFolder)
-  report(
-    folder,
-    await mutantsOf(
-      folder,
-      files.map((file) => (file.endsWith(".ts") ? file : `src/${folder}/**/*.ts`)),
-    ),
+for (const target of targets.length === 0 ? FOLDERS : targets) {
+  const pattern = target.endsWith(".ts") ? target : `src/${path.basename(target)}/**/*.ts`;
+  const files = (await Array.fromAsync(glob(pattern))).filter((file) => !file.includes("/generated/"));
+  const folder = path.basename(path.dirname(files[0] ?? ""));
+  const mutants = await instrument(files);
+  const tests = (await Array.fromAsync(glob("test/unit/**/*.test.ts"))).filter(
+    (file) => !LEFT_OUT.test(file),
   );
+  const isOwn = (file: string): boolean => file.startsWith(`test/unit/${folder}/`);
+  const ordered = [...tests.filter(isOwn), ...tests.filter((file) => !isOwn(file))];
+  const absolute = ordered.map((file) => path.join(SANDBOX, file));
+  // All tests once without a mutant: which of them reach which expression.
+  await worker([], absolute, 0);
+  const workers = Math.min(2, availableParallelism());
+  const parts = Array.from({ length: workers }, (_, nth) =>
+    mutants.filter((_mutant, at) => at % workers === nth),
+  );
+  const statuses = await Promise.all(parts.map((part, nth) => tried(part, absolute, nth)));
+  await report(target, mutants, new Map(statuses.flatMap((each) => [...each])));
+}
