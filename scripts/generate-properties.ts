@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse, stringify } from "yaml";
 import { configSchema } from "../src/config/schema.ts";
+import { failureTable } from "./failure-table.ts";
 
 const release = join(import.meta.dirname, "../bosh-release");
 const FILES = {
@@ -214,25 +215,27 @@ const anchored = (key: string, value: unknown): unknown =>
     : value;
 
 const RULES = ["JSON.parse(<<'RULES')\n", "\nRULES\n"] as const;
-const MARKS = ["<!-- properties: written by npm run generate -->\n", "\n<!-- end of properties -->"] as const;
+const marks = (name: string) =>
+  [`<!-- ${name}: written by npm run generate -->\n`, `\n<!-- end of ${name} -->`] as const;
 const SPEC_MARK = "# From here on written by npm run generate.\n";
 
 /** What each generated file should hold, by its path; the parts that are written by hand as they are now. */
 export function generatedFiles(): ReadonlyMap<string, string> {
   const properties = allProperties();
   const [head] = readFileSync(FILES.spec, "utf8").split(SPEC_MARK, 1);
+  const guide = between(readFileSync(FILES.readme, "utf8"), marks("properties"), tableText(properties));
   return new Map([
     [FILES.spec, `${head}${SPEC_MARK}${specText(properties)}`],
     [FILES.schema, schemaText()],
-    [FILES.template, between(FILES.template, RULES, templateText())],
-    [FILES.readme, between(FILES.readme, MARKS, tableText(properties))],
+    [FILES.template, between(readFileSync(FILES.template, "utf8"), RULES, templateText())],
+    [FILES.readme, between(guide, marks("failures"), failureTable())],
   ]);
 }
 
-/** The file with this text between the marks. */
-function between(file: string, [from, to]: readonly [string, string], text: string): string {
-  const [before, rest = ""] = readFileSync(file, "utf8").split(from, 2);
-  return `${before}${from}${text}${to}${rest.slice(rest.indexOf(to) + to.length)}`;
+/** The whole with this part between the marks. */
+function between(whole: string, [from, to]: readonly [string, string], part: string): string {
+  const [before, rest = ""] = whole.split(from, 2);
+  return `${before}${from}${part}${to}${rest.slice(rest.indexOf(to) + to.length)}`;
 }
 
 if (import.meta.main) for (const [file, text] of generatedFiles()) writeFileSync(file, text);

@@ -12,7 +12,7 @@ import { runtimeUnusable } from "../run/tool-failure.ts";
 interface Ended {
   readonly config: Config;
   readonly edge: Pick<Edge, "stoppedBy">;
-  readonly log: Pick<RunLog, "emit">;
+  readonly log: Pick<RunLog, "emit" | "state">;
 }
 
 const incomplete = (config: Config): number => (config.on_failure === "warn" ? EXIT.ok : EXIT.imageFailed);
@@ -27,14 +27,27 @@ export function endingBy(error: unknown, { config, edge, log }: Ended): Ending {
   const signal = edge.stoppedBy();
   if (signal !== undefined)
     return { exitCode: signalExit(signal), stopped: `stopped by ${signal}: ${RUN_AGAIN}` };
-  if (error instanceof Failed)
-    return { exitCode: incomplete(config), stopped: `${error.message}: ${RAISE_DEADLINE}` };
+  if (error instanceof Failed) return overtime(error, log.state(), config);
   const told = runtimeUnusable(error);
   if (told instanceof ExitError) return { exitCode: told.exitCode, stopped: told.message };
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   log.emit({ type: "internal-error", stack: redactor(config.credentials)(stack) });
   return { exitCode: EXIT.bug, stopped: INTERNAL };
 }
+
+/** The deadline. Before any work was begun, no image has failed: it is what the run waited for that did not come. */
+function overtime({ message }: Failed, state: RunState, config: Config): Ending {
+  const why = "why" in state ? ` while this run waited: ${state.why}` : "";
+  const exitCode = EXITS[state.phase] ?? incomplete(config);
+  return { exitCode, stopped: `${message}${why}: ${RAISE_DEADLINE}` };
+}
+
+const EXITS: Partial<Record<RunState["phase"], number>> = {
+  "waiting-for-lock": EXIT.locked,
+  // containerd was asked, and has not answered.
+  starting: EXIT.runtimeNotReady,
+  "waiting-for-runtime": EXIT.runtimeNotReady,
+};
 
 const RUN_AGAIN =
   "what was finished stays; run again with bosh run-errand import-images, or import-images run on the node";

@@ -54,7 +54,7 @@ function diagnosisBy(rule: Rule, text: string, shown: string): Diagnosis {
     class: found,
     next: next?.replaceAll("{host}", host) ?? nextStep(found, host),
     // It says nothing of the registry, which others may ask.
-    action: action === "registry-back-off" && role !== undefined ? "back-off" : action,
+    action: action === "registry-back-off" && (role !== undefined || isOfLayer(text)) ? "back-off" : action,
     ...(refused !== undefined && { refused }),
   };
 }
@@ -64,6 +64,9 @@ const ADDRESS =
   /(?:[A-Z][a-z]+ "|request to |status code )https?:\/\/(?<host>[\w.:[\]-]{1,253})(?<path>\/[^?"\s]*)/gu;
 
 const addressIn = (text: string) => [...text.matchAll(ADDRESS)].at(-1)?.groups;
+
+/** Whether it was answered behind the manifest, which the registry served. */
+const isOfLayer = (text: string): boolean => LAYER.test(text) && /(?<!\/manifests\/\S*): \d{3}$/u.test(text);
 
 /** What was asked, where it was not the registry. */
 function roleIn(text: string): string | undefined {

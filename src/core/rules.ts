@@ -31,6 +31,7 @@ const NO_LOGIN: More = {
   next: "no login was given for this registry: give one under registries[], docker_config or images[].auth",
 };
 const PROXY: More = {
+  action: "stop",
   next: "the proxy refuses the request: put the proxy's login into containerd's HTTPS_PROXY, or the registry into its NO_PROXY",
 };
 const HOSTS_FILE: More = {
@@ -43,7 +44,7 @@ const EXPIRED_LOGIN: More = {
 
 /** For statements that end with what a registry, a token service or a proxy answered; the first match wins. */
 export const ANSWERS: readonly Rule[] = [
-  rule("auth", "407, from a proxy", /: 407$/u, PROXY),
+  rule("network", "407, from a proxy", /: 407$/u, PROXY),
   rule("auth", "401 where no login was given", [/no basic auth credentials$/u], NO_LOGIN),
   rule(
     "auth",
@@ -75,6 +76,7 @@ export const ANSWERS: readonly Rule[] = [
   rule("auth", "401 of a token service", [TOKEN, /: 401$/u], { refused: "login" }),
   rule("auth", "401", /: 401$/u, { refused: "repository" }),
   rule("server", "a token that the registry does not take", /(?:pull access denied|server message: )$/u, {
+    action: "back-off",
     words: /^(?:[^:]*: server message: )?invalid_token/u,
     next: "the registry rejects what its own token service issued: compare their clocks and keys, and this node's clock",
   }),
@@ -186,7 +188,7 @@ export const RULES: readonly Rule[] = [
     next: "this node's own image verifier forbids the image; see its policy",
   }),
   rule(
-    "auth",
+    "network",
     "a proxy that refuses the connection",
     /failed to do request: \w+ "[^"]*": (?:Proxy Authentication Required|Forbidden)$/u,
     PROXY,
@@ -212,6 +214,7 @@ export const RULES: readonly Rule[] = [
     "a challenge or a header that breaks the protocol",
     /failed to find supported auth scheme|no realm specified|challenge realm|reports (?:content size of zero|negative content size)|in header not a valid digest|unhandled content range|Content-Encoding algorithm/u,
     {
+      action: "back-off",
       next: "{host} answers against the protocol of registries: look at its configuration, and at the proxy in front of it",
     },
   ),

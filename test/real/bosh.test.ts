@@ -198,7 +198,7 @@ describeReal(
         const reason = lastLine(await environment.vcap(`${logs}/post-start.stderr.log`));
         expect(reason).toContain(missing());
         expect(reason).toContain("not-found");
-        expect(reason).toContain("push the image to the registry, or correct its name or tag");
+        expect(reason).toContain("push the image to the registry");
         expect(await tags(containerd)).toEqual({ [there.reference]: true });
       });
 

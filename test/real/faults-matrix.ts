@@ -26,7 +26,7 @@ export const classes: Readonly<Record<RegistryFault, FailureClass>> = {
   "manifest-402": "auth",
   "manifest-403": "auth",
   "manifest-405": "not-found",
-  "manifest-407": "auth",
+  "manifest-407": "network",
   "manifest-409": "not-found",
   "manifest-410": "not-found",
   "manifest-412": "auth",
@@ -125,7 +125,7 @@ export const faults = Object.keys(classes) as RegistryFault[];
 /** @param most as the property retry.attempts has it */
 export function attemptsOn(line: string, fault: RegistryFault, most: number): number {
   if (twice.has(fault) || (fault === "mirror-lacks" && line.startsWith("2"))) return 2;
-  return retried.has(classes[fault]) ? most : 1;
+  return retried.has(classes[fault]) && fault !== "manifest-407" ? most : 1;
 }
 export const ending = faults.filter((fault) => attemptsOn("1.7", fault, 2) > 1 && !permanent.has(fault));
 

@@ -185,7 +185,7 @@ const PERMANENT: readonly (readonly [string, FailureClass, RegExp])[] = [
   ["https://r/v2/a/manifests/1: 402 Payment Required", "auth", /paid/u],
   ["https://r/v2/a/manifests/1: 404 Not Found", "not-found", /log/u],
   ["https://r/v2/a/manifests/1: 405 Method Not Allowed", "not-found", /does not serve images/u],
-  ["https://r/v2/a/manifests/1: 407 Proxy Authentication Required", "auth", /HTTPS_PROXY/u],
+  ["https://r/v2/a/manifests/1: 407 Proxy Authentication Required", "network", /HTTPS_PROXY/u],
   ["https://r/v2/a/manifests/1: 409 Conflict", "not-found", /at the moment/u],
   ["https://r/v2/a/manifests/1: 410 Gone", "not-found", /deleted/u],
   ["https://r/v2/a/manifests/1: 412 Precondition Failed", "auth", /policy/u],
@@ -195,11 +195,9 @@ const PERMANENT: readonly (readonly [string, FailureClass, RegExp])[] = [
 
 describe("an answer of a registry", () => {
   test.each(PERMANENT)("%s is permanent, and says what to do", (answer, expected, advice) => {
-    const { class: found, next } = diagnose(
-      resolving("app:1", `unexpected status from HEAD request to ${answer}`),
-    );
-    expect([found, actionOf({ class: found })]).toEqual([expected, "stop"]);
-    expect(next).toMatch(advice);
+    const found = diagnose(resolving("app:1", `unexpected status from HEAD request to ${answer}`));
+    expect([found.class, actionOf(found)]).toEqual([expected, answer.includes("409") ? "once-more" : "stop"]);
+    expect(found.next).toMatch(advice);
   });
 
   test.each(["408 Request Timeout", "425 Too Early", "500", "503 Busy", "599 Strange", "304 Not Modified"])(
@@ -365,7 +363,8 @@ test.each(["Proxy Authentication Required", "Forbidden"])(
   "a proxy that says %s is not asked again",
   (words) => {
     expect(diagnose(request("app:1", words))).toMatchObject({
-      class: "auth",
+      class: "network",
+      action: "stop",
       next: expect.stringContaining("proxy"),
     });
   },

@@ -191,7 +191,7 @@ export const knownTexts: readonly Known[] = [
   ...all("stall", "back-off", ["net/http: timeout awaiting response headers"], requesting),
   ...all("stall", "at-once", ["rpc error: code = Canceled desc = context canceled"]),
   ...all("server", "back-off", ["Bad Gateway", "Service Unavailable", "Gateway Timeout"], requesting),
-  ...all("auth", "stop", ["Forbidden", "Proxy Authentication Required"], requesting),
+  ...all("network", "stop", ["Forbidden", "Proxy Authentication Required"], requesting),
   ...all("server", "back-off", [
     requesting('malformed HTTP status code "200OK"'),
     requesting('malformed HTTP version "HTTPS/1.1"'),

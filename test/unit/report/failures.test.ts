@@ -5,7 +5,7 @@ import { decodeConfig } from "../../../src/config/decode.ts";
 import type { Config } from "../../../src/config/config.ts";
 import { Failed, FAILURE_CLASSES } from "../../../src/core/failure.ts";
 import type { RunEvent } from "../../../src/core/events.ts";
-import { isComplete } from "../../../src/core/run-state.ts";
+import { isComplete, type RunState } from "../../../src/core/run-state.ts";
 import { ExitError } from "../../../src/exit.ts";
 import { reason } from "../../../src/report/failures.ts";
 import { summary } from "../../../src/report/summary.ts";
@@ -64,7 +64,11 @@ const started = fc
 const decoded = decodeConfig({ images: [] });
 if (!decoded.ok) throw new Error("the configuration is not right");
 const config: Config = decoded.config;
-const interrupted = { config, edge: { stoppedBy: () => undefined }, log: { emit: () => {} } };
+const interrupted = (state: RunState) => ({
+  config,
+  edge: { stoppedBy: () => undefined },
+  log: { emit: () => {}, state: () => state },
+});
 
 /** How a run ends that went through, or that threw. */
 const thrown = fc.oneof(
@@ -80,7 +84,7 @@ describe("whatever happened in a run", () => {
     fc.assert(
       fc.property(started, fc.array(event, { maxLength: 12 }), thrown, (first, events, error) => {
         const before = after(first, ...events);
-        const ending = error === undefined ? endingOf(before, config) : endingBy(error, interrupted);
+        const ending = error === undefined ? endingOf(before, config) : endingBy(error, interrupted(before));
         const state = endedAfter(ending, first, ...events);
         const line = reason(state);
         expect(ending.exitCode === 0 || (line ?? "") !== "").toBe(true);
