@@ -43,7 +43,7 @@ interface Baseline {
 }
 
 /** Milliseconds; a mutant that makes tests wait has been noticed. */
-const TIMEOUT = 4_000;
+const TIMEOUT = 15_000;
 
 const switches = ((globalThis as Record<string, unknown>)["__stryker__"] ??= {}) as Switchboard;
 const ENV = "__STRYKER_ACTIVE_MUTANT__";
