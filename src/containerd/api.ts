@@ -1,21 +1,24 @@
-// containerd's API: image records, content, snapshots and leases, and the CRI on the same socket.
+// containerd's API: image records, content, snapshots, leases and directories, and the CRI on the same socket.
 // A request without one of its sub-messages crashes containerd 1.7 and 2, so each write is built here and nowhere else.
 import type { SemVer } from "semver";
 import { parseVersion } from "../core/capabilities.ts";
 import { sourceLabel, type Repository } from "../core/content.ts";
 import { CODE } from "../core/failure.ts";
-import type { Blob, CriImage, ImageRecord, Layer } from "../core/node.ts";
+import type { Blob, CriImage, ImageRecord, Layer, Snapshot } from "../core/node.ts";
 import type { Download } from "../core/transfer.ts";
 import { ApiError, unlessCode, type Connection } from "./connection.ts";
 import { ContentService } from "./generated/content.ts";
 import { ImageServiceService, RuntimeServiceService } from "./generated/cri.ts";
 import { ImagesService, type Image } from "./generated/images.ts";
+import { IntrospectionService } from "./generated/introspection.ts";
 import { LeasesService } from "./generated/leases.ts";
-import { Kind, SnapshotsService } from "./generated/snapshots.ts";
+import { Kind, SnapshotsService, type Info } from "./generated/snapshots.ts";
+import type { Mount } from "./generated/types/mount.ts";
 
 export const api = (connection: Connection) => ({
   ...imageRecords(connection),
   ...contentStore(connection),
+  ...snapshotStore(connection),
   ...leases(connection),
   ...cri(connection),
 });
@@ -59,9 +62,9 @@ const literal = (text: string): string => text.replaceAll(/[.[\]]/gu, (char) => 
 /** containerd cuts the prefix and takes the rest as the label's key, dots and all; a mask `labels` would replace all of them. */
 const labelMask = (labels: readonly string[]): string[] => labels.map((label) => `labels.${label}`);
 
-/** Finished blobs with their labels, downloads under way, and what is unpacked. */
+/** Finished blobs with their labels, and downloads under way. */
 function contentStore({ ask, collect }: Connection) {
-  const { info: find, list, read, listStatuses, abort } = ContentService;
+  const { info: find, list, read, delete: remove, listStatuses, abort } = ContentService;
   return {
     /** @param sources of which blobs are listed; all blobs when it is not given */
     blobs: async (sources?: readonly BlobSource[]): Promise<Blob[]> => {
@@ -81,6 +84,15 @@ function contentStore({ ask, collect }: Connection) {
       if (data.length === size) return data.toString("utf8");
       throw new ApiError(CODE.outOfRange, `containerd: ${digest} has ${data.length} of ${size} bytes`);
     },
+    /** Only then is it fetched again. One that is not there is deleted already. */
+    deleteBlob: async (digest: string): Promise<void> => {
+      await ask(remove, { digest }).catch(unlessCode(CODE.notFound));
+    },
+    /** Where blobs are, in `blobs/sha256`. Undefined where containerd does not tell. */
+    contentDirectory: async (): Promise<string | undefined> => {
+      const { plugins } = await ask(IntrospectionService.plugins, { filters: [CONTENT_PLUGIN] });
+      return plugins[0]?.exports["root"];
+    },
     downloads: async (): Promise<Download[]> => {
       const { statuses } = await ask(listStatuses, { filters: [] });
       return [...statuses];
@@ -89,21 +101,61 @@ function contentStore({ ask, collect }: Connection) {
     abort: async (ref: string): Promise<void> => {
       await ask(abort, { ref }).catch(unlessCode(CODE.notFound));
     },
-    /** Chain ids of the committed snapshots. */
-    snapshots: async (snapshotter: string): Promise<string[]> => {
-      const parts = await collect(SnapshotsService.list, { snapshotter });
-      return parts
-        .flatMap(({ info }) => info.filter(({ kind }) => kind === Kind.COMMITTED))
-        .map(({ name }) => name);
-    },
-    /** Whether there is a committed snapshot with this chain id. */
-    hasSnapshot: async (snapshotter: string, chainId: string): Promise<boolean> => {
-      const found = await ask(SnapshotsService.stat, { snapshotter, key: chainId }).catch(
-        unlessCode(CODE.notFound),
-      );
-      return found?.info?.kind === Kind.COMMITTED;
-    },
   };
+}
+
+const CONTENT_PLUGIN = "type==io.containerd.content.v1";
+
+/** What is unpacked, by chain id, and what containers have on top of it, by keys of their own. */
+function snapshotStore({ ask, collect }: Connection) {
+  const { list, stat, view, mounts, remove } = SnapshotsService;
+  const removeSnapshot = async (snapshotter: string, key: string): Promise<void> => {
+    await ask(remove, { snapshotter, key }).catch(unlessCode(CODE.notFound));
+  };
+  return {
+    snapshots: async (snapshotter: string): Promise<Snapshot[]> => {
+      const parts = await collect(list, { snapshotter });
+      return parts.flatMap(({ info }) => info).map(toSnapshot);
+    },
+    /** Undefined when there is none. */
+    snapshot: async (snapshotter: string, key: string): Promise<Snapshot | undefined> => {
+      const found = await ask(stat, { snapshotter, key }).catch(unlessCode(CODE.notFound));
+      return found?.info && toSnapshot(found.info);
+    },
+    /**
+     * Directories of a snapshot and of those below it, in this order; undefined where the snapshotter has none.
+     * They are told of a view, as for a container, which is removed again; one that was left is used.
+     * @throws ApiError also where the snapshot's own directory is gone
+     */
+    layerDirectories: async (snapshotter: string, chainId: string): Promise<string[] | undefined> => {
+      const key = `${VIEW}${chainId}`;
+      const made = await ask(view, { snapshotter, key, parent: chainId }).catch(
+        unlessCode(CODE.alreadyExists),
+      );
+      const found = made ?? (await ask(mounts, { snapshotter, key }));
+      await removeSnapshot(snapshotter, key);
+      return directoriesOf(found.mounts);
+    },
+    /** Fails while there is another one on top of it. */
+    removeSnapshot,
+  };
+}
+
+const toSnapshot = ({ name, parent, kind, createdAt }: Info): Snapshot => ({
+  name,
+  parent,
+  isCommitted: kind === Kind.COMMITTED,
+  createdAt: createdAt?.toISOString() ?? "",
+});
+
+/** Ours, so that nobody else's is taken for it. */
+const VIEW = "import-images-view-";
+
+/** The lower directories of an overlay, the top one first, or the one directory that is bound. */
+function directoriesOf([mount]: readonly Mount[]): string[] | undefined {
+  const lower = mount?.options.find((option) => option.startsWith("lowerdir="));
+  if (lower !== undefined) return lower.slice("lowerdir=".length).split(":");
+  return mount?.type === "bind" ? [mount.source] : undefined;
 }
 
 /** Bytes of a document: a registry takes manifests of a sixth of it. */

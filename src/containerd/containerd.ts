@@ -8,6 +8,9 @@ import { openConnection } from "./connection.ts";
 import { crictl } from "./crictl.ts";
 import { ctr } from "./ctr.ts";
 
+/** Milliseconds: a disk of a worker writes all of its memory in that time. */
+const SYNC_TIMEOUT = 300_000;
+
 /** Every call throws ApiError or CommandError. Tests have one in memory. */
 export type Containerd = ReturnType<typeof realContainerd>;
 
@@ -22,6 +25,10 @@ export function realContainerd(
     ...api(connection),
     ...crictl(run, containerd, allow_credentials_in_argv),
     ...ctr(run, containerd),
+    /** Writes what its file system has in memory, all of it. From coreutils. */
+    sync: async (directory: string): Promise<void> => {
+      await run("sync", ["-f", directory], { timeout: SYNC_TIMEOUT });
+    },
     [Symbol.dispose]: connection[Symbol.dispose],
   };
 }

@@ -4,7 +4,9 @@ import { NAMESPACE } from "./connection.ts";
 import { unpackedStream } from "./archive-file.ts";
 import { BRIEF, type CommandOptions, type RunCommand } from "./command.ts";
 
-export interface ImportOptions extends Pick<CommandOptions, "signal" | "timeout"> {
+type Bounds = Pick<CommandOptions, "signal" | "timeout">;
+
+export interface ImportOptions extends Bounds {
   /** `linux/amd64` */
   readonly platform: string;
   /** The one that CRI uses. */
@@ -28,6 +30,11 @@ export function ctr(run: RunCommand, settings: Pick<ContainerdConfig, "ctr" | "s
         const some = names.slice(done, done + MOST_NAMES);
         await run(settings.ctr, [...args, ...some], BRIEF);
       }
+    },
+    /** Unpacks the image of a record's target from its blobs, without any registry. */
+    unpack: async (digest: string, snapshotter: string, bounds: Bounds): Promise<void> => {
+      const args = [...globalArgs, "snapshots", "unpack", `--snapshotter=${snapshotter}`, digest];
+      await run(settings.ctr, args, bounds);
     },
     /** Imports a docker or OCI archive, also gzip or zstd. @returns the names that it brought, as they are recorded, with the digests of what they lead to */
     importArchive: async (

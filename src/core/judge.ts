@@ -126,7 +126,7 @@ function judgeManifest(node: Judged, target: Descriptor, { manifest, entry }: Ch
 const hasSnapshot = (
   { snapshotter, snapshots }: Pick<Node, "snapshotter" | "snapshots">,
   config: Blob,
-): boolean => snapshots.has(chainIdOf(config, snapshotter) ?? "");
+): boolean => snapshots.get(chainIdOf(config, snapshotter) ?? "")?.isCommitted === true;
 
 /** Why an image that is not unpacked cannot be: CRI does it when a container needs it, if all layers are here. */
 function lacking({ blobs }: Judged, manifest: Blob, count: number): Unusable | undefined {

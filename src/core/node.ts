@@ -50,6 +50,16 @@ export interface Blob {
 /** A layer as a manifest lists it. */
 export type Layer = Pick<Blob, "digest" | "size">;
 
+/** What is unpacked, under its chain id; or, not committed, what somebody has on top of that, under a key of his own. */
+export interface Snapshot {
+  readonly name: string;
+  /** The one that it is on top of; empty at the bottom. */
+  readonly parent: string;
+  readonly isCommitted: boolean;
+  /** ISO time. One that is removed and made again has another. */
+  readonly createdAt: string;
+}
+
 /** An image as CRI lists it, for the kubelet. Its names are normalised: no pod can start from some of them. */
 export interface CriImage {
   /** Digest of the image's config. */
@@ -66,12 +76,13 @@ export interface Node {
   readonly records: ReadonlyMap<string, ImageRecord>;
   /** By digest. */
   readonly blobs: ReadonlyMap<string, Blob>;
-  /** Where CRI keeps images, as far as it tells. */
+  /** Where CRI keeps what is unpacked, and where containerd keeps blobs, as far as they tell. */
   readonly imageDirectory?: string;
+  readonly contentDirectory?: string;
   /** The one that CRI uses. */
   readonly snapshotter: string;
-  /** Chain ids of its committed snapshots. */
-  readonly snapshots: ReadonlySet<string>;
+  /** Its snapshots, committed ones by their chain ids. */
+  readonly snapshots: ReadonlyMap<string, Snapshot>;
   /** By digest; of the names that were asked for. */
   readonly documents: ReadonlyMap<string, Document>;
   /** By name; two images share one where a short record beside the full one leads elsewhere. */

@@ -26,11 +26,12 @@ export async function lookAtNode(
   platform: Platform,
   names: readonly string[],
 ): Promise<Node> {
-  const [records, blobs, cri, directory] = await Promise.all([
+  const [records, blobs, cri, directory, contentDirectory] = await Promise.all([
     containerd.records(),
     containerd.blobs(),
     containerd.criImages(),
     containerd.imageDirectory().catch(() => undefined),
+    containerd.contentDirectory().catch(() => undefined),
   ]);
   const snapshotter = snapshotterOf(directory, blobs);
   const node = {
@@ -38,8 +39,9 @@ export async function lookAtNode(
     snapshotter,
     ...byKey(records, blobs),
     ...(directory !== undefined && { imageDirectory: directory }),
+    ...(contentDirectory !== undefined && { contentDirectory }),
   };
-  const unpacked = { ...node, snapshots: new Set(await containerd.snapshots(snapshotter)) };
+  const unpacked = { ...node, snapshots: keyed(await containerd.snapshots(snapshotter)) };
   const documents = await readDocuments(containerd, unpacked, [...names, ...namesakes(records, names)]);
   return { ...unpacked, documents, cri: criByName(cri) };
 }
@@ -60,10 +62,8 @@ export async function lookAtImage(containerd: Containerd, image: WantedImage, no
   const found = byKey(present([...known, byDigest, source]), blobs);
   const configs = configsOf(found, [image.source.name]).flatMap((digest) => found.blobs.get(digest) ?? []);
   const chainIds = configs.flatMap((config) => chainIdOf(config, node.snapshotter) ?? []);
-  const unpacked = await Promise.all(
-    chainIds.map((chainId) => containerd.hasSnapshot(node.snapshotter, chainId)),
-  );
-  const snapshots = new Set(chainIds.filter((_, index) => unpacked[index]));
+  const unpacked = chainIds.map((chainId) => containerd.snapshot(node.snapshotter, chainId));
+  const snapshots = keyed(present(await Promise.all(unpacked)));
   const layers = snapshots.size > 0 ? [] : await layersFrom(containerd, blobs);
   for (const layer of layers) found.blobs.set(layer.digest, layer);
   const seen = { ...node, ...found, cri: new Map(), snapshots };
@@ -96,8 +96,11 @@ function namesakes(records: readonly ImageRecord[], names: readonly string[]): s
   return records.filter(({ target }) => digests.has(target.digest)).map(({ name }) => name);
 }
 
+const keyed = <Named extends { readonly name: string }>(all: readonly Named[]): Map<string, Named> =>
+  new Map(all.map((one) => [one.name, one]));
+
 const byKey = (records: readonly ImageRecord[], blobs: readonly Blob[]) => ({
-  records: new Map(records.map((record) => [record.name, record])),
+  records: keyed(records),
   blobs: new Map(blobs.map((blob) => [blob.digest, blob])),
 });
 

@@ -110,7 +110,12 @@ export function patient(containerd: Containerd, back: Comeback): Containerd {
     blobs: again(containerd.blobs),
     blob: again(containerd.blob),
     snapshots: again(containerd.snapshots),
-    hasSnapshot: again(containerd.hasSnapshot),
+    snapshot: again(containerd.snapshot),
+    layerDirectories: again(containerd.layerDirectories),
+    removeSnapshot: again(containerd.removeSnapshot),
+    deleteBlob: again(containerd.deleteBlob),
+    contentDirectory: again(containerd.contentDirectory),
+    unpack: again(containerd.unpack),
     read: again(containerd.read),
     // It may be in use for a moment by the pull that has just failed.
     abort: again(containerd.abort),

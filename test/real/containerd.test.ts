@@ -1,5 +1,5 @@
 // The contract that src/containerd/containerd.ts keeps with every containerd: what each call of the port tells and does, held against ctr and crictl.
-import { chmodSync, existsSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
@@ -87,8 +87,10 @@ describeEachLine("containerd", (line) => {
     await node[Symbol.asyncDispose]();
   });
 
-  const push = (name: string, bytes = 40_000): Promise<PushedImage> =>
-    pushTo(node.registry, name, { layers: [{ bytes, seed: name }] });
+  const push = (name: string, bytes = 40_000, layers = 1): Promise<PushedImage> =>
+    pushTo(node.registry, name, {
+      layers: Array.from({ length: layers }, (_, nth) => ({ bytes, seed: `${name}${nth || ""}` })),
+    });
   const through = ({ repository, tag }: PushedImage): string => `${node.proxy.host}/${repository}:${tag}`;
   const pull = (name: string, options: Partial<PullOptions> = {}): Promise<void> =>
     port.pull(name, { signal: new AbortController().signal, timeout: 60_000, ...options });
@@ -213,10 +215,35 @@ describeEachLine("containerd", (line) => {
       const rows = (await words("snapshots", "ls")).slice(1).map((row) => row.trim().split(/\s+/u));
       const committed = rows.filter((row) => row.at(-1) === "Committed").map(([key = ""]) => key);
 
-      expect((await port.snapshots("overlayfs")).toSorted()).toEqual(committed.toSorted());
-      const found = [chainId, "sha256:none", "tell-active"].map((key) => port.hasSnapshot("overlayfs", key));
-      expect(await Promise.all(found)).toEqual([true, false, false]);
+      const all = await port.snapshots("overlayfs");
+      const found = all.flatMap(({ name, isCommitted }) => (isCommitted ? name : []));
+      expect(found.toSorted()).toEqual(committed.toSorted());
+      expect(all).toContainEqual(
+        expect.objectContaining({ name: "tell-active", parent: chainId, isCommitted: false }),
+      );
+      const asked = [chainId, "sha256:none"].map((key) => port.snapshot("overlayfs", key));
+      expect(await Promise.all(asked)).toEqual([all.find(({ name }) => name === chainId), undefined]);
       expect(await port.snapshots("native")).toEqual([]);
+    });
+
+    test("the directories of a snapshot's layers, the top one first, without leaving a view", async () => {
+      const image = await push("tell/directories:1", 40_000, 3);
+      await pull(image.reference);
+      const config = (await port.blobs()).find(({ digest }) => digest === image.configDigest)!;
+      const before = await port.snapshots("overlayfs");
+      const found = await port.layerDirectories("overlayfs", chainIdOf(config, "overlayfs") ?? "");
+
+      expect(found).toHaveLength(3);
+      expect(found?.every((directory) => statSync(directory).isDirectory())).toBe(true);
+      expect(await port.snapshots("overlayfs")).toEqual(before);
+    });
+
+    test("where blobs are, and where CRI keeps what is unpacked", async () => {
+      const image = await pulled("tell/place:1");
+      const blobs = await port.contentDirectory();
+      const file = path.join(blobs ?? "", "blobs", ...image.digest.split(":"));
+      expect(statSync(file).size).toBe(image.size);
+      expect(statSync((await port.imageDirectory()) ?? "").isDirectory()).toBe(true);
     });
 
     test("what CRI lists: id, names, compressed size, and whether it is pinned", async () => {

@@ -2,7 +2,7 @@
 import { parseDocument } from "../../src/core/content.ts";
 import { credentialFromPair, type Credential } from "../../src/core/credentials.ts";
 import type { Failure, FailureClass } from "../../src/core/failure.ts";
-import type { ImageRecord, Node } from "../../src/core/node.ts";
+import type { ImageRecord, Node, Snapshot } from "../../src/core/node.ts";
 import type { WantedImage } from "../../src/core/plan.ts";
 import { parseReference, type Reference } from "../../src/core/reference.ts";
 import { LINUX, type ServedImage } from "./containerd/served-image.ts";
@@ -34,6 +34,14 @@ export const failure = (failureClass: FailureClass, message: string = failureCla
   message,
 });
 
+export const snapshotOf = (name: string, overrides: Partial<Snapshot> = {}): Snapshot => ({
+  name,
+  parent: "",
+  isCommitted: true,
+  createdAt: "2026-01-01T00:00:00.000Z",
+  ...overrides,
+});
+
 /** A node with whole, unpacked images under these literal names, and these further records. */
 export function nodeOf(
   images: Readonly<Record<string, ServedImage>>,
@@ -54,7 +62,7 @@ export function nodeOf(
     snapshotter: "overlayfs",
     records: new Map([...named, ...records].map((record) => [record.name, record])),
     blobs: new Map(blobs.map((blob) => [blob.digest, blob])),
-    snapshots: new Set(all.map(({ chainId }) => chainId)),
+    snapshots: new Map(all.map(({ chainId }) => [chainId, snapshotOf(chainId)])),
     documents: new Map(
       all.flatMap((image) => image.blobs.map(({ digest, text }) => [digest, parseDocument(text)])),
     ),

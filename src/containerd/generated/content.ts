@@ -37,6 +37,10 @@ export interface ListContentResponse {
   readonly info: readonly Info[];
 }
 
+export interface DeleteContentRequest {
+  readonly digest: string;
+}
+
 export interface ReadContentRequest {
   readonly digest: string;
   readonly offset: number;
@@ -363,6 +367,52 @@ export const ListContentResponse: MessageFns<ListContentResponse> = {
             }
 
             message.info.push(Info.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteContentRequest(): DeleteContentRequest {
+  return { digest: "" };
+}
+
+export const DeleteContentRequest: MessageFns<DeleteContentRequest> = {
+  encode(message: DeleteContentRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.digest !== "") {
+      writer.uint32(10).string(message.digest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteContentRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteContentRequest() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.digest = reader.string();
             continue;
           }
         }
@@ -720,6 +770,15 @@ export const ContentService = {
     responseSerialize: (value: InfoResponse): Buffer => Buffer.from(InfoResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): InfoResponse => InfoResponse.decode(value),
   },
+  delete: {
+    path: "/containerd.services.content.v1.Content/Delete" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteContentRequest): Buffer => Buffer.from(DeleteContentRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteContentRequest => DeleteContentRequest.decode(value),
+    responseSerialize: (value: Empty): Buffer => Buffer.from(Empty.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Empty => Empty.decode(value),
+  },
   list: {
     path: "/containerd.services.content.v1.Content/List" as const,
     requestStream: false as const,
@@ -761,6 +820,7 @@ export const ContentService = {
 
 export interface ContentServer extends UntypedServiceImplementation {
   info: handleUnaryCall<InfoRequest, InfoResponse>;
+  delete: handleUnaryCall<DeleteContentRequest, Empty>;
   list: handleServerStreamingCall<ListContentRequest, ListContentResponse>;
   read: handleServerStreamingCall<ReadContentRequest, ReadContentResponse>;
   listStatuses: handleUnaryCall<ListStatusesRequest, ListStatusesResponse>;

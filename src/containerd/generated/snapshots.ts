@@ -4,6 +4,9 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { handleServerStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+import { Empty } from "./google/protobuf/empty.ts";
+import { Timestamp } from "./google/protobuf/timestamp.ts";
+import { Mount } from "./types/mount.ts";
 
 export const protobufPackage = "containerd.services.snapshots.v1";
 
@@ -23,7 +26,9 @@ export namespace Kind {
 
 export interface Info {
   readonly name: string;
+  readonly parent: string;
   readonly kind: Kind;
+  readonly createdAt: Date | undefined;
 }
 
 export interface StatSnapshotRequest {
@@ -43,8 +48,32 @@ export interface ListSnapshotsResponse {
   readonly info: readonly Info[];
 }
 
+export interface ViewSnapshotRequest {
+  readonly snapshotter: string;
+  readonly key: string;
+  readonly parent: string;
+}
+
+export interface ViewSnapshotResponse {
+  readonly mounts: readonly Mount[];
+}
+
+export interface MountsRequest {
+  readonly snapshotter: string;
+  readonly key: string;
+}
+
+export interface MountsResponse {
+  readonly mounts: readonly Mount[];
+}
+
+export interface RemoveSnapshotRequest {
+  readonly snapshotter: string;
+  readonly key: string;
+}
+
 function createBaseInfo(): Info {
-  return { name: "", kind: 0 };
+  return { name: "", parent: "", kind: 0, createdAt: undefined };
 }
 
 export const Info: MessageFns<Info> = {
@@ -52,8 +81,14 @@ export const Info: MessageFns<Info> = {
     if (message.name !== "") {
       writer.uint32(10).string(message.name);
     }
+    if (message.parent !== "") {
+      writer.uint32(18).string(message.parent);
+    }
     if (message.kind !== 0) {
       writer.uint32(24).int32(message.kind);
+    }
+    if (message.createdAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.createdAt), writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -79,12 +114,28 @@ export const Info: MessageFns<Info> = {
             message.name = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.parent = reader.string();
+            continue;
+          }
           case 3: {
             if (tag !== 24) {
               break;
             }
 
             message.kind = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.createdAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -295,8 +346,311 @@ export const ListSnapshotsResponse: MessageFns<ListSnapshotsResponse> = {
   },
 };
 
+function createBaseViewSnapshotRequest(): ViewSnapshotRequest {
+  return { snapshotter: "", key: "", parent: "" };
+}
+
+export const ViewSnapshotRequest: MessageFns<ViewSnapshotRequest> = {
+  encode(message: ViewSnapshotRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.snapshotter !== "") {
+      writer.uint32(10).string(message.snapshotter);
+    }
+    if (message.key !== "") {
+      writer.uint32(18).string(message.key);
+    }
+    if (message.parent !== "") {
+      writer.uint32(26).string(message.parent);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ViewSnapshotRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseViewSnapshotRequest() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.snapshotter = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.parent = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseViewSnapshotResponse(): ViewSnapshotResponse {
+  return { mounts: [] };
+}
+
+export const ViewSnapshotResponse: MessageFns<ViewSnapshotResponse> = {
+  encode(message: ViewSnapshotResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.mounts) {
+      Mount.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ViewSnapshotResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseViewSnapshotResponse() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.mounts.push(Mount.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseMountsRequest(): MountsRequest {
+  return { snapshotter: "", key: "" };
+}
+
+export const MountsRequest: MessageFns<MountsRequest> = {
+  encode(message: MountsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.snapshotter !== "") {
+      writer.uint32(10).string(message.snapshotter);
+    }
+    if (message.key !== "") {
+      writer.uint32(18).string(message.key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MountsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMountsRequest() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.snapshotter = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseMountsResponse(): MountsResponse {
+  return { mounts: [] };
+}
+
+export const MountsResponse: MessageFns<MountsResponse> = {
+  encode(message: MountsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.mounts) {
+      Mount.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MountsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMountsResponse() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.mounts.push(Mount.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRemoveSnapshotRequest(): RemoveSnapshotRequest {
+  return { snapshotter: "", key: "" };
+}
+
+export const RemoveSnapshotRequest: MessageFns<RemoveSnapshotRequest> = {
+  encode(message: RemoveSnapshotRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.snapshotter !== "") {
+      writer.uint32(10).string(message.snapshotter);
+    }
+    if (message.key !== "") {
+      writer.uint32(18).string(message.key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveSnapshotRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveSnapshotRequest() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.snapshotter = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 export type SnapshotsService = typeof SnapshotsService;
 export const SnapshotsService = {
+  view: {
+    path: "/containerd.services.snapshots.v1.Snapshots/View" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ViewSnapshotRequest): Buffer => Buffer.from(ViewSnapshotRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ViewSnapshotRequest => ViewSnapshotRequest.decode(value),
+    responseSerialize: (value: ViewSnapshotResponse): Buffer =>
+      Buffer.from(ViewSnapshotResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ViewSnapshotResponse => ViewSnapshotResponse.decode(value),
+  },
+  mounts: {
+    path: "/containerd.services.snapshots.v1.Snapshots/Mounts" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: MountsRequest): Buffer => Buffer.from(MountsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): MountsRequest => MountsRequest.decode(value),
+    responseSerialize: (value: MountsResponse): Buffer => Buffer.from(MountsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): MountsResponse => MountsResponse.decode(value),
+  },
+  remove: {
+    path: "/containerd.services.snapshots.v1.Snapshots/Remove" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RemoveSnapshotRequest): Buffer =>
+      Buffer.from(RemoveSnapshotRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RemoveSnapshotRequest => RemoveSnapshotRequest.decode(value),
+    responseSerialize: (value: Empty): Buffer => Buffer.from(Empty.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Empty => Empty.decode(value),
+  },
   stat: {
     path: "/containerd.services.snapshots.v1.Snapshots/Stat" as const,
     requestStream: false as const,
@@ -320,8 +674,23 @@ export const SnapshotsService = {
 } as const;
 
 export interface SnapshotsServer extends UntypedServiceImplementation {
+  view: handleUnaryCall<ViewSnapshotRequest, ViewSnapshotResponse>;
+  mounts: handleUnaryCall<MountsRequest, MountsResponse>;
+  remove: handleUnaryCall<RemoveSnapshotRequest, Empty>;
   stat: handleUnaryCall<StatSnapshotRequest, StatSnapshotResponse>;
   list: handleServerStreamingCall<ListSnapshotsRequest, ListSnapshotsResponse>;
+}
+
+function toTimestamp(date: Date): Timestamp {
+  const seconds = Math.trunc(date.getTime() / 1_000);
+  const nanos = (date.getTime() % 1_000) * 1_000_000;
+  return { seconds, nanos };
+}
+
+function fromTimestamp(t: Timestamp): Date {
+  let millis = (t.seconds || 0) * 1_000;
+  millis += (t.nanos || 0) / 1_000_000;
+  return new globalThis.Date(millis);
 }
 
 export interface MessageFns<T> {

@@ -37,6 +37,13 @@ test("a tag gives thousands of names in several calls, each of which has its own
   expect(given.flat()).toEqual(names);
 });
 
+test("an image is unpacked with the snapshotter that CRI uses, by its target's digest", async () => {
+  const { client, calls } = ctr();
+  await client.unpack("sha256:1", "zfs", { timeout: 5 });
+  const args = [...GLOBAL, "snapshots", "unpack", "--snapshotter=zfs", "sha256:1"];
+  expect(calls).toEqual([{ args, options: { timeout: 5 } }]);
+});
+
 describe("an archive", () => {
   const folder = temporaryFolder();
   const options = {

@@ -14,10 +14,10 @@ test("keeps what a record or a lease leads to, and collects the rest", async () 
   node.rmi(leased);
   node.rmi(lost);
   expect(node.blobs.has(leased.layers[0]?.digest ?? "")).toBe(true);
-  expect([...node.snapshots]).toEqual([kept.chainId, leased.chainId]);
+  expect([...node.snapshots.keys()]).toEqual([kept.chainId, leased.chainId]);
   expect(node.blobs.has(lost.id)).toBe(false);
   await node.containerd.deleteLease("ours");
-  expect([...node.snapshots]).toEqual([kept.chainId]);
+  expect([...node.snapshots.keys()]).toEqual([kept.chainId]);
   expect(node.blobs.size).toBe(kept.blobs.length);
 });
 

@@ -8,16 +8,20 @@ import type { Credential } from "../../../src/core/credentials.ts";
 import { CODE } from "../../../src/core/failure.ts";
 import type { Containerd } from "../../../src/containerd/containerd.ts";
 import { configOf, isFrom, manifestsOf, sourceLabel } from "../../../src/core/content.ts";
-import type { CriImage, ImageRecord } from "../../../src/core/node.ts";
+import type { CriImage, ImageRecord, Snapshot } from "../../../src/core/node.ts";
 import { parseReference, type Reference } from "../../../src/core/reference.ts";
 import type { Download } from "../../../src/core/transfer.ts";
-import { reference } from "../samples.ts";
+import { reference, snapshotOf } from "../samples.ts";
 import type { ServedBlob, ServedImage } from "./served-image.ts";
 
+/** Where what comes without a registry is from. */
+const EVERYWHERE: Reference = { name: "", domain: "an.archive", path: "x" };
 const SNAPSHOTTER = "overlayfs";
 const PINNED = "io.cri-containerd.pinned";
 const CHANGES = new Set(
-  "saveRecord deleteRecord createLease hold deleteLease abort pull tag importArchive".split(" "),
+  "saveRecord deleteRecord createLease hold deleteLease abort pull tag importArchive removeSnapshot deleteBlob unpack sync".split(
+    " ",
+  ),
 );
 
 /** A tool that failed with this text. */
@@ -37,7 +41,7 @@ export type InMemory = ReturnType<typeof inMemoryContainerd>;
 export function inMemoryContainerd(version = "1.7.35", now: () => number = () => 0) {
   const records = new Map<string, ImageRecord>();
   const blobs = new Map<string, ServedBlob>();
-  const snapshots = new Set<string>();
+  const snapshots = new Map<string, Snapshot>();
   const downloads = new Map<string, Download>();
   /** What each lease holds, by its id. */
   const leases = new Map<string, Set<string>>();
@@ -86,7 +90,12 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
     await step?.shift()?.(signal);
   };
 
-  const fetch = (from: Reference, { blobs: parts, config, chainId }: ServedImage, unpack: boolean): void => {
+  /** By the digest of the target. */
+  const fetched = new Map<string, ServedImage>();
+  let unpacked = 0;
+  const fetch = (from: Reference, image: ServedImage, unpack: boolean): void => {
+    fetched.set(image.target.digest, image);
+    const { blobs: parts, config, chainId } = image;
     const source = sourceLabel(from);
     for (const part of parts) {
       const known = blobs.get(part.digest)?.labels ?? {};
@@ -102,7 +111,8 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
       [`containerd.io/gc.ref.snapshot.${SNAPSHOTTER}`]: chainId,
     };
     blobs.set(config.digest, { ...config, labels });
-    snapshots.add(chainId);
+    if (!snapshots.has(chainId))
+      snapshots.set(chainId, snapshotOf(chainId, { createdAt: `made ${(unpacked += 1)}` }));
   };
   const put = (made: ImageRecord): void => {
     if (!records.has(made.name)) hears.set(made.name, Math.max(now(), ...hears.values()) + cri.lag);
@@ -125,7 +135,7 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
     for (const { target } of records.values()) reach(target.digest);
     held.forEach(reach);
     for (const digest of blobs.keys()) if (!wanted.has(digest)) blobs.delete(digest);
-    for (const chainId of snapshots) if (!wanted.has(chainId)) snapshots.delete(chainId);
+    for (const chainId of snapshots.keys()) if (!wanted.has(chainId)) snapshots.delete(chainId);
     if (pulling === 0) for (const ref of downloads.keys()) if (!held.has(ref)) downloads.delete(ref);
   };
   /** As a pull through CRI leaves it: content, snapshot, and the names by tag, digest and id. */
@@ -184,8 +194,18 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
       ),
     ),
     blob: scripted("blob", (digest) => blobs.get(digest)),
-    snapshots: scripted("snapshots", () => [...snapshots]),
-    hasSnapshot: scripted("hasSnapshot", (_snapshotter, chainId) => snapshots.has(chainId)),
+    snapshots: scripted("snapshots", () => [...snapshots.values()]),
+    layerDirectories: scripted("layerDirectories", () => undefined),
+    removeSnapshot: scripted("removeSnapshot", (_snapshotter, key) => void snapshots.delete(key)),
+    deleteBlob: scripted("deleteBlob", (digest) => void blobs.delete(digest)),
+    contentDirectory: scripted("contentDirectory", () => undefined),
+    sync: scripted("sync", () => {}),
+    unpack: scripted("unpack", (digest) => {
+      const image = fetched.get(digest);
+      if (image === undefined) throw toolError("ctr: manifest not found");
+      fetch(EVERYWHERE, image, true);
+    }),
+    snapshot: scripted("snapshot", (_snapshotter, key) => snapshots.get(key)),
     read: scripted("read", ({ digest }) => {
       const blob = blobs.get(digest);
       if (blob === undefined) throw notFound(digest);
@@ -243,14 +263,14 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
       const held = Object.entries(archives.get(path) ?? {});
       if (held.length === 0) throw toolError("ctr: archive/tar: invalid tar header");
       try {
-        for (const [name, image] of held) fetch({ name, domain: "an.archive", path: "x" }, image, false);
+        for (const [, image] of held) fetch(EVERYWHERE, image, false);
         for (const [name, image] of held) {
           await take(["name of importArchive"]);
           record(name, image);
         }
-        for (const [name, image] of held) {
+        for (const [, image] of held) {
           await take(["unpack"]);
-          fetch({ name, domain: "an.archive", path: "x" }, image, true);
+          fetch(EVERYWHERE, image, true);
         }
       } finally {
         collect();

@@ -9,8 +9,10 @@ import { CODE } from "../../../src/core/failure.ts";
 import { ContentService } from "../../../src/containerd/generated/content.ts";
 import { ImageServiceService, RuntimeServiceService } from "../../../src/containerd/generated/cri.ts";
 import { ImagesService } from "../../../src/containerd/generated/images.ts";
+import { IntrospectionService } from "../../../src/containerd/generated/introspection.ts";
 import { LeasesService } from "../../../src/containerd/generated/leases.ts";
 import { Kind, SnapshotsService } from "../../../src/containerd/generated/snapshots.ts";
+import type { Mount } from "../../../src/containerd/generated/types/mount.ts";
 
 import { temporaryFolder } from "../folder.ts";
 import { digestOf, reference } from "../samples.ts";
@@ -234,32 +236,107 @@ describe("leases", () => {
 });
 
 describe("snapshots", () => {
-  test("are the committed ones of a snapshotter, listed or asked for one by one", async () => {
-    const [one, active, two] = [
-      { name: "one", kind: Kind.COMMITTED },
-      { name: "extract-1", kind: Kind.ACTIVE },
-      { name: "two", kind: Kind.COMMITTED },
-    ];
+  const at = new Date("2026-01-02T03:04:05.678Z");
+  const info = (name: string, kind: Kind, parent = "") => ({ name, kind, parent, createdAt: at });
+  const snapshot = (name: string, isCommitted: boolean, parent = "") => ({
+    name,
+    isCommitted,
+    parent,
+    createdAt: at.toISOString(),
+  });
+
+  test("are listed, or asked for one by one, with what they are on top of and when they were made", async () => {
+    const one = info("one", Kind.COMMITTED);
+    const two = info("two", Kind.COMMITTED, "one");
+    const active = info("extract-1", Kind.ACTIVE, "two");
     const connection = await serving(folder.path, [
       route(SnapshotsService.list, () => [{ info: [one, active] }, { info: [two] }]),
-      route(SnapshotsService.stat, ({ key }) => {
-        const info = [one, active, two].find(({ name }) => name === key);
-        return info === undefined ? fails(status.NOT_FOUND)() : [{ info }];
-      }),
+      route(SnapshotsService.stat, ({ key }) =>
+        key === "two" ? [{ info: two }] : fails(status.NOT_FOUND)(),
+      ),
     ]);
     const client = api(connection);
-    expect(await client.snapshots("zfs")).toEqual(["one", "two"]);
-    const keys = ["one", "extract-1", "none"];
-    expect(await Promise.all(keys.map((key) => client.hasSnapshot("zfs", key)))).toEqual([
-      true,
-      false,
-      false,
+    expect(await client.snapshots("zfs")).toEqual([
+      snapshot("one", true),
+      snapshot("extract-1", false, "two"),
+      snapshot("two", true, "one"),
     ]);
+    expect(await client.snapshot("zfs", "two")).toEqual(snapshot("two", true, "one"));
+    expect(await client.snapshot("zfs", "none")).toBeUndefined();
     expect(connection.requests).toEqual([
       ["Snapshots/List", { snapshotter: "zfs" }],
-      ...keys.map((key) => ["Snapshots/Stat", { snapshotter: "zfs", key }]),
+      ["Snapshots/Stat", { snapshotter: "zfs", key: "two" }],
+      ["Snapshots/Stat", { snapshotter: "zfs", key: "none" }],
     ]);
   });
+
+  const viewed = async (mounts: readonly Mount[], isLeft = false) => {
+    const connection = await serving(folder.path, [
+      route(SnapshotsService.view, () => (isLeft ? fails(status.ALREADY_EXISTS)() : [{ mounts }])),
+      route(SnapshotsService.mounts, () => [{ mounts }]),
+      route(SnapshotsService.remove, () => [{}]),
+    ]);
+    const found = await api(connection).layerDirectories("overlayfs", "chain");
+    return { found, requests: connection.requests };
+  };
+  const overlay = { type: "overlay", source: "overlay", options: ["index=off", "lowerdir=/s/2/fs:/s/1/fs"] };
+  const key = "import-images-view-chain";
+
+  test("have directories, of which a view tells, which is removed again", async () => {
+    expect(await viewed([overlay])).toEqual({
+      found: ["/s/2/fs", "/s/1/fs"],
+      requests: [
+        ["Snapshots/View", { snapshotter: "overlayfs", key, parent: "chain" }],
+        ["Snapshots/Remove", { snapshotter: "overlayfs", key }],
+      ],
+    });
+  });
+
+  test("have the directories of which a view tells that a killed look left, which is removed as well", async () => {
+    const { found, requests } = await viewed([overlay], true);
+    expect(found).toEqual(["/s/2/fs", "/s/1/fs"]);
+    expect(requests.slice(1)).toEqual([
+      ["Snapshots/Mounts", { snapshotter: "overlayfs", key }],
+      ["Snapshots/Remove", { snapshotter: "overlayfs", key }],
+    ]);
+  });
+
+  test.each([
+    [
+      "one directory where there is one layer",
+      { type: "bind", source: "/s/1/fs", options: ["ro"] },
+      ["/s/1/fs"],
+    ],
+    ["none where they are devices", { type: "ext4", source: "/dev/dm-1", options: ["ro"] }, undefined],
+  ])("have %s", async (_what, mount, expected) => {
+    expect((await viewed([mount])).found).toEqual(expected);
+  });
+
+  test("and blobs that are not there are removed already", async () => {
+    const connection = await serving(folder.path, [
+      route(SnapshotsService.remove, fails(status.NOT_FOUND)),
+      route(ContentService.delete, fails(status.NOT_FOUND)),
+    ]);
+    const client = api(connection);
+    await client.removeSnapshot("overlayfs", "chain");
+    await client.deleteBlob(DIGEST);
+    expect(connection.requests).toEqual([
+      ["Snapshots/Remove", { snapshotter: "overlayfs", key: "chain" }],
+      ["Content/Delete", { digest: DIGEST }],
+    ]);
+  });
+});
+
+test.each([
+  ["is what containerd exports", [{ exports: { root: "/c/content" } }], "/c/content"],
+  ["is unknown where it exports nothing", [{ exports: {} }], undefined],
+  ["is unknown where there is no such plugin", [], undefined],
+])("the directory of the blobs %s", async (_what, plugins, expected) => {
+  const connection = await serving(folder.path, [route(IntrospectionService.plugins, () => [{ plugins }])]);
+  expect(await api(connection).contentDirectory()).toBe(expected);
+  expect(connection.requests).toEqual([
+    ["Introspection/Plugins", { filters: ["type==io.containerd.content.v1"] }],
+  ]);
 });
 
 describe("the CRI", () => {

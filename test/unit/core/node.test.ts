@@ -22,7 +22,7 @@ const INDEXED = served("indexed", { index: true });
 const lacking = (node: Node, digests: readonly string[], snapshots = true): Node => ({
   ...node,
   blobs: new Map([...node.blobs].filter(([digest]) => !digests.includes(digest))),
-  snapshots: snapshots ? node.snapshots : new Set(),
+  snapshots: snapshots ? node.snapshots : new Map(),
 });
 const reduced = (image: ServedImage, digests: readonly string[], snapshots?: boolean): Node =>
   lacking(nodeOf({ [A]: image }), digests, snapshots);

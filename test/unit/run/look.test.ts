@@ -22,6 +22,7 @@ describe("a look at the node", () => {
     const seen = await lookAtNode(node.containerd, LINUX, [A, "nobody:1"]);
     expect(node.calls.map((call) => call.split(" ", 1).join("")).toSorted()).toEqual([
       "blobs",
+      "contentDirectory",
       "criImages",
       "imageDirectory",
       "read",
@@ -113,7 +114,7 @@ describe("a look at an image that was pulled", () => {
     expect([...after.records.keys()].toSorted()).toEqual(
       [A, `r.one/a@${ONE.target.digest}`, `x.y/z@${ONE.target.digest}`, pinName(ONE.target)].toSorted(),
     );
-    expect(node.calls).toContain(`hasSnapshot overlayfs ${ONE.chainId}`);
+    expect(node.calls).toContain(`snapshot overlayfs ${ONE.chainId}`);
     expect(node.calls.slice(calls).filter((call) => /^(?:records|blobs|snapshots)/u.test(call))).toEqual([]);
   });
 
