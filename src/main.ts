@@ -1,6 +1,5 @@
 // The edge: argv, environment, signals, streams and the exit code. Nothing else touches `process`.
 import { writeFileSync } from "node:fs";
-import { availableParallelism, cpus } from "node:os";
 import process from "node:process";
 import { Writable } from "node:stream";
 import { Failed } from "./core/failure.ts";
@@ -62,14 +61,6 @@ function keepSecrets(): void {
 const hasNohup = (): boolean =>
   process.env["IMPORT_IMAGES_NOHUP"] === "1" || (process.env["_"] ?? "").endsWith("/nohup");
 
-function busy(): number {
-  const all = cpus();
-  // Waiting for a disk is neither of them.
-  return (
-    all.reduce((sum, { times: { user, nice, sys, irq } }) => sum + user + nice + sys + irq, 0) / all.length
-  );
-}
-
 /** @param onSignal called once, with the first that comes */
 function makeEdge(onSignal: (signal: NodeJS.Signals) => void): Edge {
   const stop = new AbortController();
@@ -88,8 +79,6 @@ function makeEdge(onSignal: (signal: NodeJS.Signals) => void): Edge {
     stderr,
     paths: paths(process.env),
     pid: process.pid,
-    cpus: availableParallelism(),
-    busy,
     platform: { os: process.platform, architecture: process.arch === "x64" ? "amd64" : process.arch },
     signal: stop.signal,
     stoppedBy: () => stoppedBy,
@@ -116,11 +105,11 @@ async function main(): Promise<void> {
   const command = parseCommand(process.argv.slice(2));
   const isRun = command.name === "run";
   const edge = makeEdge(isRun ? endSoon : endAtOnce);
-  process.exitCode = await dispatch(command, edge).catch(tell);
+  const exitCode = await dispatch(command, edge).catch(tell);
   const patience = isRun ? READER.ofRun : READER.ofOthers;
   await drained([stdout, stderr], () => (edge.signal.aborted ? READER.afterSignal : patience));
-  // A pipe that nobody reads would keep the process.
-  if (stdout.pending + stderr.pending > 0) process.exit();
+  // Whatever is still open: a socket that does not close, a pipe that nobody reads.
+  process.exit(exitCode);
 }
 
 /** What failed comes last, after its details: BOSH shows nothing of it, and whoever looks sees the last line first. */
@@ -137,6 +126,4 @@ function tell(error: unknown): number {
 }
 
 process.on("uncaughtException", (error) => process.exit(tell(error)));
-void main().catch((error: unknown) => {
-  process.exitCode = tell(error);
-});
+void main().catch((error: unknown) => process.exit(tell(error)));

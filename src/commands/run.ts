@@ -43,7 +43,7 @@ export async function runCommand(args: RunArguments, edge: Edge): Promise<number
   const warn = warnOn(edge);
   using file = openRunLog(edge, config.log_level, runId);
   using watching = args.json ? undefined : await watchSink(edge.stdout);
-  using stop = stopper(edge.signal, config.deadline);
+  using stop = stopper(edge.signal, config.deadline, realClock);
   const log = runLog(startState(runId, build.version, edge.pid, stamp()), (sink, error) =>
     warn(`the run continues without ${sink}: ${messageOf(error)}`),
   );
@@ -83,6 +83,7 @@ async function underLock(run: Run): Promise<EndedRun> {
 
 const lock = ({ config, edge, stop, log }: Run): Promise<Disposable> =>
   takeLock({
+    clock: realClock,
     directory: edge.paths.state,
     patience: config.containerd.ready_timeout,
     signal: stop.signal,

@@ -197,6 +197,7 @@ export const configSchema = strict({
     "auto",
   ),
   retry: v.optional(retry, {}),
+  registry_timeout: v.optional(positiveDuration, "5m"),
   stall_timeout: v.optional(positiveDuration, "60s"),
   image_timeout: v.optional(positiveDuration, "30m"),
   deadline: v.optional(positiveDuration, "60m"),

@@ -5,8 +5,8 @@ import { execa, type Result } from "execa";
 import type { Redact } from "../core/redact.ts";
 
 export interface CommandOptions {
-  /** Milliseconds after which the tool is ended. */
-  readonly timeout: number;
+  /** Milliseconds after which the tool is ended, where the signal is not its only bound. */
+  readonly timeout?: number;
   /** Beyond PATH, which is fixed. The only way in which a credential reaches a tool. */
   readonly env?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
@@ -68,7 +68,7 @@ export function commandRunner(redact: Redact, lifetime: AbortSignal): RunCommand
       // Ours may have been deleted.
       cwd: "/",
       ...(input === undefined ? { stdin: "ignore" as const } : { input }),
-      timeout,
+      ...(timeout !== undefined && { timeout }),
       forceKillAfterDelay: GRACE,
       reject: false,
       // execa's own way to collect output takes four queues of 16 KB a call: an eighth of our CPU with many small images.

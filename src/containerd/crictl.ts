@@ -10,8 +10,6 @@ export interface PullOptions {
   readonly credential?: Credential;
   /** Ends the pull, also inside containerd, which stops at once when its client goes. */
   readonly signal: AbortSignal;
-  /** Milliseconds. */
-  readonly timeout: number;
 }
 
 /**
@@ -54,10 +52,10 @@ export function crictl(
     /** Begins to find out how crictl takes credentials: the first pull with some would wait for it. */
     prepareLogin: (): void => void version().catch(() => {}),
     /** Through CRI, so that mirrors and certificates of the node apply. */
-    pull: async (name: string, { credential, ...bounds }: PullOptions): Promise<void> => {
+    pull: async (name: string, { credential, signal }: PullOptions): Promise<void> => {
       const login: Login = credential === undefined ? {} : await loginFor(credential);
       const args = [...globalArgs(socket), "pull", ...(login.args ?? []), name];
-      await run(tool, args, { ...bounds, env: { ...BRIEF.env, ...login.env } });
+      await run(tool, args, { signal, env: { ...BRIEF.env, ...login.env } });
     },
   };
 }

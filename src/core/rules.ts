@@ -84,7 +84,7 @@ export const ANSWERS: readonly Rule[] = [
     next: "the registry has no such repository, or this login (or nobody without one) may not pull it: check the name, the login and the account's rights",
   }),
   rule("auth", "403", /: 403$/u),
-  rule("server", "5xx, 408 or 425", /: (?:[^4]\d\d|408|425)$/u),
+  rule("server", "5xx, 408 or 425", /: (?:[^4]\d\d|408|425)$/u, { action: "registry-back-off" }),
   // What was kept of a layer does not fit what the registry has.
   rule("transfer", "416", /: 416$/u),
   rule("rate-limit", "429", /: 429$/u),
@@ -199,6 +199,7 @@ export const RULES: readonly Rule[] = [
     /failed to do request: \w+ "[^"]*": (?:Bad Gateway|Service Unavailable|Gateway Timeout)$/u,
     {
       next: "the proxy of this node (containerd's HTTPS_PROXY) does not reach {host}: look at the proxy's log, or put the registry into NO_PROXY",
+      action: "registry-back-off",
     },
   ),
   rule(

@@ -55,66 +55,84 @@ const receivedOf = ({ digest, size }: Layer, sample: Sample): number =>
 export const sum = (numbers: readonly number[]): number =>
   numbers.reduce((total, number) => total + number, 0);
 
+/** Bytes so far of downloads, by digest. */
+export type Sizes = ReadonlyMap<string, number>;
+
 /** What one attempt has shown so far; a value, advanced sample by sample. */
 export interface Movement {
-  /** Downloads in progress, by digest: the last size, when it last grew, and whether it grew in this attempt at all. */
-  readonly open: ReadonlyMap<
-    string,
-    { readonly size: number; readonly since: number; readonly grew: boolean }
-  >;
-  /** Whether this attempt was seen downloading: from then on, silence without an open download is unpacking. */
-  readonly begun: boolean;
-  /** Since when there is nothing to see of this image: its reference is being resolved, or it is queued. */
-  readonly idleSince: number;
-  /** When any download of the node last moved. */
-  readonly nodeSince: number;
+  /** Downloads that began or grew in this attempt: the last size, and whether it grew. */
+  readonly active: ReadonlyMap<string, { readonly size: number; readonly grew: boolean }>;
+  /** Whether bytes came in this attempt: from then on, silence without an open download is unpacking. */
+  readonly hasBytes: boolean;
+  /** When bytes came last. */
+  readonly bytesAt: number;
+  /** When something moved last, or nothing could. */
+  readonly movedAt: number;
+  /** Whether all layers of an image that may be the attempt's own are here. */
+  readonly isComplete: boolean;
+  /** Whether a download that grew in this attempt is open. */
+  readonly isOpen: boolean;
 }
 
 export const startMovement = (at: number): Movement => ({
-  open: new Map(),
-  begun: false,
-  idleSince: at,
-  nodeSince: at,
+  active: new Map(),
+  hasBytes: false,
+  bytesAt: Number.NEGATIVE_INFINITY,
+  movedAt: at,
+  isComplete: false,
+  isOpen: false,
 });
 
+/** Whether a download grew, or began with bytes. */
+export const grewSince = (before: Sizes, now: Sizes): boolean =>
+  [...now].some(([digest, size]) => size > (before.get(digest) ?? 0));
+
 /**
- * @param layers of this image; undefined while its manifest is unknown
- * @param nodeMoved whether any download of the node grew since the last sample
+ * @param candidates images of which one is the attempt's own
+ * @param before downloads as they were when the attempt began
  */
 export function advance(
   movement: Movement,
-  layers: readonly Layer[] | undefined,
-  nodeMoved: boolean,
+  candidates: readonly { readonly layers: readonly Layer[] }[],
+  before: Sizes,
   sample: Sample,
 ): Movement {
-  const open = new Map(
-    (layers ?? []).flatMap((layer) => {
-      const size = sample.downloads.get(layer.digest);
-      // A full blob is being checked and written out, which may take long on a slow disk and is no stall.
-      if (size === undefined || size >= layer.size) return [];
-      const last = movement.open.get(layer.digest);
-      if (last !== undefined && size <= last.size) return [[layer.digest, last] as const];
-      return [[layer.digest, { size, since: sample.at, grew: last !== undefined }] as const];
-    }),
+  const { downloads: sizes, finished, at } = sample;
+  const active = new Map(movement.active);
+  let [began, grew, open, openGrew] = [false, false, false, false];
+  for (const { digest, size: whole } of candidates.flatMap(({ layers }) => layers)) {
+    const [size, last] = [sizes.get(digest), active.get(digest)];
+    // One that has gone is complete, or broke.
+    if (size === undefined) continue;
+    const known = last?.size ?? before.get(digest);
+    const isNew = known === undefined || size < known;
+    const hasGrown = size > (known ?? 0);
+    if (hasGrown || isNew) active.set(digest, { size, grew: hasGrown || (!isNew && last?.grew === true) });
+    began ||= isNew;
+    grew ||= hasGrown;
+    // A full blob is being checked and written out, which may take long on a slow disk and is no stall.
+    if (size >= whole || !active.has(digest)) continue;
+    open = true;
+    openGrew ||= active.get(digest)?.grew === true;
+  }
+  const isComplete = candidates.some(
+    ({ layers }) => layers.length > 0 && layers.every(({ digest }) => finished.has(digest)),
   );
-  const begun = movement.begun || open.size > 0;
-  const complete = layers?.every((layer) => sample.finished.has(layer.digest)) ?? false;
+  const hasBytes = movement.hasBytes || grew;
+  const isStill = !began && !grew && !isComplete && (open || !hasBytes);
   return {
-    open,
-    begun,
-    idleSince: begun || complete ? sample.at : movement.idleSince,
-    nodeSince: nodeMoved ? sample.at : movement.nodeSince,
+    active,
+    hasBytes,
+    bytesAt: grew ? at : movement.bytesAt,
+    movedAt: isStill ? movement.movedAt : at,
+    isComplete,
+    isOpen: openGrew,
   };
 }
 
 /**
- * Milliseconds for which the image has been waiting for bytes that should come. Behind containerd 2.1's node-wide
- * limit a download that never grew may only be queued, and then counts from the last movement of the whole node.
+ * Milliseconds for which nothing has moved that should. A download that never grew may only be queued.
+ * @param queuedUntil when any download of the node moved, where they wait for each other; else 0
  */
-export function stalledFor(movement: Movement, nodeWideLimit: boolean, at: number): number {
-  const queuedUntil = nodeWideLimit ? movement.nodeSince : 0;
-  const waits = [...movement.open.values()].map(
-    ({ since, grew }) => at - (grew ? since : Math.max(since, queuedUntil)),
-  );
-  return Math.max(0, at - Math.max(movement.idleSince, queuedUntil), ...waits);
-}
+export const silentFor = ({ movedAt, isOpen }: Movement, queuedUntil: number, at: number): number =>
+  at - (isOpen ? movedAt : Math.max(movedAt, queuedUntil));

@@ -12,15 +12,14 @@ export interface Clock {
   readonly date: () => Date;
   /** Rejects with the signal's own reason, which says why, not with a bare AbortError. */
   readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
+  /** Acts once, after so many milliseconds, unless it is disposed before. */
+  readonly after: (ms: number, act: () => void) => Disposable;
   /** From 0 to 1. */
   readonly random: () => number;
 }
 
 export interface Machine {
   readonly platform: Platform;
-  readonly cpus: number;
-  /** Milliseconds for which a CPU has had work since it started, on average over all of them. */
-  readonly busy: () => number;
 }
 
 export interface Context {
@@ -39,6 +38,10 @@ export const realClock: Clock = {
     signal?.throwIfAborted();
     if (ms <= 0) return;
     await sleep(ms, undefined, signal && { signal }).catch(() => signal?.throwIfAborted());
+  },
+  after: (ms, act) => {
+    const timer = setTimeout(act, ms);
+    return { [Symbol.dispose]: () => clearTimeout(timer) };
   },
   random: Math.random,
 };

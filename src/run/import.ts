@@ -20,7 +20,7 @@ import { codeOf } from "../core/plain-text.ts";
 import { factsOf, fileFailure, type Import } from "./archives.ts";
 import type { Context } from "./context.ts";
 import { leaseOf } from "./lease.ts";
-import type { Comeback } from "./ready.ts";
+import type { UntilBack } from "./ready.ts";
 import { toFailure } from "./tool-failure.ts";
 
 /** archives.json, as the run goes on. */
@@ -47,7 +47,7 @@ export function journalOf(record: ArchiveRecord, keep: (record: ArchiveRecord) =
 export interface Importing {
   readonly context: Context;
   readonly journal: Journal;
-  readonly comeback: Comeback;
+  readonly untilBack: UntilBack;
   /** Of the lease that holds what the names led to. */
   readonly lease: { readonly id: string; readonly expires: Date };
   /** Whether ctr has to be told not to use the transfer service. */
@@ -61,7 +61,7 @@ const TRIES = 3;
 export const importer =
   (importing: Importing): Import =>
   async (plan, earlier) => {
-    const { context, comeback } = importing;
+    const { context, untilBack } = importing;
     const { emit, stop } = context;
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -72,7 +72,7 @@ export const importer =
         const failure = archiveFailure(error, stop.signal);
         if (failure.class !== "runtime" || attempt === TRIES || stop.signal.aborted) return failure;
         try {
-          await comeback();
+          await untilBack();
         } catch (lost) {
           return toFailure(lost, stop.signal);
         }

@@ -1,182 +1,214 @@
-// Pulls one image with retry: p-retry loops, core/retry.ts decides, slots.ts limits.
-import pRetry from "p-retry";
+// Pulls images: starts the attempts that core/decide.ts chooses, and feeds back how they end. The only waiter.
 import type { Containerd } from "../containerd/containerd.ts";
 import { CommandError } from "../containerd/command.ts";
+import { decide, opensAt } from "../core/decide.ts";
 import { brokenDownload } from "../core/evidence.ts";
-import { Failed, type Failure } from "../core/failure.ts";
+import { actionOf, Failed, type Failure } from "../core/failure.ts";
 import type { WantedImage } from "../core/plan.ts";
-import { nextAttempt, type NextAttempt } from "../core/retry.ts";
-import { formatDuration } from "../core/units.ts";
+import {
+  added,
+  began,
+  failed,
+  limitAt,
+  patienceOf,
+  progressed,
+  pulled,
+  removed,
+  startSchedule,
+  type Schedule,
+} from "../core/schedule.ts";
 import type { Context } from "./context.ts";
-import type { Comeback } from "./ready.ts";
-import type { RegistryHealth, Visit } from "./registry-health.ts";
-import type { PullSlots } from "./slots.ts";
+import type { UntilBack } from "./ready.ts";
 import { toFailure } from "./tool-failure.ts";
+import type { Watch, Watched } from "./watch.ts";
 
-export interface Puller extends Pick<Context, "config" | "clock" | "emit" | "stop"> {
+export interface PullOptions extends Pick<Context, "config" | "clock" | "emit" | "stop"> {
   readonly containerd: Pick<Containerd, "pull" | "abort">;
-  readonly slots: PullSlots;
-  readonly health: RegistryHealth;
-  /** What goes with an attempt: what must hold before it, what watches it, what mends the node after it. */
-  readonly around: Around;
-}
-
-export interface Around {
-  /** Such as free disk. @throws Failed */
+  readonly watch: Pick<Watch, "begin">;
+  readonly untilBack: UntilBack;
+  /** What must hold before each attempt, such as free disk. @throws Failed */
   readonly admit: () => Promise<void>;
-  /**
-   * @param answered told when bytes of the image arrive in this attempt
-   * @returns how to stop watching
-   */
-  readonly watch: (image: WantedImage, abort: AbortController, answered: () => void) => () => void;
-  /** Told of a full disk before the slot is given to the next image. @returns the failure with what was found */
+  /** Told of a full disk before another image is begun. @returns the failure with what was found */
   readonly diskFull: (image: WantedImage, failure: Failure) => Promise<Failure>;
-  /** Resolves when containerd answers again. @throws when it does not in its time */
-  readonly comeback: Comeback;
 }
 
-/** What the attempts of one image share. */
+/**
+ * @param optional it is usable as it is, and nobody asked for a newer one
+ * @returns how it failed for good; undefined when it was pulled
+ */
+export type Pull = (image: WantedImage, optional: boolean) => Promise<Failure | undefined>;
+
+/** One image, from when it is asked for until it is pulled or given up. */
 interface Job {
   readonly image: WantedImage;
-  readonly mostAttempts: number;
+  readonly end: PromiseWithResolvers<Failure | undefined>;
   attempts: number;
-  /** Attempts that were too many at once, which is not the image's fault: they do not count. */
-  crowded: number;
-  /** Of the last attempt. */
-  failure?: Failure;
-  /** By the clock. An image's time begins with its first attempt, not while it waits for a slot. */
-  endsAt?: number;
+  /** Ends the attempt under way. */
+  abort?: AbortController;
 }
 
-/** Carries a failed attempt through p-retry, with what was decided about it. */
-class AttemptFailed extends Error {
-  override readonly name = "AttemptFailed";
-  readonly failure: Failure;
-  readonly next: NextAttempt;
+export function puller(options: PullOptions): Pull {
+  const loop = new PullLoop(options);
+  return (image, optional) => loop.pull(image, optional);
+}
 
-  constructor(failure: Failure, next: NextAttempt) {
-    super(failure.message);
-    this.failure = failure;
-    this.next = next;
+class PullLoop {
+  readonly #options: PullOptions;
+  readonly #jobs = new Map<string, Job>();
+  #schedule: Schedule;
+  /** As it was last told. */
+  #limit: number;
+  #isRuntimeAway = false;
+  #isAsked = false;
+  #alarm: Disposable | undefined;
+
+  constructor(options: PullOptions) {
+    this.#options = options;
+    this.#schedule = startSchedule(options.config);
+    this.#limit = limitAt(this.#schedule, options.clock.now());
+    options.stop.signal.addEventListener("abort", this.#ask, { once: true });
+  }
+
+  pull(image: WantedImage, optional: boolean): Promise<Failure | undefined> {
+    const job: Job = { image, end: Promise.withResolvers(), attempts: 0 };
+    this.#jobs.set(image.source.name, job);
+    this.#become(added(this.#schedule, image, optional));
+    return job.end.promise;
+  }
+
+  /** However much happens at one moment, what to do next is asked once. */
+  readonly #ask = (): void => {
+    if (!this.#isAsked) queueMicrotask(() => this.#turn());
+    this.#isAsked = true;
+  };
+
+  #become(next: Schedule): void {
+    this.#schedule = next;
+    this.#ask();
+  }
+
+  #turn(): void {
+    const { clock, stop } = this.#options;
+    this.#isAsked = false;
+    this.#alarm?.[Symbol.dispose]();
+    if (stop.signal.aborted) return this.#giveAllUp();
+    const { start, end, giveUp, askAgainAt } = decide(this.#schedule, clock.now());
+    for (const { name, failure } of giveUp) this.#finish(name, failure);
+    for (const { name, failure } of end) this.#jobs.get(name)?.abort?.abort(new Failed(failure));
+    if (!this.#isRuntimeAway) for (const name of start) this.#begin(name);
+    this.#tellLimit();
+    if (askAgainAt < Number.POSITIVE_INFINITY) this.#alarm = clock.after(askAgainAt - clock.now(), this.#ask);
+  }
+
+  /** What is under way ends by itself. */
+  #giveAllUp(): void {
+    const failure = toFailure(this.#options.stop.signal.reason);
+    for (const [name, { abort }] of this.#jobs) if (abort === undefined) this.#finish(name, failure);
+  }
+
+  #tellLimit(): void {
+    const { clock, emit } = this.#options;
+    const images = limitAt(this.#schedule, clock.now());
+    const why = images < this.#limit ? "a registry answers 429" : "no registry has answered 429 for a while";
+    if (images !== this.#limit) emit({ type: "concurrency", images, why });
+    this.#limit = images;
+  }
+
+  #begin(name: string): void {
+    const { clock } = this.#options;
+    const job = this.#jobs.get(name);
+    if (job === undefined) return;
+    const abort = new AbortController();
+    const watched: Watched = {
+      abort,
+      patience: patienceOf(this.#schedule, name),
+      progressed: (what) => this.#become(progressed(this.#schedule, name, what, clock.now())),
+    };
+    job.abort = abort;
+    this.#become(began(this.#schedule, name, clock.now()));
+    this.#follow(job, watched).catch(job.end.reject);
+  }
+
+  async #follow(job: Job, watched: Watched): Promise<void> {
+    const failure = await attempt(this.#options, job, watched);
+    delete job.abort;
+    if (failure === undefined) this.#pulled(job);
+    else this.#failed(job, failure);
+  }
+
+  #pulled({ image, attempts }: Job): void {
+    const { clock, emit } = this.#options;
+    const { name } = image.source;
+    emit({ type: "pulled", image: name, attempt: attempts });
+    this.#become(pulled(this.#schedule, name, clock.now()));
+    this.#finish(name);
+  }
+
+  #failed(job: Job, failure: Failure): void {
+    const { clock, emit, stop } = this.#options;
+    const { name } = job.image.source;
+    const now = clock.now();
+    this.#become(failed(this.#schedule, name, { failure, now, random: clock.random() }));
+    const left = stop.signal.aborted ? undefined : this.#schedule.pending.get(name);
+    const next = left === undefined ? Number.POSITIVE_INFINITY : opensAt(this.#schedule, left);
+    const retry = Number.isFinite(next) ? { retryIn: Math.max(0, next - now) } : {};
+    emit({ type: "attempt-failed", image: name, attempt: job.attempts, failure, ...retry });
+    if (left === undefined) this.#finish(name, failure);
+    else if (actionOf(failure) === "wait-for-runtime") this.#waitForRuntime(job);
+  }
+
+  /** Nothing is begun meanwhile. A runtime that does not come back stops the run. */
+  #waitForRuntime(job: Job): void {
+    this.#isRuntimeAway = true;
+    this.#options
+      .untilBack()
+      .catch(toFailure)
+      .finally(() => {
+        this.#isRuntimeAway = false;
+        this.#ask();
+      })
+      .catch(job.end.reject);
+  }
+
+  #finish(name: string, failure?: Failure): void {
+    this.#become(removed(this.#schedule, name));
+    this.#jobs.get(name)?.end.resolve(failure);
+    this.#jobs.delete(name);
   }
 }
 
-/** @returns how it failed after all attempts; undefined when it was pulled */
-export async function pullImage(
-  puller: Puller,
-  image: WantedImage,
-  mostAttempts: number,
-): Promise<Failure | undefined> {
-  const job: Job = { image, mostAttempts, attempts: 0, crowded: 0 };
-  const { around, clock, stop } = puller;
+/** @returns how it failed. @throws a bug */
+async function attempt(options: PullOptions, job: Job, watched: Watched): Promise<Failure | undefined> {
+  const { containerd, watch, stop, emit, admit } = options;
+  const { source, credential } = job.image;
+  const signal = AbortSignal.any([stop.signal, watched.abort.signal]);
+  let unwatch: (() => void) | undefined;
   try {
-    await pRetry(() => inSlot(puller, job), {
-      // core/retry.ts counts the attempts.
-      retries: Number.POSITIVE_INFINITY,
-      minTimeout: 0,
-      shouldRetry: async ({ error }) => {
-        if (!(error instanceof AttemptFailed)) return false;
-        if (error.next.kind === "after-runtime") await around.comeback();
-        if (error.next.kind === "later") await clock.sleep(error.next.delay, stop.signal);
-        return error.next.kind !== "stop";
-      },
-    });
+    await admit();
+    job.attempts += 1;
+    emit({ type: "attempt-started", image: source.name, attempt: job.attempts });
+    unwatch = watch.begin(job.image, watched);
+    await containerd.pull(source.name, { signal, ...(credential !== undefined && { credential }) });
     return undefined;
   } catch (error) {
-    return error instanceof AttemptFailed ? error.failure : toFailure(error, stop.signal);
-  }
-}
-
-/** Waits for the registry before the slot, and asks again inside: it may have closed meanwhile. */
-async function inSlot(puller: Puller, job: Job): Promise<void> {
-  const { health, stop, slots } = puller;
-  for (;;) {
-    await health.untilOpen(job.image, stop.signal);
-    const asked = await slots.take(async () => {
-      using visit = health.enter(job.image);
-      if (visit === undefined) return false;
-      await attempt(puller, job, visit);
-      return true;
-    });
-    if (asked) return;
-  }
-}
-
-async function attempt(puller: Puller, job: Job, visit: Visit): Promise<void> {
-  const { stop, clock, emit, around, containerd } = puller;
-  const { image } = job;
-  const { name } = image.source;
-  stop.signal.throwIfAborted();
-  if (visit.refused) throw alreadyRefused(image);
-  if (visit.exhausted && job.failure !== undefined) throw new AttemptFailed(job.failure, { kind: "stop" });
-  await around.admit();
-  job.attempts += 1;
-  job.endsAt ??= clock.now() + image.timeout;
-  emit({ type: "attempt-started", image: name, attempt: job.attempts });
-  const abort = new AbortController();
-  const signal = AbortSignal.any([stop.signal, abort.signal]);
-  const begun = clock.now();
-  const unwatch = around.watch(image, abort, visit.answered);
-  try {
-    await containerd.pull(name, { signal, timeout: Math.max(1, job.endsAt - clock.now()), ...login(image) });
-    visit.succeeded();
-    puller.slots.pulled();
-    emit({ type: "pulled", image: name, attempt: job.attempts });
-  } catch (error) {
-    throw await failed(puller, job, visit, { error, signal, begun });
+    return await explain(options, job.image, error, signal);
   } finally {
-    unwatch();
+    unwatch?.();
   }
 }
 
-const login = ({ credential }: WantedImage) => (credential === undefined ? {} : { credential });
-
-interface Thrown {
-  readonly error: unknown;
-  /** That could end the attempt. */
-  readonly signal: AbortSignal;
-  /** When the attempt began, by the clock. */
-  readonly begun: number;
-}
-
-/** Mends what can be, decides, tells, and gives what to throw. */
-async function failed(
-  puller: Puller,
-  job: Job,
-  visit: Visit,
-  { error, signal, begun }: Thrown,
-): Promise<AttemptFailed> {
-  const { containerd, emit, around, config, clock, health, slots } = puller;
-  const { image, attempts } = job;
-  const seen = timedOut(error, image) ?? toFailure(error, signal);
-  const failure = seen.class === "disk" && !signal.aborted ? await around.diskFull(image, seen) : seen;
-  job.failure = failure;
-  const raw = error instanceof CommandError ? error.raw : "";
-  const broken = brokenDownload(raw);
+/** Mends what can be, and says what failed. @throws a bug */
+async function explain(
+  { containerd, diskFull }: PullOptions,
+  image: WantedImage,
+  error: unknown,
+  signal: AbortSignal,
+): Promise<Failure> {
+  const failure = toFailure(error, signal);
+  if (signal.aborted || !(error instanceof CommandError)) return failure;
+  if (failure.class === "disk") return diskFull(image, failure);
+  const broken = brokenDownload(error.raw);
   // Kept by the lease, it would fail every further attempt in the same way.
-  if (broken !== undefined) await containerd.abort(broken).catch(() => {});
-  const crowded = failure.class === "rate-limit" && slots.refused(begun);
-  if (crowded) job.crowded += 1;
-  const exhausted = !crowded && visit.failed(failure);
-  const next = nextAttempt(failure.class, config.retry, {
-    attempt: attempts,
-    last: exhausted || attempts - job.crowded >= job.mostAttempts,
-    registryWait: health.waitFor(image.source.domain),
-    timeLeft: (job.endsAt ?? 0) - clock.now(),
-    random: clock.random(),
-  });
-  const retryIn = next.kind === "stop" ? {} : { retryIn: next.kind === "later" ? next.delay : 0 };
-  emit({ type: "attempt-failed", image: image.source.name, attempt: attempts, failure, ...retryIn });
-  return new AttemptFailed(failure, next);
+  if (broken !== undefined) await containerd.abort(broken).catch(toFailure);
+  return failure;
 }
-
-const timedOut = (error: unknown, { timeout }: WantedImage): Failure | undefined =>
-  error instanceof CommandError && error.timedOut
-    ? { class: "timeout", message: `not complete after ${formatDuration(timeout)} (image_timeout)` }
-    : undefined;
-
-const alreadyRefused = ({ source }: WantedImage): Failed =>
-  new Failed({
-    class: "auth",
-    message: `not tried: ${source.domain} refused these credentials for another image, and a further try could lock the account`,
-  });

@@ -1,5 +1,6 @@
 // Waits for containerd: before the run, because BOSH counts it as running when its process exists, which says nothing of
 // its socket; and in every step of it, because it may be restarted at any moment.
+import pRetry from "p-retry";
 import type { Containerd } from "../containerd/containerd.ts";
 import { isExecutable } from "../containerd/command.ts";
 import { ApiError } from "../containerd/connection.ts";
@@ -35,7 +36,9 @@ export async function untilReady(waiting: Waiting): Promise<Capabilities> {
   const { config, containerd, clock, signal, onWait } = waiting;
   const { socket, ready_timeout: patience } = config.containerd;
   const until = clock.now() + patience;
-  const bound = AbortSignal.any([signal, AbortSignal.timeout(patience)]);
+  const over = new AbortController();
+  using _bound = clock.after(patience, () => over.abort());
+  const bound = AbortSignal.any([signal, over.signal]);
   for (let first = true; ; first = false) {
     try {
       return capabilitiesOf(await containerd.version(bound));
@@ -66,9 +69,9 @@ function notReady({ socket, ready_timeout: patience }: ContainerdConfig, error: 
 }
 
 /** One wait for all steps that find containerd gone. @throws Failed (runtime) when it does not come back */
-export type Comeback = () => Promise<void>;
+export type UntilBack = () => Promise<void>;
 
-export function comeback(context: Context): Comeback {
+export function runtimeWait(context: Context): UntilBack {
   const { clock, emit, stop } = context;
   let waiting: Promise<void> | undefined;
   const wait = async (): Promise<void> => {
@@ -89,19 +92,19 @@ export function comeback(context: Context): Comeback {
 const TRIES = 3;
 
 /** containerd, asked again after each wait for it. Not a pull or an import, which have their own retry, nor what watches pulls. */
-export function patient(containerd: Containerd, back: Comeback): Containerd {
+export function withRetry(containerd: Containerd, untilBack: UntilBack): Containerd {
   const again =
     <Args extends unknown[], Answer>(ask: (...args: Args) => Promise<Answer>) =>
-    async (...args: Args): Promise<Answer> => {
-      for (let tries = 1; ; tries += 1) {
-        try {
-          return await ask(...args);
-        } catch (error) {
-          if (actionOf(toFailure(error)) !== "wait-for-runtime" || tries === TRIES) throw error;
-          await back();
-        }
-      }
-    };
+    (...args: Args): Promise<Answer> =>
+      pRetry(() => ask(...args), {
+        retries: TRIES - 1,
+        minTimeout: 0,
+        shouldRetry: async ({ error }) => {
+          if (actionOf(toFailure(error)) !== "wait-for-runtime") return false;
+          await untilBack();
+          return true;
+        },
+      });
   return {
     ...containerd,
     criImages: again(containerd.criImages),

@@ -1,7 +1,6 @@
 // The run, from top to bottom: look, plan, pull, pin, name, prove. Everything that happens goes out as an event.
 import { withArchived, type ArchiveOutcome, type ArchiveRecord } from "../core/archives.ts";
 import type { Capabilities } from "../core/capabilities.ts";
-import { startLevel } from "../core/concurrency.ts";
 import { isFailure } from "../core/failure.ts";
 import type { Node } from "../core/node.ts";
 import {
@@ -14,6 +13,7 @@ import {
   type PlanOptions,
   type WantedImage,
 } from "../core/plan.ts";
+import { limitAt, startSchedule } from "../core/schedule.ts";
 import { formatDuration } from "../core/units.ts";
 import { archiveReader, bringArchives, isUnread, planArchives } from "./archives.ts";
 import type { Context } from "./context.ts";
@@ -22,7 +22,7 @@ import { importer, journalOf, mendImport } from "./import.ts";
 import { leaseOf } from "./lease.ts";
 import { lookAtNode } from "./look.ts";
 import { prove } from "./prove.ts";
-import { comeback, patient, untilReady, type Comeback } from "./ready.ts";
+import { runtimeWait, untilReady, withRetry, type UntilBack } from "./ready.ts";
 import { tidy } from "./tidy.ts";
 import { pullAndPlace, type Work } from "./work.ts";
 
@@ -45,11 +45,11 @@ export interface RunOptions {
 /** @throws ExitError (runtime not ready), or the Failed that stopped it */
 export async function run(start: Context, options: RunOptions): Promise<void> {
   const can = await ready(start);
-  const back = comeback(start);
-  const context = { ...start, containerd: patient(start.containerd, back) };
+  const untilBack = runtimeWait(start);
+  const context = { ...start, containerd: withRetry(start.containerd, untilBack) };
 
   const { only } = options;
-  const { outcomes, node, imported, ...unread } = await archivesOf(context, options, can, back);
+  const { outcomes, node, imported, ...unread } = await archivesOf(context, options, can, untilBack);
   const wanted = withArchived(context.config.images, outcomes, node);
   const planning: PlanOptions = { pins: can.pins, only, ...unread };
   const plan = planRun(wanted, node, planning);
@@ -57,7 +57,7 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
 
   const lease = leaseOf(context.containerd, `import-images-${options.runId}`, expiry(context));
   const { sizes } = options.earlier;
-  const work: Work = { context, can, lease, comeback: back, node, sizes, imported, isRepair: false };
+  const work: Work = { context, can, lease, untilBack, node, sizes, imported, isRepair: false };
   const placed = await pullAndPlace(work, plan.images);
   context.stop.throwIfLost();
   context.emit({ type: "verifying" });
@@ -73,7 +73,7 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
 }
 
 async function ready(context: Context): Promise<Capabilities> {
-  const { config, containerd, clock, emit, stop, machine } = context;
+  const { config, containerd, clock, emit, stop } = context;
   const delay = config.start_jitter * clock.random();
   if (delay > 0) {
     const why = `a random part of start_jitter, ${formatDuration(delay)}`;
@@ -83,8 +83,8 @@ async function ready(context: Context): Promise<Capabilities> {
   if (config.images.some(({ credential }) => credential !== undefined)) containerd.prepareLogin();
   const onWait = (why: string): void => emit({ type: "waiting", phase: "waiting-for-runtime", why });
   const can = await untilReady({ ...context, signal: stop.signal, onWait });
-  const { images } = startLevel(config.concurrency, can.nodeWideDownloads, machine.cpus);
-  emit({ type: "runtime-ready", containerd: can.containerd, concurrency: images });
+  const concurrency = limitAt(startSchedule(config), clock.now());
+  emit({ type: "runtime-ready", containerd: can.containerd, concurrency });
   return can;
 }
 
@@ -104,7 +104,7 @@ async function archivesOf(
   context: Context,
   { runId, only, earlier, recordArchives }: RunOptions,
   can: Capabilities,
-  back: Comeback,
+  back: UntilBack,
 ): Promise<Archives> {
   const { config, stop } = context;
   const journal = journalOf(earlier.archives, recordArchives);
@@ -121,7 +121,7 @@ async function archivesOf(
   const importOne = importer({
     context,
     journal,
-    comeback: back,
+    untilBack: back,
     lease,
     local: can.transferService,
     snapshotter,

@@ -3,6 +3,7 @@
 import { Failed } from "../core/failure.ts";
 import { formatDuration } from "../core/units.ts";
 import { ExitError } from "../exit.ts";
+import type { Clock } from "./context.ts";
 
 export type Stopper = ReturnType<typeof stopper>;
 
@@ -13,15 +14,15 @@ const WRAP_UP = 6_000;
  * @param outer the operator's signal
  * @param deadline milliseconds
  */
-export function stopper(outer: AbortSignal, deadline: number) {
+export function stopper(outer: AbortSignal, deadline: number, clock: Pick<Clock, "after">) {
   const [own, over, ended] = [new AbortController(), new AbortController(), new AbortController()];
   let lost: ExitError | undefined;
   const message = `the deadline of ${formatDuration(deadline)} has passed`;
-  let timer = setTimeout(() => over.abort(new Failed({ class: "timeout", message })), deadline);
+  let timer = clock.after(deadline, () => over.abort(new Failed({ class: "timeout", message })));
   const last = AbortSignal.any([outer, over.signal]);
   const wrapUp = (): void => {
-    clearTimeout(timer);
-    timer = setTimeout(() => ended.abort(last.reason), WRAP_UP);
+    timer[Symbol.dispose]();
+    timer = clock.after(WRAP_UP, () => ended.abort(last.reason));
   };
   if (last.aborted) wrapUp();
   else last.addEventListener("abort", wrapUp, { once: true });
@@ -53,7 +54,7 @@ export function stopper(outer: AbortSignal, deadline: number) {
     throwIfStopped: (): void => outer.throwIfAborted(),
     [Symbol.dispose]: (): void => {
       last.removeEventListener("abort", wrapUp);
-      clearTimeout(timer);
+      timer[Symbol.dispose]();
     },
   };
 }

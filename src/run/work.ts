@@ -1,7 +1,6 @@
 // The work on the images: each is pulled if it has to be, pinned, named. One failure never stops another, except that a
 // full disk or a lost runtime leaves nothing to try.
 import type { Capabilities } from "../core/capabilities.ts";
-import { startLevel } from "../core/concurrency.ts";
 import { configsOf } from "../core/judge.ts";
 import { type Node } from "../core/node.ts";
 import type { Failure, FailureClass } from "../core/failure.ts";
@@ -13,10 +12,8 @@ import { diskGuard, type DiskGuard } from "./disk.ts";
 import type { Lease } from "./lease.ts";
 import { lookAtImage } from "./look.ts";
 import { placer, type Place } from "./place.ts";
-import { pullImage, type Puller } from "./pull.ts";
-import type { Comeback } from "./ready.ts";
-import { RegistryHealth } from "./registry-health.ts";
-import { pullSlots } from "./slots.ts";
+import { puller, type Pull } from "./pull.ts";
+import type { UntilBack } from "./ready.ts";
 import { toFailure } from "./tool-failure.ts";
 import { watchPulls, type Watch } from "./watch.ts";
 
@@ -25,7 +22,7 @@ export interface Work {
   readonly can: Capabilities;
   readonly lease: Lease;
   /** Resolves when containerd answers again. @throws when it does not in its time */
-  readonly comeback: Comeback;
+  readonly untilBack: UntilBack;
   /** Before the pulls. */
   readonly node: Node;
   /** Whether this is the repair: what fails now has failed. */
@@ -42,9 +39,9 @@ export interface Placed {
   readonly how: "present" | "pulled" | "imported" | "kept";
 }
 
-/** What pulls have in common. */
-interface Crew {
-  readonly puller: Puller;
+/** What the images have in common. */
+interface Shared {
+  readonly pull: Pull;
   readonly watch: Watch;
   readonly disk: DiskGuard;
   readonly place: Place;
@@ -53,23 +50,23 @@ interface Crew {
 /** @returns the images that should now be right */
 export async function pullAndPlace(work: Work, planned: readonly PlannedImage[]): Promise<Placed[]> {
   const { stop } = work.context;
-  const crew = gather(work, planned);
+  const shared = sharedBy(work, planned);
   const pulls = new Map<string, Promise<Obtained | undefined>>();
   try {
     const results = await Promise.allSettled(
       inTurn(work, planned).map(async (each) => {
-        const obtaining = obtain(work, crew, each, pulls);
+        const obtaining = obtain(work, shared, each, pulls);
         pulls.set(each.image.source.name, obtaining);
         const found = await obtaining.catch(stop.crashed);
-        return found === undefined ? undefined : place(work, crew, each.image, found).catch(stop.crashed);
+        return found === undefined ? undefined : place(work, shared, each.image, found).catch(stop.crashed);
       }),
     );
     const crash = results.find((result) => result.status === "rejected");
     if (crash !== undefined) throw crash.reason;
     return results.flatMap((result) => (result.status === "fulfilled" ? (result.value ?? []) : []));
   } finally {
-    await crew.watch.stop();
-    await crew.disk.review();
+    await shared.watch.stop();
+    await shared.disk.review();
   }
 }
 
@@ -82,41 +79,30 @@ function inTurn({ can, node, sizes }: Work, planned: readonly PlannedImage[]): P
 
 const isShared = ({ decision }: PlannedImage): boolean => decision.action === "share";
 
-function gather({ context, can, lease, comeback, node }: Work, planned: readonly PlannedImage[]): Crew {
-  const { config, clock, emit, stop, machine } = context;
+function sharedBy(work: Work, planned: readonly PlannedImage[]): Shared {
+  const { context, can, lease, untilBack, node } = work;
+  const { config, emit, stop } = context;
   const damaged = planned
     .filter(({ judgement }) => judgement.is === "damaged")
     .map(({ image }) => image.source.name);
   const ids = new Set([...node.cri.values()].flat().map(({ id }) => id));
   const whole = ids.difference(new Set(configsOf(node, damaged)));
   const { nodeWideDownloads } = can;
-  const level = startLevel(config.concurrency, nodeWideDownloads, machine.cpus);
-  const pulls = pullSlots(context, level);
-  const watch = watchPulls({ ...context, lease, nodeWideDownloads, whole, looked: pulls.looked });
+  const { crashed } = stop;
+  const watch = watchPulls({ ...context, lease, untilBack, nodeWideDownloads, whole, crashed });
   const disk = diskGuard(node.imageDirectory, config.disk.min_free_percent, emit);
-  const puller: Puller = {
-    ...context,
-    slots: pulls,
-    health: new RegistryHealth(config.retry, clock),
-    around: {
-      admit: disk.admit,
-      watch: watch.begin,
-      comeback,
-      diskFull: async (image, failure) => {
-        // What is held for a later attempt is what fills it.
-        await lease.release();
-        const room = await disk.describe();
-        stop.diskFull(room);
-        const needs = watch.sizeOf(image);
-        const needed =
-          needs === undefined
-            ? ""
-            : `the image is ${formatBytes(needs)} compressed, and larger when unpacked; `;
-        return { ...failure, message: `${failure.message} (${needed}${room})` };
-      },
-    },
+  const diskFull = async (image: WantedImage, failure: Failure): Promise<Failure> => {
+    // What is held for a later attempt is what fills it.
+    await lease.release();
+    const room = await disk.describe();
+    stop.diskFull(room);
+    const size = watch.sizeOf(image);
+    const needed =
+      size === undefined ? "" : `the image is ${formatBytes(size)} compressed, and larger when unpacked; `;
+    return { ...failure, message: `${failure.message} (${needed}${room})` };
   };
-  return { puller, watch, disk, place: placer(context, can.pins) };
+  const pull = puller({ ...context, watch, untilBack, admit: disk.admit, diskFull });
+  return { pull, watch, disk, place: placer(context, can.pins) };
 }
 
 interface Obtained {
@@ -128,34 +114,27 @@ interface Obtained {
 /** Has the image on the node, pulled or not; undefined when it failed. */
 async function obtain(
   work: Work,
-  crew: Crew,
+  shared: Shared,
   planned: PlannedImage,
   pulls: ReadonlyMap<string, Promise<Obtained | undefined>>,
 ): Promise<Obtained | undefined> {
   const { image, decision, judgement } = planned;
   if (decision.action === "keep")
     return { how: work.imported.has(image.source.name) ? "imported" : "present", node: work.node };
-  if (decision.action === "fail") return fail(work, crew, image, "import", decision.failure);
+  if (decision.action === "fail") return fail(work, shared, image, "import", decision.failure);
   if (decision.action === "share" && (await share(work, image, decision.sameAs, pulls)))
-    return obtained(work, crew, image, "present");
+    return obtained(work, shared, image, "present");
   // Nobody asked for a newer one, so nobody waits for it.
   const optional = image.pullPolicy === "implicit-Always" && judgement.is === "usable";
-  const { attempts } = work.context.config.retry;
-  const failure = await pullImage(
-    crew.puller,
-    image,
-    optional ? Math.min(attempts, FRESHNESS_ATTEMPTS) : attempts,
-  );
-  if (failure === undefined) return obtained(work, crew, image, "pulled");
+  const failure = await shared.pull(image, optional);
+  if (failure === undefined) return obtained(work, shared, image, "pulled");
   if (optional && UNREACHABLE.has(failure.class)) return keep(work, image, failure);
-  return fail(work, crew, image, "pull", failure);
+  return fail(work, shared, image, "pull", failure);
 }
-
-const FRESHNESS_ATTEMPTS = 2;
 
 async function obtained(
   work: Work,
-  crew: Crew,
+  shared: Shared,
   image: WantedImage,
   how: Placed["how"],
 ): Promise<Obtained | undefined> {
@@ -163,7 +142,7 @@ async function obtained(
   try {
     return { how, node: await lookAtImage(containerd, image, work.node) };
   } catch (error) {
-    return fail(work, crew, image, "pull", toFailure(error, stop.ended));
+    return fail(work, shared, image, "pull", toFailure(error, stop.ended));
   }
 }
 
@@ -204,17 +183,17 @@ function keep({ context, node }: Work, { source }: WantedImage, failure: Failure
 
 async function place(
   work: Work,
-  crew: Crew,
+  shared: Shared,
   image: WantedImage,
   { how, node }: Obtained,
 ): Promise<Placed | undefined> {
-  const placed = await crew.place(image, node);
+  const placed = await shared.place(image, node);
   if ("failure" in placed) {
     // Somebody may have taken the image away under our hands; the proof shows what is to be done once more.
     if (!work.isRepair && PASSING.has(placed.failure.class)) return { image, how };
-    return fail(work, crew, image, placed.step, placed.failure);
+    return fail(work, shared, image, placed.step, placed.failure);
   }
-  crew.watch.pulled(placed.id);
+  shared.watch.pulled(placed.id);
   work.context.emit({ type: "placed", image: image.source.name });
   return { image, how };
 }
@@ -223,7 +202,7 @@ const PASSING = new Set<FailureClass>(["runtime", "unknown"]);
 
 async function fail(
   { context, lease }: Work,
-  { disk }: Crew,
+  { disk }: Shared,
   image: WantedImage,
   step: Step,
   failure: Failure,

@@ -4,7 +4,6 @@
 import { accessSync, chmodSync, closeSync, constants, lstatSync, mkdirSync, openSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { setTimeout as sleep } from "node:timers/promises";
 import { codeOf, messageOf } from "../core/plain-text.ts";
 import { formatDuration } from "../core/units.ts";
 import { EXIT, ExitError } from "../exit.ts";
@@ -14,6 +13,10 @@ const POLL = 200;
 const fileIn = (directory: string): string => path.join(directory, "lock");
 
 export interface LockWish {
+  readonly clock: {
+    readonly now: () => number;
+    readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  };
   readonly directory: string;
   /** Milliseconds. */
   readonly patience: number;
@@ -26,11 +29,11 @@ export interface LockWish {
 
 /** @throws ExitError (locked, or usage when the lock cannot be used) */
 export async function takeLock(wish: LockWish): Promise<Disposable> {
-  const { directory, patience, signal, holder, onWait } = wish;
+  const { clock, directory, patience, signal, holder, onWait } = wish;
   const database = open(directory);
-  const start = performance.now();
+  const start = clock.now();
   for (let tries = 1; !tryLock(database, fileIn(directory)); tries += 1) {
-    const waited = performance.now() - start;
+    const waited = clock.now() - start;
     if (waited >= patience) {
       database.close();
       throw new ExitError(
@@ -41,7 +44,7 @@ export async function takeLock(wish: LockWish): Promise<Disposable> {
     }
     // The first time it may be held by `status`, for a moment.
     if (tries === 2) onWait(holder());
-    await sleep(POLL, undefined, { signal }).catch(() => signal.throwIfAborted());
+    await clock.sleep(POLL, signal);
   }
   return database;
 }

@@ -93,7 +93,7 @@ describeEachLine("containerd", (line) => {
     });
   const through = ({ repository, tag }: PushedImage): string => `${node.proxy.host}/${repository}:${tag}`;
   const pull = (name: string, options: Partial<PullOptions> = {}): Promise<void> =>
-    port.pull(name, { signal: new AbortController().signal, timeout: 60_000, ...options });
+    port.pull(name, { signal: new AbortController().signal, ...options });
   const pulled = async (name: string): Promise<PushedImage> => {
     const image = await push(name);
     await pull(image.reference);
@@ -338,16 +338,6 @@ describeEachLine("containerd", (line) => {
       await downloadEnded(digest);
       expect(clientsOf(node.containerd)).toEqual([]);
       expect(await listed(through(image))).toBeUndefined();
-    });
-
-    test("no longer than it may", async () => {
-      const image = await push("pull/slow:1", 3_000_000);
-      const { digest } = image.layers[0]!;
-      node.proxy.set({ digest, bytesPerSecond: 100_000 });
-      const failure = await failureOf(CommandError, pull(through(image), { timeout: 1_000 }));
-
-      expect(failure.timedOut).toBe(true);
-      await downloadEnded(digest);
     });
   });
 

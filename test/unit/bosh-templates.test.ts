@@ -42,6 +42,7 @@ describe.skipIf(!hasRuby)("config.json", () => {
       on_failure: "fail",
       concurrency: "auto",
       retry: { attempts: 5, min_delay: "1s", max_delay: "30s" },
+      registry_timeout: "5m",
       stall_timeout: "60s",
       image_timeout: "30m",
       deadline: "60m",

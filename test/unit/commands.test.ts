@@ -48,8 +48,6 @@ function terminal() {
         state,
       },
       pid: 7,
-      cpus: 2,
-      busy: () => 0,
       platform: LINUX,
       signal: new AbortController().signal,
       stoppedBy: () => undefined,

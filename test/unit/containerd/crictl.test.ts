@@ -37,12 +37,12 @@ const PULLED = "Image is up to date for sha256:0123\n";
 describe("a pull", () => {
   test("without credentials asks for no version and gives none", async () => {
     const { calls, client } = crictl({ pull: PULLED });
-    await client.pull("a.b/c:1", { signal, timeout: 99 });
+    await client.pull("a.b/c:1", { signal });
     expect(calls).toEqual([
       {
         tool: "/x/crictl",
         args: [...GLOBAL, "pull", "a.b/c:1"],
-        options: expect.objectContaining({ signal, timeout: 99, env: BRIEF.env }),
+        options: expect.objectContaining({ signal, env: BRIEF.env }),
       },
     ]);
   });
@@ -52,7 +52,7 @@ describe("a pull", () => {
     async (version) => {
       const login = credential();
       const { calls, client } = crictl({ "--version": version, pull: PULLED });
-      await client.pull("a.b/c:1", { signal, timeout: 99, credential: login });
+      await client.pull("a.b/c:1", { signal, credential: login });
       expect(calls.at(-1)?.options.env).toEqual({ ...BRIEF.env, CRICTL_AUTH: login.auth });
       expect(JSON.stringify(calls.map(({ args }) => args))).not.toContain(login.auth);
     },
@@ -60,7 +60,7 @@ describe("a pull", () => {
 
   test("asks crictl for its version once, however many pulls there are", async () => {
     const { calls, client } = crictl({ "--version": "crictl version v1.30.0", pull: PULLED });
-    const options = { signal, timeout: 99, credential: credential() };
+    const options = { signal, credential: credential() };
     await Promise.all(["a", "b", "c"].map((name) => client.pull(name, options)));
     expect(calls.filter(({ args }) => args.includes("--version"))).toHaveLength(1);
   });
@@ -69,7 +69,7 @@ describe("a pull", () => {
 
   test("by a crictl older than 1.24 is refused, with what can be done", async () => {
     const { calls, client } = crictl(OLD);
-    const pull = client.pull("a.b/c:1", { signal, timeout: 99, credential: credential() });
+    const pull = client.pull("a.b/c:1", { signal, credential: credential() });
     await expect(pull).rejects.toMatchObject({
       failure: { class: "auth", next: expect.stringContaining("allow_credentials_in_argv") },
     });
@@ -79,14 +79,14 @@ describe("a pull", () => {
 
   test("by such a one without credentials works", async () => {
     const { calls, client } = crictl(OLD);
-    await client.pull("a.b/c:1", { signal, timeout: 99 });
+    await client.pull("a.b/c:1", { signal });
     expect(calls.map(({ args }) => args.at(-1))).toEqual(["a.b/c:1"]);
   });
 
   test("shows them in the arguments only where the operator allows it", async () => {
     const login = credential();
     const { calls, client } = crictl(OLD, true);
-    await client.pull("a.b/c:1", { signal, timeout: 99, credential: login });
+    await client.pull("a.b/c:1", { signal, credential: login });
     expect(calls.at(-1)).toMatchObject({
       args: [...GLOBAL, "pull", "--auth", login.auth, "a.b/c:1"],
       options: { env: BRIEF.env },
@@ -94,6 +94,6 @@ describe("a pull", () => {
   });
 
   test("that fails fails", async () => {
-    await expect(crictl({}).client.pull("a.b/c:1", { signal, timeout: 99 })).rejects.toBe(failed);
+    await expect(crictl({}).client.pull("a.b/c:1", { signal })).rejects.toBe(failed);
   });
 });

@@ -190,8 +190,16 @@ export const knownTexts: readonly Known[] = [
   ),
   ...all("stall", "back-off", ["net/http: timeout awaiting response headers"], requesting),
   ...all("stall", "at-once", ["rpc error: code = Canceled desc = context canceled"]),
-  ...all("server", "back-off", ["Bad Gateway", "Service Unavailable", "Gateway Timeout"], requesting),
+  ...all(
+    "server",
+    "registry-back-off",
+    ["Bad Gateway", "Service Unavailable", "Gateway Timeout"],
+    requesting,
+  ),
   ...all("network", "stop", ["Forbidden", "Proxy Authentication Required"], requesting),
+  ...all("server", "registry-back-off", [
+    resolving(`unexpected status from HEAD request to ${URL}/manifests/1: 503 Service Unavailable`),
+  ]),
   ...all("server", "back-off", [
     requesting('malformed HTTP status code "200OK"'),
     requesting('malformed HTTP version "HTTPS/1.1"'),
@@ -201,7 +209,7 @@ export const knownTexts: readonly Known[] = [
     opening("unsupported Content-Encoding algorithm: br"),
     pulling("could not fetch content sha256:0 from remote: not found"),
     opening(`content at ${URL}/blobs/sha256:0 not found: not found`),
-    resolving(`unexpected status from HEAD request to ${URL}/manifests/1: 503 Service Unavailable`),
+    opening(`unexpected status from GET request to ${URL}/blobs/sha256:0: 503 Service Unavailable`),
     resolving(
       "pull access denied, repository does not exist or may require authorization: server message: invalid_token: authorization failed",
     ),

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import {
   advance,
+  grewSince,
   progressOf,
-  stalledFor,
+  silentFor,
   startMovement,
   type Movement,
   type Sample,
@@ -17,21 +18,28 @@ interface Seen {
   readonly at: number;
   readonly downloads?: Record<string, number>;
   readonly finished?: string[];
-  /** Unset while the manifest is unknown. */
-  readonly layers?: readonly Layer[];
-  readonly nodeMoved?: boolean;
+  /** Of each candidate; none while no manifest is known. */
+  readonly candidates?: readonly (readonly Layer[])[];
 }
 const sample = ({ at, downloads = {}, finished = [] }: Seen): Sample => ({
   at,
   downloads: new Map(Object.entries(downloads)),
   finished: new Set(finished),
 });
-/** What an attempt that began at 0 has shown after these looks. */
-const watched = (...looks: Seen[]): Movement =>
+/** What an attempt that began at 0, with these downloads there already, has shown after these looks. */
+const watchedAfter = (before: Readonly<Record<string, number>>, ...looks: Seen[]): Movement =>
   looks.reduce(
-    (movement, look) => advance(movement, look.layers, look.nodeMoved ?? false, sample(look)),
+    (movement, look) =>
+      advance(
+        movement,
+        (look.candidates ?? [LAYERS]).map((layers) => ({ layers })),
+        new Map(Object.entries(before)),
+        sample(look),
+      ),
     startMovement(0),
   );
+const watched = (...looks: Seen[]): Movement => watchedAfter({}, ...looks);
+const NOBODY = 0;
 
 describe("progress", () => {
   test.each([
@@ -58,94 +66,98 @@ describe("progress", () => {
   });
 });
 
-describe("a download is stalled", () => {
-  test("since its last byte", () => {
+describe("an attempt is silent", () => {
+  test("since the last byte of what may be its own", () => {
     const movement = watched(
-      { at: 10, layers: LAYERS, downloads: { a: 10 } },
-      { at: 20, layers: LAYERS, downloads: { a: 20 } },
-      { at: 90, layers: LAYERS, downloads: { a: 20 } },
+      { at: 10, downloads: { a: 10 } },
+      { at: 20, downloads: { a: 20 } },
+      { at: 90, downloads: { a: 20 } },
     );
-    expect(stalledFor(movement, false, 100)).toBe(80);
+    expect(silentFor(movement, NOBODY, 100)).toBe(80);
   });
 
-  test("even while another layer of the image still moves", () => {
-    const movement = watched(
-      { at: 10, layers: LAYERS, downloads: { a: 10, b: 1 } },
-      { at: 90, layers: LAYERS, downloads: { a: 10, b: 40 } },
-    );
-    expect(stalledFor(movement, false, 100)).toBe(90);
+  test("not while one of several layers moves, nor one of another candidate", () => {
+    const other = [{ digest: "c", size: 70 }];
+    const looks = (digest: string) => [
+      { at: 10, candidates: [LAYERS, other], downloads: { a: 10, [digest]: 1 } },
+      { at: 90, candidates: [LAYERS, other], downloads: { a: 10, [digest]: 40 } },
+    ];
+    expect(silentFor(watched(...looks("b")), NOBODY, 100)).toBe(10);
+    expect(silentFor(watched(...looks("c")), NOBODY, 100)).toBe(10);
   });
 
-  test("not while it grows", () => {
-    const looks = [10, 20, 30, 40].map((at) => ({ at, layers: LAYERS, downloads: { a: at } }));
-    expect(stalledFor(watched(...looks), false, 40)).toBe(0);
+  test("though what an earlier attempt left is there, and does not move", () => {
+    const movement = watchedAfter({ a: 30 }, { at: 50, downloads: { a: 30 } });
+    expect([movement.hasBytes, silentFor(movement, NOBODY, 100)]).toEqual([false, 100]);
   });
 
-  test("not once it is full: it is being checked and written out", () => {
+  test("not once a download is full: it is being checked and written out", () => {
     const movement = watched(
-      { at: 10, layers: LAYERS, downloads: { a: 90 }, finished: ["b"] },
-      { at: 20, layers: LAYERS, downloads: { a: 100 }, finished: ["b"] },
-      { at: 900, layers: LAYERS, downloads: { a: 100 }, finished: ["b"] },
+      { at: 10, downloads: { a: 90 }, finished: ["b"] },
+      { at: 20, downloads: { a: 100 }, finished: ["b"] },
+      { at: 900, downloads: { a: 100 }, finished: ["b"] },
     );
-    expect(stalledFor(movement, false, 900)).toBe(0);
+    expect(silentFor(movement, NOBODY, 900)).toBe(0);
   });
 
-  test("not while all that came is unpacked", () => {
-    const movement = watched(
-      { at: 10, layers: LAYERS, downloads: { a: 90 } },
-      { at: 900, layers: LAYERS, finished: ["a", "b"] },
+  test("not while what came is unpacked, also beside a candidate that is not fetched", () => {
+    const movement = watchedAfter(
+      { c: 5 },
+      { at: 10, downloads: { a: 90, c: 5 } },
+      { at: 900, downloads: { c: 5 }, candidates: [LAYERS, [{ digest: "c", size: 70 }]] },
     );
-    expect(stalledFor(movement, false, 900)).toBe(0);
+    expect(silentFor(movement, NOBODY, 900)).toBe(0);
   });
 
   test("not while layers that were there before are unpacked", () => {
-    const movement = watched({ at: 900, layers: LAYERS, finished: ["a", "b"] });
-    expect(stalledFor(movement, false, 900)).toBe(0);
+    const movement = watched({ at: 900, finished: ["a", "b"] });
+    expect([movement.isComplete, silentFor(movement, NOBODY, 900)]).toEqual([true, 0]);
   });
 
-  test("not from the first attempt's time when it begins anew", () => {
-    const movement = watched(
-      { at: 10, layers: LAYERS, downloads: { a: 90 } },
-      { at: 500, layers: LAYERS, downloads: { a: 10 } },
-      { at: 510, layers: LAYERS, downloads: {} },
-      { at: 520, layers: LAYERS, downloads: { a: 5 } },
-    );
-    expect(stalledFor(movement, false, 530)).toBe(10);
-  });
-});
-
-describe("while nothing of an image is to be seen", () => {
-  test("its reference is being resolved, and that counts from the start", () => {
-    expect(stalledFor(watched({ at: 50 }), false, 100)).toBe(100);
-    expect(stalledFor(startMovement(0), false, 100)).toBe(100);
+  test("not for the time before a download began anew", () => {
+    const movement = watched({ at: 10, downloads: { a: 90 } }, { at: 520, downloads: { a: 5 } });
+    expect(silentFor(movement, NOBODY, 530)).toBe(10);
   });
 
-  test("nor anything but its manifest, that counts as well", () => {
-    expect(stalledFor(watched({ at: 50, layers: LAYERS }), false, 100)).toBe(100);
+  test("from its beginning while nothing of it is to be seen, or only its manifest", () => {
+    expect(silentFor(startMovement(0), NOBODY, 100)).toBe(100);
+    expect(silentFor(watched({ at: 50, candidates: [] }), NOBODY, 100)).toBe(100);
+    expect(silentFor(watched({ at: 50 }), NOBODY, 100)).toBe(100);
   });
 });
 
-describe("behind a node-wide limit", () => {
-  const queued: Seen[] = [
-    { at: 10, layers: LAYERS, downloads: { a: 0 }, nodeMoved: true },
-    { at: 80, layers: LAYERS, downloads: { a: 0 }, nodeMoved: true },
-  ];
+describe("bytes of an attempt", () => {
+  test("are those that came in it: of a download that grew, or that began and has some", () => {
+    expect(watchedAfter({ a: 30 }, { at: 10, downloads: { a: 31 } })).toMatchObject({
+      hasBytes: true,
+      bytesAt: 10,
+    });
+    expect(watched({ at: 10, downloads: { a: 1 } }).hasBytes).toBe(true);
+    expect(watched({ at: 10, downloads: { a: 0 } }).hasBytes).toBe(false);
+  });
+});
 
-  test("a download that never grew is queued, and counts from the node's last movement", () => {
-    expect(stalledFor(watched(...queued), true, 100)).toBe(20);
-    expect(stalledFor(watched(...queued), false, 100)).toBe(90);
+describe("where downloads of a node wait for each other", () => {
+  test("one that never grew is silent since any of them moved", () => {
+    const queued = watched({ at: 10, downloads: { a: 0 } }, { at: 80, downloads: { a: 0 } });
+    expect([silentFor(queued, 80, 100), silentFor(queued, NOBODY, 100)]).toEqual([20, 90]);
   });
 
-  test("one that grew once and then stopped is stalled, whatever the others do", () => {
+  test("one that grew and then stopped is silent whatever the others do", () => {
     const movement = watched(
-      { at: 10, layers: LAYERS, downloads: { a: 0 }, nodeMoved: true },
-      { at: 20, layers: LAYERS, downloads: { a: 5 }, nodeMoved: true },
-      { at: 80, layers: LAYERS, downloads: { a: 5 }, nodeMoved: true },
+      { at: 10, downloads: { a: 0 } },
+      { at: 20, downloads: { a: 5 } },
+      { at: 80, downloads: { a: 5 } },
     );
-    expect(stalledFor(movement, true, 100)).toBe(80);
+    expect(silentFor(movement, 80, 100)).toBe(80);
   });
+});
 
-  test("an image of which nothing is seen counts from the node's last movement", () => {
-    expect(stalledFor(watched({ at: 80, nodeMoved: true }), true, 100)).toBe(20);
-  });
+test.each([
+  ["grew", { a: 1 }, { a: 2 }, true],
+  ["began with bytes", {}, { a: 2 }, true],
+  ["began without any", {}, { a: 0 }, false],
+  ["stood still or went", { a: 1, b: 1 }, { a: 1 }, false],
+])("whether a download moved: it %s", (_what, before, now, moved) => {
+  expect(grewSince(new Map(Object.entries(before)), new Map(Object.entries(now)))).toBe(moved);
 });

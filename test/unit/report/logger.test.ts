@@ -24,8 +24,6 @@ function edge(log = path.join(folder.path, `log-${(count += 1)}`)) {
     stderr: output,
     paths: { config: "", log, state: "" },
     pid: 77,
-    cpus: 2,
-    busy: () => 0,
     platform: { os: "linux", architecture: "amd64" },
     signal: new AbortController().signal,
     stoppedBy: () => undefined,

@@ -18,6 +18,7 @@ export const config = (overrides: Partial<Config> = {}): Config => ({
   on_failure: "fail",
   concurrency: 4,
   retry: { attempts: 3, min_delay: 1_000, max_delay: 30_000 },
+  registry_timeout: 300_000,
   stall_timeout: 60_000,
   deadline: 3_600_000,
   start_jitter: 0,
@@ -75,12 +76,14 @@ export function bench(version?: string) {
         events.push(event);
         more.onEvent?.(event);
       };
-      using stop = stopper(more.signal ?? new AbortController().signal, 3_600_000);
+      using stop = stopper(more.signal ?? new AbortController().signal, 3_600_000, {
+        after: clock.eventually,
+      });
       const made = config({ images: list, ...overrides });
       const context: Context = {
         config: made,
         containerd: node.containerd,
-        machine: { platform: LINUX, cpus: 2, busy: () => 0 },
+        machine: { platform: LINUX },
         clock,
         emit,
         stop,

@@ -4,6 +4,7 @@ import type { WantedImage } from "../../../src/core/plan.ts";
 import type { RunEvent } from "../../../src/core/events.ts";
 import { lookAtNode } from "../../../src/run/look.ts";
 import { placer } from "../../../src/run/place.ts";
+import { realClock } from "../../../src/run/context.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 import { inMemoryContainerd, toolError, type InMemory } from "../containerd/in-memory.ts";
 import { ARM, LINUX, served } from "../containerd/served-image.ts";
@@ -26,11 +27,11 @@ async function placed(node: InMemory, wish: WantedImage = image, pins = true) {
 
 async function placedTogether(node: InMemory, wishes: readonly WantedImage[], pins = true) {
   const events: RunEvent[] = [];
-  using stop = stopper(new AbortController().signal, 3_600_000);
+  using stop = stopper(new AbortController().signal, 3_600_000, realClock);
   const context = {
     config: config(),
     containerd: node.containerd,
-    machine: { platform: LINUX, cpus: 2, busy: () => 0 },
+    machine: { platform: LINUX },
     clock: fakeClock(),
     emit: (event: RunEvent) => void events.push(event),
     stop,

@@ -1,15 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { startLevel } from "../../../src/core/concurrency.ts";
 import { Failed, type Failure } from "../../../src/core/failure.ts";
 import type { WantedImage } from "../../../src/core/plan.ts";
 import type { RunEvent } from "../../../src/core/events.ts";
-import { pullImage, type Around, type Puller } from "../../../src/run/pull.ts";
-import { RegistryHealth } from "../../../src/run/registry-health.ts";
-import { pullSlots } from "../../../src/run/slots.ts";
+import { puller, type PullOptions } from "../../../src/run/pull.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 import { CommandError } from "../../../src/containerd/command.ts";
 import { inMemoryContainerd, toolError } from "../containerd/in-memory.ts";
-import { LINUX, served } from "../containerd/served-image.ts";
+import { served } from "../containerd/served-image.ts";
 import { credential, wanted } from "../samples.ts";
 import { config, TEXTS } from "./bench.ts";
 import { fakeClock } from "./fake-clock.ts";
@@ -17,83 +14,62 @@ import { fakeClock } from "./fake-clock.ts";
 const A = "r.one/a:1";
 const B = "r.one/b:1";
 const C = "r.two/c:1";
+const SECOND = 1_000;
 const WRONG_PASSWORD =
-  "unexpected status from HEAD request to https://r.one/v2/a/manifests/1: 401 Unauthorized";
+  "failed to authorize: failed to fetch oauth token: unexpected status from GET request to https://r.one/token: 401 Unauthorized";
 
+type Clock = ReturnType<typeof fakeClock>;
 /** How an attempt goes: the class of its failure, or a step of its own; afterwards attempts succeed. */
-type Going = keyof typeof TEXTS | (() => void);
+type Going = keyof typeof TEXTS | ((clock: Clock) => unknown);
 
-interface Overrides {
-  readonly concurrency?: number | "auto";
-  readonly retry?: Puller["config"]["retry"];
+interface Setting extends Partial<Omit<PullOptions, "config">> {
+  readonly config?: Partial<PullOptions["config"]>;
   readonly signal?: AbortSignal;
-  readonly around?: Partial<Around>;
 }
 
-function pulling(script: Readonly<Record<string, readonly Going[]>>, overrides: Overrides = {}) {
+function pulling(script: Readonly<Record<string, readonly Going[]>>, setting: Setting = {}) {
   const node = inMemoryContainerd();
   const clock = fakeClock();
   const events: RunEvent[] = [];
   const pulls: { readonly name: string; readonly at: number }[] = [];
-  const { concurrency = 4, retry = config().retry, signal = new AbortController().signal } = overrides;
-  for (const [name, goings] of Object.entries(script)) {
+  const { config: overrides = {}, signal = new AbortController().signal, ...parts } = setting;
+  const begun = clock.now();
+  for (const [name, goings] of Object.entries(script))
     node.before(
       `pull ${name}`,
-      ...goings.map((going) => (typeof going === "function" ? going : throws(TEXTS[going]))),
+      ...goings.map((going) => () => (typeof going === "function" ? going(clock) : throws(TEXTS[going]))),
     );
-  }
-  const puller: Puller = {
-    config: config({ retry }),
+  const pull = puller({
+    config: config(overrides),
     clock,
     emit: (event) => {
       events.push(event);
-      if (event.type === "attempt-started") pulls.push({ name: event.image, at: clock.now() });
+      if (event.type === "attempt-started") pulls.push({ name: event.image, at: clock.now() - begun });
     },
-    stop: stopper(signal, 3_600_000),
+    stop: stopper(signal, 3_600_000, clock),
     containerd: node.containerd,
-    slots: pullSlots(
-      {
-        config: config({ concurrency }),
-        clock,
-        machine: { platform: LINUX, cpus: 2, busy: () => 0 },
-        emit: () => {},
-      },
-      startLevel(concurrency, false, 2),
-    ),
-    health: new RegistryHealth(retry, clock),
-    around: {
-      admit: async () => {},
-      watch: () => () => {},
-      comeback: async () => {},
-      diskFull: async (_image, failure) => failure,
-      ...overrides.around,
-    },
-  };
+    watch: { begin: () => () => {} },
+    untilBack: async () => {},
+    admit: async () => {},
+    diskFull: async (_image, failure) => failure,
+    ...parts,
+  });
   const pullAll = (...images: readonly (string | WantedImage)[]): Promise<(Failure | undefined)[]> => {
     const all = images.map((image) =>
-      typeof image === "string" ? wanted(image, { timeout: 600_000 }) : image,
+      typeof image === "string" ? wanted(image, { timeout: 600 * SECOND }) : image,
     );
     for (const { source } of all)
       if (!node.registry.has(source.name)) node.registry.set(source.name, served(source.name));
-    return Promise.all(all.map((image) => pullImage(puller, image, retry.attempts)));
+    return Promise.all(all.map((image) => pull(image, false)));
   };
   const classesOf = async (...images: readonly (string | WantedImage)[]): Promise<string[]> =>
     (await pullAll(...images)).map((failure) => failure?.class ?? "ok");
-  return {
-    node,
-    clock,
-    events,
-    pulls,
-    puller,
-    pullAll,
-    classesOf,
-    attemptsOf: (name: string) => pulls.filter((pull) => pull.name === name).length,
-  };
+  return { node, clock, events, pulls, pull, pullAll, classesOf, begun };
 }
-const throws = (text: string) => (): void => {
+const throws = (text: string): never => {
   throw toolError(text);
 };
-const times = (count: number, going: Going): Going[] => Array.from({ length: count }, () => going);
+const many = (going: Going): Going[] => Array.from({ length: 99 }, () => going);
 
 describe("one image", () => {
   test("that comes at once is one attempt", async () => {
@@ -105,95 +81,84 @@ describe("one image", () => {
     ]);
   });
 
-  test("whose transfer breaks goes on without any delay", async () => {
-    const { classesOf, events, pulls } = pulling({ [A]: ["transfer"] });
+  test("that fails and comes later tells when it is tried again", async () => {
+    const { classesOf, events, pulls } = pulling({ [A]: ["transfer", "transfer"] });
     expect(await classesOf(A)).toEqual(["ok"]);
-    expect(events).toContainEqual(expect.objectContaining({ type: "attempt-failed", image: A, retryIn: 0 }));
-    expect(new Set(pulls.map(({ at }) => at)).size).toBe(1);
-  });
-
-  test("whose transfer breaks again waits, and others have its slot meanwhile", async () => {
-    const { classesOf, pulls } = pulling({ [A]: ["transfer", "transfer"] }, { concurrency: 1 });
-    expect(await classesOf(A, B, C)).toEqual(["ok", "ok", "ok"]);
-    expect(pulls.map(({ name }) => name)).toEqual([A, B, C, A, A]);
-    expect(pulls.filter(({ name }) => name === A).map(({ at }) => at - (pulls[0]?.at ?? 0))).toEqual([
-      0, 0, 2_000,
+    expect(events.filter(({ type }) => type === "attempt-failed")).toMatchObject([
+      { attempt: 1, failure: { class: "transfer" }, retryIn: 0 },
+      { attempt: 2, retryIn: 2_000 },
     ]);
+    expect(pulls.map(({ at }) => at)).toEqual([0, 0, 2_000]);
   });
 
-  test("that is refused with its login is the only one that tries it, however many come at once", async () => {
-    const { classesOf, pulls } = pulling(
-      { [A]: [throws(WRONG_PASSWORD)], [B]: [throws(WRONG_PASSWORD)] },
-      { concurrency: 8 },
-    );
-    const images = [A, B, "r.one/d:1", "r.one/e:1"].map((name) => wanted(name, { credential: credential() }));
-    expect(await classesOf(...images)).toEqual(["auth", "auth", "auth", "auth"]);
-    expect(pulls.map(({ name }) => name)).toEqual([A]);
-  });
-
-  test("with a failure that may pass backs off longer each time", async () => {
-    const { classesOf, pulls } = pulling(
-      { [A]: ["server", throws("nobody knows this"), "server"] },
-      { retry: { attempts: 5, min_delay: 1_000, max_delay: 3_000 } },
-    );
-    expect(await classesOf(A)).toEqual(["ok"]);
-    expect(pulls.map(({ at }) => at - (pulls[0]?.at ?? 0))).toEqual([0, 1_000, 3_000, 6_000]);
-  });
-
-  test.each(["server", "transfer", "network", "runtime"] as const)(
-    "never has more attempts than it may: %s",
-    async (name) => {
-      const { classesOf, attemptsOf } = pulling({ [A]: times(9, name) });
-      expect(await classesOf(A)).toEqual([name]);
-      expect(attemptsOf(A)).toBe(3);
-    },
-  );
-
-  test.each(["auth", "not-found", "disk"] as const)("that fails with %s is not tried again", async (name) => {
-    const { classesOf, attemptsOf, events } = pulling({ [A]: [name] });
-    expect(await classesOf(A)).toEqual([name]);
-    expect(attemptsOf(A)).toBe(1);
+  test("that fails for good is told without a next attempt", async () => {
+    const { classesOf, events } = pulling({ [A]: ["auth"] });
+    expect(await classesOf(A)).toEqual(["auth"]);
     expect(events.at(-1)).not.toHaveProperty("retryIn");
   });
 
-  test("waits for containerd, and not by the clock, when that went away", async () => {
-    let asked = 0;
-    const { classesOf, attemptsOf, pulls } = pulling(
-      { [A]: ["runtime"] },
-      { around: { comeback: async () => void (asked += 1) } },
-    );
-    expect(await classesOf(A)).toEqual(["ok"]);
-    expect([asked, attemptsOf(A)]).toEqual([1, 2]);
-    expect(new Set(pulls.map(({ at }) => at)).size).toBe(1);
-  });
-
-  test("fails with what was said of a containerd that did not come back", async () => {
-    const lost = new Failed({ class: "runtime", message: "did not come back" });
-    const { pullAll } = pulling({ [A]: ["runtime"] }, { around: { comeback: () => Promise.reject(lost) } });
-    expect(await pullAll(A)).toEqual([{ class: "runtime", message: "did not come back" }]);
+  test("waits for containerd, and not by the clock, when that went away; nothing else is begun meanwhile", async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const set = pulling({ [A]: ["runtime"] }, { untilBack: () => promise, config: { concurrency: 1 } });
+    const results = set.classesOf(A, B);
+    await set.clock.sleep(90 * SECOND);
+    expect(set.pulls.map(({ name }) => name)).toEqual([A]);
+    resolve();
+    expect(await results).toEqual(["ok", "ok"]);
+    expect(set.pulls.map(({ name }) => name)).toEqual([A, A, B]);
   });
 
   test("is not begun where something that must hold does not", async () => {
     const full = new Failed({ class: "disk", message: "too little free" });
-    const { pullAll, node } = pulling({}, { around: { admit: () => Promise.reject(full) } });
+    const { pullAll, node, events } = pulling({}, { admit: () => Promise.reject(full) });
     expect(await pullAll(A)).toEqual([{ class: "disk", message: "too little free" }]);
     expect(node.calls).toEqual([]);
+    expect(events.map(({ type }) => type)).not.toContain("attempt-started");
   });
 
-  test("that fills the disk tells what was found there, before its slot is given away", async () => {
-    const diskFull: Around["diskFull"] = async (image, failure) => ({
+  test("that fills the disk tells what was found there", async () => {
+    const diskFull: PullOptions["diskFull"] = async (image, failure) => ({
       ...failure,
       message: `${image.source.name} needs room`,
     });
-    const { pullAll } = pulling({ [A]: ["disk"] }, { around: { diskFull } });
+    const { pullAll } = pulling({ [A]: ["disk"] }, { diskFull });
     expect(await pullAll(A)).toMatchObject([{ class: "disk", message: `${A} needs room` }]);
   });
 
   test("whose bytes are not what was promised has them thrown away before it goes on", async () => {
     const broken = `failed commit on ref "layer-sha256:ab": unexpected commit digest sha256:cd, expected sha256:ab: failed precondition`;
-    const { classesOf, node } = pulling({ [A]: [throws(broken)] });
+    const { classesOf, node } = pulling({ [A]: [() => throws(broken)] });
     expect(await classesOf(A)).toEqual(["ok"]);
     expect(node.changes()).toEqual([`pull ${A}`, "abort layer-sha256:ab", `pull ${A}`]);
+  });
+
+  test("whose broken bytes cannot be thrown away is tried again all the same", async () => {
+    const broken = `failed commit on ref "layer-sha256:ab": unexpected commit digest sha256:cd, expected sha256:ab: failed precondition`;
+    const { classesOf, node } = pulling({ [A]: [() => throws(broken)] });
+    node.before("abort", () => throws("nobody knows this"));
+    expect(await classesOf(A)).toEqual(["ok"]);
+  });
+
+  test("whose layer alone is refused fails by its own attempts, and not as its registry", async () => {
+    const text =
+      "failed to copy: httpReadSeeker: failed open: unexpected status from GET request to https://r.one/v2/a/blobs/sha256:ab: 503 Service Unavailable";
+    const { classesOf, pulls } = pulling({ [A]: many(() => throws(text)) });
+    expect(await classesOf(A, B)).toEqual(["server", "ok"]);
+    expect(pulls.filter(({ name }) => name === A)).toHaveLength(3);
+  });
+
+  test("whose tool hangs before it pulls is retried like any step", async () => {
+    const hung = new CommandError("crictl did not answer in time", "", true);
+    const { classesOf, pulls } = pulling({
+      [A]: [
+        async (clock) => {
+          await clock.sleep(30 * SECOND);
+          throw hung;
+        },
+      ],
+    });
+    expect(await classesOf(A)).toEqual(["ok"]);
+    expect(pulls.map(({ at }) => at)).toEqual([0, 30 * SECOND]);
   });
 
   test("whose pull is a bug of ours is no failed image: the bug comes out", async () => {
@@ -204,170 +169,30 @@ describe("one image", () => {
   });
 });
 
-describe("the time of an image", () => {
-  /** What a pull was given, by the order of pulls. */
-  function timed(script: Readonly<Record<string, readonly Going[]>>, overrides: Overrides = {}) {
-    const set = pulling(script, overrides);
-    const given: { name: string; timeout: number }[] = [];
-    const pull: Puller["containerd"]["pull"] = (name, options) => {
-      given.push({ name, timeout: options.timeout });
-      return set.node.containerd.pull(name, options);
-    };
-    return { ...set, given, puller: { ...set.puller, containerd: { ...set.node.containerd, pull } } };
-  }
-
-  test("is shared by its attempts, with the waits between them", async () => {
-    const { puller, given, node } = timed({ [A]: ["server"] });
-    node.registry.set(A, served(A));
-    expect(await pullImage(puller, wanted(A, { timeout: 60_000 }), 3)).toBeUndefined();
-    expect(given.map(({ timeout }) => timeout)).toEqual([60_000, 59_000]);
-  });
-
-  test("does not run while it waits for a slot", async () => {
-    const { puller, given, node, clock } = timed({}, { concurrency: 1 });
-    for (const name of [A, B]) node.registry.set(name, served(name));
-    node.before(`pull ${A}`, () => clock.pass(50_000));
-    await Promise.all([A, B].map((name) => pullImage(puller, wanted(name, { timeout: 60_000 }), 3)));
-    expect(given).toEqual([
-      { name: A, timeout: 60_000 },
-      { name: B, timeout: 60_000 },
-    ]);
-  });
-
-  test("that is over is terminal, and says which setting it was", async () => {
-    const { puller, node } = pulling({});
-    const pull = (): Promise<void> =>
-      Promise.reject(new CommandError("crictl did not answer in time", "", true));
-    const late = { ...puller, containerd: { ...node.containerd, pull } };
-    expect(await pullImage(late, wanted(A, { timeout: 90_000 }), 3)).toEqual({
-      class: "timeout",
-      message: "not complete after 1m30s (image_timeout)",
-    });
-  });
-
-  test("is not spent on a wait that would outlast it", async () => {
-    const { classesOf, attemptsOf } = pulling(
-      { [A]: ["server"] },
-      { retry: { attempts: 3, min_delay: 600_000, max_delay: 600_000 } },
-    );
-    expect(await classesOf(wanted(A, { timeout: 10_000 }))).toEqual(["server"]);
-    expect(attemptsOf(A)).toBe(1);
-  });
-});
-
-describe("several images", () => {
-  test("are pulled no more at once than there are slots", async () => {
-    const names = Array.from({ length: 30 }, (_, n) => `r.${n % 3}x/a${n}:1`);
-    let [now, most] = [0, 0];
-    const around: Partial<Around> = {
-      watch: () => {
-        most = Math.max(most, (now += 1));
-        return () => (now -= 1);
-      },
-    };
-    const script = Object.fromEntries(
-      names.filter((_, n) => n % 4 === 0).map((name): [string, Going[]] => [name, ["transfer"]]),
-    );
-    const { classesOf } = pulling(script, { concurrency: 3, around });
-    expect(new Set(await classesOf(...names))).toEqual(new Set(["ok"]));
-    expect([most, now]).toEqual([3, 0]);
-  });
-
-  test("go on after one of them failed", async () => {
-    const { classesOf } = pulling({ [A]: ["not-found"], [C]: times(3, "server") }, { concurrency: 1 });
-    expect(await classesOf(A, B, C, "r.three/d:1")).toEqual(["not-found", "ok", "server", "ok"]);
-  });
-
-  test("have the slot of one that waits: no wait holds one", async () => {
-    const names = Array.from({ length: 8 }, (_, n) => `r.x/a${n}:1`);
-    const script = Object.fromEntries(names.map((name): [string, Going[]] => [name, ["server"]]));
-    const { pullAll, pulls } = pulling(script, { concurrency: 1 });
-    await pullAll(...names);
-    expect(pulls.slice(0, 8).map(({ name }) => name)).toEqual(names);
-  });
-});
-
-describe("a registry", () => {
-  test.each([
-    ["rate-limit", 5_000],
-    ["network", 1_000],
-  ] as const)("that fails with %s is left alone by all its images, others go on", async (name, wait) => {
-    const { classesOf, pulls } = pulling({ [A]: [name] }, { concurrency: 1 });
-    expect(await classesOf(A, B, C)).toEqual(["ok", "ok", "ok"]);
-    expect(pulls.slice(0, 2).map((pull) => pull.name)).toEqual([A, C]);
-    const [closed, ...later] = pulls.filter((pull) => pull.name !== C).map(({ at }) => at);
-    expect(later.map((at) => at - (closed ?? 0))).toEqual([wait, wait]);
-  });
-
-  test("that refuses too many at once costs no image an attempt, and is left alone only when one alone is too many", async () => {
-    const { pulls, pullAll, clock } = pulling(
-      { [A]: ["rate-limit", "rate-limit", "rate-limit", "rate-limit"] },
-      { concurrency: "auto" },
-    );
-    const began = clock.now();
-    expect(await pullAll(A)).toEqual([undefined]);
-    const waits = pulls.map(({ at }, index) => at - (pulls[index - 1]?.at ?? began));
-    expect(waits.slice(0, 3)).toEqual([0, 0, 0]);
-    expect(waits.slice(3).every((ms) => ms >= 5_000)).toBe(true);
-    expect(pulls).toHaveLength(5);
-  });
-
-  test("that is dead has its rounds once, and then each image a single attempt", async () => {
-    const names = Array.from({ length: 12 }, (_, n) => `r.dead/a${n}:1`);
-    const script = Object.fromEntries(names.map((name) => [name, times(9, "network")]));
-    const { classesOf, pulls } = pulling(script, { concurrency: 1 });
-    expect(new Set(await classesOf(...names))).toEqual(new Set(["network"]));
-    expect(pulls.length).toBeLessThanOrEqual(names.length + config().retry.attempts);
-    expect(new Set(pulls.map(({ name }) => name))).toEqual(new Set(names));
-  });
-
-  test("that refused a password is not asked with it for another image", async () => {
-    const login = credential();
-    const { pullAll, attemptsOf } = pulling({ [A]: [throws(WRONG_PASSWORD)] }, { concurrency: 1 });
-    const results = await pullAll(
-      wanted(A, { credential: login }),
-      wanted(B, { credential: login }),
-      wanted(C, { credential: login }),
-      wanted("r.one/public:1"),
-      wanted("r.one/other:1", { credential: credential("other", "pw") }),
-    );
-    expect(results.map((failure) => failure?.class)).toEqual([
-      "auth",
-      "auth",
-      undefined,
-      undefined,
-      undefined,
-    ]);
-    expect(attemptsOf(B)).toBe(0);
-    expect(results[1]?.message).toContain("lock the account");
-  });
-
-  test("that denies one repository is still asked for the others", async () => {
-    const { classesOf } = pulling({ [A]: ["auth"] }, { concurrency: 1 });
-    const images = [A, B].map((name) => wanted(name, { credential: credential() }));
-    expect(await classesOf(...images)).toEqual(["auth", "ok"]);
-  });
+test("an image that breaks in a long list is retried before the others, with all the time that is left to it", async () => {
+  const names = Array.from({ length: 40 }, (_, n) => `r.one/i${n}:1`);
+  const minute = (clock: Clock): Promise<void> => clock.sleep(60 * SECOND);
+  const script: Record<string, Going[]> = Object.fromEntries(names.map((name) => [name, [minute]]));
+  script[names[0]!] = ["transfer", minute];
+  const { pullAll, pulls } = pulling(script, { config: { concurrency: 1 } });
+  const images = names.map((name) => wanted(name, { timeout: 90 * SECOND }));
+  expect(new Set(await pullAll(...images))).toEqual(new Set([undefined]));
+  expect(pulls.slice(0, 3).map(({ name }) => name)).toEqual([names[0], names[0], names[1]]);
 });
 
 describe("an attempt is ended", () => {
   const stopped = new Failed({ class: "cancelled", message: "stopped by SIGTERM" });
 
-  test("when the run is stopped, and so is every wait and queue", async () => {
+  test("when the run is stopped, and so is everything that waits", async () => {
     const stop = new AbortController();
-    const end = (): void => stop.abort(stopped);
     const { node, classesOf, events } = pulling(
-      { [B]: ["server"], "r.three/d:1": [end] },
-      { concurrency: 2, signal: stop.signal },
+      { [B]: ["server"], "r.three/d:1": [() => stop.abort(stopped)] },
+      { config: { concurrency: 3 }, signal: stop.signal },
     );
     node.registry.set(A, "hangs");
-    expect(await classesOf(A, B, C, "r.three/d:1", "r.four/e:1")).toEqual([
-      "cancelled",
-      "cancelled",
-      "ok",
-      "cancelled",
-      "cancelled",
-    ]);
-    expect(events.filter(({ type }) => type === "attempt-started")).toHaveLength(4);
+    const classes = await classesOf(A, B, "r.three/d:1", "r.four/e:1");
+    expect(classes).toEqual(["cancelled", "cancelled", "cancelled", "cancelled"]);
+    expect(events.filter(({ type }) => type === "attempt-started")).toHaveLength(3);
   });
 
   test("before it begins when the run was stopped already", async () => {
@@ -376,17 +201,28 @@ describe("an attempt is ended", () => {
     expect(node.calls).toEqual([]);
   });
 
-  test("when its watcher sees it stall, and goes on at once", async () => {
+  test("when the time of its image is over, which says which setting it was", async () => {
+    const { node, pullAll, clock, begun } = pulling({});
+    node.registry.set(A, "hangs");
+    expect(await pullAll(wanted(A, { timeout: 90 * SECOND }))).toEqual([
+      { class: "timeout", message: "not complete after 1m30s (image_timeout)" },
+    ]);
+    expect(clock.now() - begun).toBe(90 * SECOND);
+  });
+
+  test("when its watcher sees it stall, and another one begins", async () => {
     const stall = new Failed({ class: "stall", message: "no byte came for 60.0s" });
-    let unwatched = 0;
+    let watched = 0;
     const set = pulling(
       {},
       {
-        around: {
-          watch: (image, abort) => {
-            if (set.node.registry.get(image.source.name) === "hangs") setImmediate(() => abort.abort(stall));
+        watch: {
+          begin: (image, { abort, progressed }) => {
+            progressed("bytes");
+            if (set.node.registry.get(image.source.name) === "hangs")
+              set.clock.after(1, () => abort.abort(stall));
             return () => {
-              unwatched += 1;
+              watched += 1;
               set.node.registry.set(A, served(A));
             };
           },
@@ -395,13 +231,64 @@ describe("an attempt is ended", () => {
     );
     set.node.registry.set(A, "hangs");
     expect(await set.classesOf(A)).toEqual(["ok"]);
-    expect(set.events).toContainEqual({
-      type: "attempt-failed",
-      image: A,
-      attempt: 1,
-      failure: { class: "stall", message: "no byte came for 60.0s" },
-      retryIn: 0,
-    });
-    expect(unwatched).toBe(2);
+    expect(set.events).toContainEqual(
+      expect.objectContaining({ failure: { class: "stall", message: "no byte came for 60.0s" }, retryIn: 0 }),
+    );
+    expect(watched).toBe(2);
   });
+
+  test("with its registry, when that has given nothing for registry_timeout, and not before", async () => {
+    const { node, pullAll, clock, begun } = pulling({ [B]: many("network") });
+    node.registry.set(A, "hangs");
+    const [first, second] = await pullAll(A, B);
+    expect(clock.now() - begun).toBe(300 * SECOND);
+    for (const failure of [first, second])
+      expect(failure).toMatchObject({
+        class: "network",
+        message: expect.stringMatching(/^r\.one gave nothing for 5m00s \(registry_timeout\): .*refused$/u),
+      });
+  });
+});
+
+test("each attempt without a byte is given more time", async () => {
+  const given: number[] = [];
+  const stall = new Failed({ class: "stall", message: "no byte came" });
+  const set = pulling(
+    {},
+    {
+      watch: {
+        begin: (_image, { abort, patience }) => {
+          given.push(patience / SECOND);
+          if (given.length === 3) set.node.registry.set(A, served(A));
+          const timer = set.clock.after(patience, () => abort.abort(stall));
+          return () => timer[Symbol.dispose]();
+        },
+      },
+    },
+  );
+  set.node.registry.set(A, "hangs");
+  expect(await set.classesOf(A)).toEqual(["ok"]);
+  expect(given).toEqual([60, 120, 180]);
+});
+
+test("a login that is refused is told of all its images, and tried for one", async () => {
+  const { pullAll, pulls } = pulling({ [A]: [() => throws(WRONG_PASSWORD)] });
+  const images = [A, B, "r.one/d:1"].map((name) => wanted(name, { credential: credential() }));
+  const failures = await pullAll(...images, C);
+  expect(failures.map((failure) => failure?.class)).toEqual(["auth", "auth", "auth", undefined]);
+  expect(failures[1]?.message).toContain("could lock the account");
+  expect(pulls.map(({ name }) => name).toSorted()).toEqual([A, C].toSorted());
+});
+
+test("fewer at once after a 429 are told, and so is their recovery", async () => {
+  const names = Array.from({ length: 40 }, (_, n) => `r.one/i${n}:1`);
+  const slow = (clock: Clock): Promise<void> => clock.sleep(30 * SECOND);
+  const script: Record<string, Going[]> = Object.fromEntries(names.map((name) => [name, [slow]]));
+  script[names[3]!] = ["rate-limit", slow];
+  const { classesOf, events } = pulling(script, { config: { concurrency: "auto" } });
+  expect(new Set(await classesOf(...names))).toEqual(new Set(["ok"]));
+  expect(events.filter(({ type }) => type === "concurrency").slice(0, 2)).toMatchObject([
+    { images: 8, why: expect.stringContaining("429") },
+    { images: 9 },
+  ]);
 });

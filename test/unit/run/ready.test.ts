@@ -4,7 +4,8 @@ import { ApiError } from "../../../src/containerd/connection.ts";
 import { Failed, CODE } from "../../../src/core/failure.ts";
 import { EXIT } from "../../../src/exit.ts";
 import type { RunEvent } from "../../../src/core/events.ts";
-import { comeback, patient, requireTools, untilReady, type Waiting } from "../../../src/run/ready.ts";
+import { requireTools, runtimeWait, untilReady, withRetry, type Waiting } from "../../../src/run/ready.ts";
+import { realClock } from "../../../src/run/context.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 import { gone, inMemoryContainerd, notFound, toolError, type InMemory } from "../containerd/in-memory.ts";
 import { LINUX, served } from "../containerd/served-image.ts";
@@ -136,16 +137,16 @@ describe("a step that finds containerd gone", () => {
 
   function patience(node: InMemory) {
     const events: RunEvent[] = [];
-    const stop = stopper(new AbortController().signal, 3_600_000);
+    const stop = stopper(new AbortController().signal, 3_600_000, realClock);
     const context = {
       config: config(),
       containerd: node.containerd,
-      machine: { platform: LINUX, cpus: 2, busy: () => 0 },
+      machine: { platform: LINUX },
       clock: fakeClock(),
       emit: (event: RunEvent) => void events.push(event),
       stop,
     };
-    return { events, stop, containerd: patient(node.containerd, comeback(context)) };
+    return { events, stop, containerd: withRetry(node.containerd, runtimeWait(context)) };
   }
   const waits = (events: readonly RunEvent[]): string[] => events.map(({ type }) => type);
 

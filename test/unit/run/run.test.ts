@@ -47,7 +47,7 @@ describe("a run", () => {
   test("keeps pulling after one image fails", async () => {
     const { node, run, serve } = bench();
     serve(served("b"), B);
-    node.before(`pull ${C}`, ...times(9, fails(TEXTS.server)));
+    node.before(`pull ${C}`, ...times(99, fails(TEXTS.server)));
     const { outcomes, error } = await run([A, B, C], { concurrency: 1 });
     expect(outcomes).toEqual({
       [A]: "failed in pull: not-found",
@@ -352,6 +352,7 @@ describe("what was fetched", () => {
     const image = set.serve(served("a", { layers: [100] }), A);
     const ref = `layer-${image.layers[0]?.digest}`;
     set.node.before(`pull ${A}`, async () => {
+      await set.clock.sleep(100);
       for (const blob of [image.manifest, image.config])
         set.node.blobs.set(blob.digest, {
           ...blob,
@@ -510,7 +511,7 @@ describe("under an implicit Always", () => {
   test("a usable image is kept with a warning when its registry cannot be asked, after two attempts", async () => {
     const { node, run } = bench();
     node.bring(LATEST, served("a"));
-    node.before(`pull ${LATEST}`, ...times(9, fails(TEXTS.network)));
+    node.before(`pull ${LATEST}`, ...times(99, fails(TEXTS.network)));
     const { outcomes, events } = await run([latest]);
     expect(outcomes).toEqual({ [LATEST]: "kept" });
     expect(events.filter(({ type }) => type === "attempt-started")).toHaveLength(2);
@@ -529,14 +530,14 @@ describe("under an implicit Always", () => {
 
   test("an image that is not here fails as any other", async () => {
     const { node, run } = bench();
-    node.before(`pull ${LATEST}`, ...times(9, fails(TEXTS.network)));
+    node.before(`pull ${LATEST}`, ...times(99, fails(TEXTS.network)));
     expect((await run([latest])).outcomes).toEqual({ [LATEST]: "failed in pull: network" });
   });
 
   test("and an image that was asked for by Always is not kept", async () => {
     const { node, run } = bench();
     node.bring(LATEST, served("a"));
-    node.before(`pull ${LATEST}`, ...times(9, fails(TEXTS.network)));
+    node.before(`pull ${LATEST}`, ...times(99, fails(TEXTS.network)));
     expect((await run([{ ...latest, pullPolicy: "Always" }])).outcomes).toEqual({
       [LATEST]: "failed in pull: network",
     });

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { Failed } from "../../../src/core/failure.ts";
 import { EXIT, ExitError } from "../../../src/exit.ts";
+import { realClock } from "../../../src/run/context.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 
 const HOUR = 3_600_000;
@@ -16,7 +17,7 @@ const bySignal = new Failed({ class: "cancelled", message: "stopped by SIGTERM" 
 describe("a run is stopped", () => {
   test("by the operator, with the operator's reason, and has to end with it", () => {
     const outer = new AbortController();
-    using stop = stopper(outer.signal, HOUR);
+    using stop = stopper(outer.signal, HOUR, realClock);
     expect(stop.signal.aborted).toBe(false);
     stop.throwIfStopped();
     outer.abort(bySignal);
@@ -25,7 +26,7 @@ describe("a run is stopped", () => {
   });
 
   test("by its deadline, which is a timeout and no reason to end by itself", () => {
-    using stop = stopper(new AbortController().signal, 90_000);
+    using stop = stopper(new AbortController().signal, 90_000, realClock);
     vi.advanceTimersByTime(89_999);
     expect(stop.signal.aborted).toBe(false);
     vi.advanceTimersByTime(1);
@@ -37,14 +38,14 @@ describe("a run is stopped", () => {
   });
 
   test("by a full disk", () => {
-    using stop = stopper(new AbortController().signal, HOUR);
+    using stop = stopper(new AbortController().signal, HOUR, realClock);
     stop.diskFull("0B free");
     expect(stop.signal.reason).toMatchObject({ failure: { class: "disk", message: "not pulled: 0B free" } });
     stop.throwIfLost();
   });
 
   test("by a containerd that does not come back, which has an exit code of its own", () => {
-    using stop = stopper(new AbortController().signal, HOUR);
+    using stop = stopper(new AbortController().signal, HOUR, realClock);
     const error = new ExitError(EXIT.runtimeNotReady, "did not answer");
     expect(() => stop.runtimeLost(error)).toThrow(
       expect.objectContaining({ failure: { class: "runtime", message: "did not answer" } }),
@@ -54,7 +55,7 @@ describe("a run is stopped", () => {
   });
 
   test("only once: the first reason stays", () => {
-    using stop = stopper(new AbortController().signal, HOUR);
+    using stop = stopper(new AbortController().signal, HOUR, realClock);
     stop.diskFull("first");
     stop.diskFull("second");
     expect(stop.signal.reason).toMatchObject({ message: "not pulled: first" });
@@ -62,26 +63,26 @@ describe("a run is stopped", () => {
 });
 
 test("a wait for containerd that the operator ended does not count as lost", () => {
-  using stop = stopper(new AbortController().signal, HOUR);
+  using stop = stopper(new AbortController().signal, HOUR, realClock);
   expect(() => stop.runtimeLost(bySignal)).toThrow(bySignal);
   expect(stop.signal.aborted).toBe(false);
   stop.throwIfLost();
 });
 
 test("a bug in a wait for containerd comes out as what it is", () => {
-  using stop = stopper(new AbortController().signal, HOUR);
+  using stop = stopper(new AbortController().signal, HOUR, realClock);
   expect(() => stop.runtimeLost(new TypeError("x"))).toThrow(TypeError);
 });
 
 test("a bug of ours ends everything else, and comes out", () => {
-  using stop = stopper(new AbortController().signal, HOUR);
+  using stop = stopper(new AbortController().signal, HOUR, realClock);
   expect(() => stop.crashed(new TypeError("x"))).toThrow(TypeError);
   expect(stop.signal.reason).toMatchObject({ failure: { class: "cancelled" } });
 });
 
 describe("calls that name, pin and prove what was pulled", () => {
   test("have a little longer than the deadline, and end with its reason", () => {
-    using stop = stopper(new AbortController().signal, 90_000);
+    using stop = stopper(new AbortController().signal, 90_000, realClock);
     vi.advanceTimersByTime(90_000 + WRAP_UP - 1);
     expect(stop.ended.aborted).toBe(false);
     vi.advanceTimersByTime(1);
@@ -90,7 +91,7 @@ describe("calls that name, pin and prove what was pulled", () => {
 
   test("have a little longer than the operator's signal, and end with its reason", () => {
     const outer = new AbortController();
-    using stop = stopper(outer.signal, HOUR);
+    using stop = stopper(outer.signal, HOUR, realClock);
     vi.advanceTimersByTime(5_000);
     outer.abort(bySignal);
     expect(stop.ended.aborted).toBe(false);
@@ -99,7 +100,7 @@ describe("calls that name, pin and prove what was pulled", () => {
   });
 
   test("are not ended by a full disk", () => {
-    using stop = stopper(new AbortController().signal, HOUR);
+    using stop = stopper(new AbortController().signal, HOUR, realClock);
     stop.diskFull("0B free");
     vi.advanceTimersByTime(WRAP_UP);
     expect(stop.ended.aborted).toBe(false);
@@ -108,7 +109,7 @@ describe("calls that name, pin and prove what was pulled", () => {
 
 test("its timers are gone when it is over, and nothing is ended later", () => {
   const outer = new AbortController();
-  const stop = stopper(outer.signal, 5_000);
+  const stop = stopper(outer.signal, 5_000, realClock);
   stop[Symbol.dispose]();
   expect(vi.getTimerCount()).toBe(0);
   outer.abort(bySignal);

@@ -3,6 +3,7 @@ import { pinName, pinRecord } from "../../../src/core/pins.ts";
 import type { RunEvent } from "../../../src/core/events.ts";
 import { unwantedPins } from "../../../src/core/plan.ts";
 import { lookAtNode } from "../../../src/run/look.ts";
+import { realClock } from "../../../src/run/context.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 import { tidy } from "../../../src/run/tidy.ts";
 import { inMemoryContainerd, toolError } from "../containerd/in-memory.ts";
@@ -18,9 +19,9 @@ async function untidy(pins = true) {
   node.bring("r.one/a:1", ONE);
   for (const { target } of [ONE, TWO]) node.records.set(pinName(target), pinRecord(target));
   const events: RunEvent[] = [];
-  const stop = stopper(new AbortController().signal, 3_600_000);
+  const stop = stopper(new AbortController().signal, 3_600_000, realClock);
   const emit = (event: RunEvent): void => void events.push(event);
-  const machine = { platform: LINUX, cpus: 2, busy: () => 0 };
+  const machine = { platform: LINUX };
   const context = { config: config(), containerd: node.containerd, machine, clock: fakeClock(), emit, stop };
   const seen = await lookAtNode(node.containerd, LINUX, []);
   const act = async (): Promise<void> => {

@@ -12,7 +12,13 @@ const A = wanted("r.one/a:1");
 const SOURCE = "containerd.io/distribution.source.r.one";
 const SECOND = 1_000;
 
-function watching({ nodeWideDownloads = false, whole = [] as readonly string[] } = {}) {
+interface Setting {
+  readonly nodeWideDownloads?: boolean;
+  readonly whole?: readonly string[];
+  readonly untilBack?: () => Promise<void>;
+}
+
+function watching({ nodeWideDownloads = false, whole = [], untilBack = async () => {} }: Setting = {}) {
   const node = inMemoryContainerd();
   const clock = fakeClock();
   const events: RunEvent[] = [];
@@ -23,20 +29,23 @@ function watching({ nodeWideDownloads = false, whole = [] as readonly string[] }
     clock,
     emit: (event) => void events.push(event),
     lease,
+    untilBack,
     nodeWideDownloads,
     whole,
-    looked: () => {},
+    crashed: (bug) => {
+      throw bug;
+    },
   });
-  const begin = (image = A) => {
+  const begin = (image = A, patience = 60 * SECOND) => {
     const abort = new AbortController();
     const begun = clock.now();
     const attempt = {
-      answered: 0,
+      told: new Array<string>(),
       stalledAfter: undefined as number | undefined,
       reason: () => abort.signal.reason as unknown,
     };
     abort.signal.addEventListener("abort", () => (attempt.stalledAfter = clock.now() - begun));
-    const end = watch.begin(image, abort, () => (attempt.answered += 1));
+    const end = watch.begin(image, { abort, patience, progressed: (what) => void attempt.told.push(what) });
     return Object.assign(attempt, { end });
   };
   /** Blobs as a pull of this repository leaves them. */
@@ -80,7 +89,7 @@ describe("the progress of a pull", () => {
       [received, total, layersDone, layers].join(),
     );
     expect([...new Set(seen)]).toEqual(["300,1500,0,2", "900,1500,0,2", "1100,1500,1,2"]);
-    expect(attempt.answered).toBeGreaterThan(0);
+    expect(attempt.told).toContain("bytes");
   });
 
   test("is not that of another image of its repository that is whole", async () => {
@@ -91,14 +100,17 @@ describe("the progress of a pull", () => {
     await clock.sleep(3 * SECOND);
     attempt.end();
     await watch.stop();
-    expect([progress(), attempt.answered, watch.sizeOf(A)]).toEqual([[], 0, undefined]);
+    expect([progress(), attempt.told, watch.sizeOf(A)]).toEqual([[], [], undefined]);
   });
 
   test("holds the documents and the layers to come, once", async () => {
     const { node, clock, watch, begin, have } = watching();
     const image = served("indexed", { index: true });
     const attempt = begin();
+    await clock.sleep(0.1 * SECOND);
     have("a", ...image.blobs.slice(0, 3));
+    const first = open(image, 0, 30);
+    node.downloads.set(first.ref, first);
     await clock.sleep(5 * SECOND);
     attempt.end();
     await watch.stop();
@@ -119,7 +131,9 @@ describe("the progress of a pull", () => {
     const { node, clock, watch, begin, have } = watching();
     const image = served("sized", { layers: [bytes] });
     const attempt = begin();
+    await clock.sleep(0.1 * SECOND);
     have("a", image.manifest, image.config);
+    node.downloads.set(open(image, 0, 30).ref, open(image, 0, 30));
     await clock.sleep(SECOND);
     attempt.end();
     await watch.stop();
@@ -253,19 +267,134 @@ describe("a pull is not ended", () => {
   });
 });
 
-test("a containerd that is frozen for its whole patience ends every pull, as what it is", async () => {
+describe("where several manifests of a repository may be an attempt's own", () => {
+  const [left, now] = [served("left", { layers: [5_000_000] }), served("now", { layers: [9_000_000] })];
+
+  test("what moves is: one that an earlier run left hijacks neither stall, progress nor lease", async () => {
+    const { node, clock, watch, begin, have, progress } = watching();
+    have("a", left.manifest, left.config);
+    const attempt = begin();
+    await clock.sleep(SECOND);
+    have("a", now.manifest, now.config);
+    for (let second = 1; second < 90; second += 1) {
+      node.downloads.set(open(now, 0, 0).ref, open(now, 0, 100_000 * second));
+      await clock.sleep(SECOND);
+    }
+    attempt.end();
+    await watch.stop();
+    expect(attempt.reason()).toBeUndefined();
+    expect(progress().at(-1)).toMatchObject({ received: 8_900_000, total: 9_000_000 });
+    expect(node.leases.get("ours")).toEqual(new Set([now.manifest.digest, open(now, 0, 0).ref]));
+  });
+
+  test("a silent one aborts none that moves, and is noticed when that one is done", async () => {
+    const { node, clock, watch, begin, have } = watching();
+    const [silent, moving] = [begin(), begin(wanted("r.one/a:2"))];
+    await clock.sleep(0.1 * SECOND);
+    have("a", left.manifest, left.config, now.manifest, now.config);
+    node.downloads.set(open(left, 0, 0).ref, open(left, 0, 10));
+    for (let second = 1; second < 90; second += 1) {
+      node.downloads.set(open(now, 0, 0).ref, open(now, 0, 100_000 * second));
+      await clock.sleep(SECOND);
+    }
+    expect([silent.reason(), moving.reason()]).toEqual([undefined, undefined]);
+    node.downloads.delete(open(now, 0, 0).ref);
+    moving.end();
+    watch.pulled(now.id);
+    await clock.sleep(90 * SECOND);
+    silent.end();
+    await watch.stop();
+    expect(silent.reason()).toMatchObject({ failure: { class: "stall" } });
+  });
+
+  test("one that is complete may be unpacked, whatever else was left", async () => {
+    const { clock, watch, begin, have } = watching();
+    have("a", left.manifest, left.config, ...now.blobs);
+    const attempt = begin();
+    await clock.sleep(180 * SECOND);
+    attempt.end();
+    await watch.stop();
+    expect(attempt.reason()).toBeUndefined();
+    expect(attempt.told).toContain("complete");
+    expect(attempt.told).not.toContain("bytes");
+  });
+
+  test("an image that is wanted by its digest is only that one", async () => {
+    const { clock, watch, begin, have, progress } = watching();
+    have("a", left.manifest, left.config, now.manifest, now.config);
+    const attempt = begin(wanted(`r.one/a@${now.target.digest}`));
+    await clock.sleep(3 * SECOND);
+    attempt.end();
+    await watch.stop();
+    expect(new Set(progress().map(({ total }) => total))).toEqual(new Set([9_000_000]));
+  });
+});
+
+test("an attempt without a byte has the patience that it was given, and then stall_timeout", async () => {
+  const { node, clock, watch, begin, have } = watching();
+  const attempt = begin(A, 180 * SECOND);
+  await clock.sleep(170 * SECOND);
+  have("a", BIG.manifest, BIG.config);
+  node.downloads.set(open(BIG, 0, 0).ref, open(BIG, 0, 10));
+  await clock.sleep(70 * SECOND);
+  attempt.end();
+  await watch.stop();
+  expect(attempt.reason()).toMatchObject({
+    failure: { class: "stall", message: expect.stringContaining("1m00s") },
+  });
+  expect(attempt.stalledAfter).toBeGreaterThan(225 * SECOND);
+  expect(attempt.stalledAfter).toBeLessThan(235 * SECOND);
+});
+
+describe("a containerd that does not answer a look", () => {
+  test("is waited for, and that time counts against no download", async () => {
+    let waits = 0;
+    const set = watching({
+      untilBack: async () => {
+        waits += 1;
+        await set.clock.sleep(50 * SECOND);
+      },
+    });
+    const attempt = set.begin();
+    await set.clock.sleep(SECOND);
+    set.node.before("downloads", async (): Promise<never> => {
+      await set.clock.sleep(30 * SECOND);
+      throw gone();
+    });
+    await set.clock.sleep(110 * SECOND);
+    expect([waits, attempt.reason()]).toEqual([1, undefined]);
+    await set.clock.sleep(40 * SECOND);
+    attempt.end();
+    await set.watch.stop();
+    expect(attempt.reason()).toMatchObject({ failure: { class: "stall" } });
+  });
+
+  test("but answers slowly puts no stall off", async () => {
+    const { node, clock, watch, begin, have } = watching();
+    have("a", BIG.manifest, BIG.config);
+    node.downloads.set(open(BIG, 0, 300).ref, open(BIG, 0, 300));
+    node.before("downloads", ...Array.from({ length: 99 }, () => () => clock.sleep(8 * SECOND)));
+    const attempt = begin();
+    await clock.sleep(100 * SECOND);
+    attempt.end();
+    await watch.stop();
+    expect(attempt.stalledAfter).toBeLessThan(80 * SECOND);
+  });
+});
+
+test("a bug of ours in a look is no silence: it comes out", async () => {
   const { node, clock, watch, begin } = watching();
-  const attempts = [begin(), begin(wanted("r.one/b:1"))];
+  const attempt = begin();
   node.before(
     "downloads",
-    ...Array.from({ length: 999 }, () => (): never => {
-      throw gone();
-    }),
+    () => {},
+    () => {
+      throw new RangeError("a bug");
+    },
   );
-  await clock.sleep(130 * SECOND);
-  for (const { end } of attempts) end();
-  await watch.stop();
-  for (const { reason } of attempts) expect(reason()).toMatchObject({ failure: { class: "runtime" } });
+  await clock.sleep(5 * SECOND);
+  attempt.end();
+  await expect(watch.stop()).rejects.toThrow("a bug");
 });
 
 test("nobody looks while nothing is pulled, nor after the end", async () => {

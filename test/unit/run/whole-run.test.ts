@@ -24,6 +24,7 @@ test("what a failed run fetched is kept for a day beyond its deadline, and no lo
   const image = served("a", { layers: [100] });
   const ref = layerRef(image.layers[0]?.digest ?? "");
   node.before(`pull ${A}`, async () => {
+    await clock.sleep(100);
     node.blobs.set(image.manifest.digest, {
       ...image.manifest,
       labels: { ...image.manifest.labels, "containerd.io/distribution.source.r.one": "a" },

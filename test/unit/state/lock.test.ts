@@ -6,6 +6,7 @@ import process from "node:process";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Failed } from "../../../src/core/failure.ts";
 import { EXIT, ExitError } from "../../../src/exit.ts";
+import { realClock } from "../../../src/run/context.ts";
 import { lockIsHeld, takeLock } from "../../../src/state/lock.ts";
 import { temporaryFolder } from "../folder.ts";
 
@@ -20,6 +21,7 @@ interface Wish {
 }
 const take = (where: string, { patience = 0, signal, onWait }: Wish = {}): Promise<Disposable> =>
   takeLock({
+    clock: realClock,
     directory: where,
     patience,
     signal: signal ?? new AbortController().signal,
@@ -88,7 +90,7 @@ async function holderProcess(where: string) {
   const script = [
     `import { takeLock } from ${JSON.stringify(module)};`,
     `const nothing = () => "";`,
-    `const wish = { patience: 0, signal: new AbortController().signal, holder: nothing, onWait: nothing };`,
+    `const wish = { clock: performance, patience: 0, signal: new AbortController().signal, holder: nothing, onWait: nothing };`,
     `await takeLock({ directory: ${JSON.stringify(where)}, ...wish });`,
     `console.log("held"); setInterval(() => {}, 1_000);`,
   ].join("\n");

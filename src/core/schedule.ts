@@ -1,0 +1,301 @@
+// What is known of images, registries and logins while images are pulled. A value: each thing that happens makes a new one,
+// and core/decide.ts reads from it what to do next.
+//
+// A registry that gives nothing is in trouble: it is asked by one image at a time, with back-off, and what fails meanwhile
+// costs no image an attempt. Any byte ends the trouble. All times are milliseconds of one monotonic clock.
+import { actionOf, type Failure } from "./failure.ts";
+import type { WantedImage } from "./plan.ts";
+import { backOff, type RetryPolicy } from "./retry.ts";
+
+export interface ScheduleSettings {
+  readonly retry: RetryPolicy;
+  readonly registry_timeout: number;
+  readonly stall_timeout: number;
+  /** Images at once. */
+  readonly concurrency: number | "auto";
+}
+
+/** An image that is still to be pulled. */
+export interface Pending {
+  readonly image: WantedImage;
+  /** It is usable as it is, and nobody asked for a newer one: nobody waits for it either. */
+  readonly optional: boolean;
+  /** Begun. */
+  readonly attempts: number;
+  /** Attempts that failed by the image's own fault. */
+  readonly failures: number;
+  /** Whether its one further attempt was promised already. */
+  readonly isLast: boolean;
+  /** Of its time: attempts that ended, and delays of its own. */
+  readonly spent: number;
+  readonly dueAt: number;
+  /** When its last attempt ended. */
+  readonly triedAt: number;
+  /** The one under way. */
+  readonly attempt?: Attempt;
+}
+
+export interface Attempt {
+  readonly begunAt: number;
+  /** Bytes came in it, or all of the image is here: silence is no fault of the registry. */
+  readonly served: boolean;
+}
+
+export type UnderWay = Pending & { readonly attempt: Attempt };
+export const isUnderWay = (image: Pending): image is UnderWay => image.attempt !== undefined;
+
+interface Registry {
+  /** When it last gave bytes or an answer. */
+  readonly gaveAt: number;
+  /** It answered 429, and is left alone whatever else goes on. */
+  readonly pausedUntil: number;
+  /** How often in this run it said nothing; an attempt without a byte is given longer each time. */
+  readonly silences: number;
+  readonly trouble?: Trouble;
+}
+
+export interface Trouble {
+  /** Since when it has given nothing that was asked for. */
+  readonly since: number;
+  /** How often it was asked in vain. Attempts that were under way together count once. */
+  readonly rounds: number;
+  readonly roundAt: number;
+  /** When it may be asked again. */
+  readonly opensAt: number;
+  readonly failure: Failure;
+}
+
+interface Login {
+  /** The registry gave something for it. */
+  readonly taken: boolean;
+  readonly refused: boolean;
+  /** Paths for which it was refused. */
+  readonly refusedFor: ReadonlySet<string>;
+}
+
+export interface Schedule {
+  readonly settings: ScheduleSettings;
+  /** By source name, in the order in which they are to be begun. */
+  readonly pending: ReadonlyMap<string, Pending>;
+  /** By host. */
+  readonly registries: ReadonlyMap<string, Registry>;
+  /** By registry and credential. */
+  readonly logins: ReadonlyMap<string, Login>;
+  /** The limit that a 429 left, and when. */
+  readonly lowered?: { readonly to: number; readonly at: number };
+}
+
+/** A crictl of some 30 MB runs for each. */
+const MOST_AT_ONCE = 16;
+/** After each of these without a 429 there is one more again. */
+export const RECOVERY = 30_000;
+/** Of an image that nobody waits for. */
+export const OPTIONAL_ATTEMPTS = 2;
+/** However short the operator's delays are, a registry that gives nothing is not asked without a pause. */
+const [QUICK_ROUNDS, LEAST_PAUSE] = [3, 1_000];
+const NEVER = Number.NEGATIVE_INFINITY;
+
+export const startSchedule = (settings: ScheduleSettings): Schedule => ({
+  settings,
+  pending: new Map(),
+  registries: new Map(),
+  logins: new Map(),
+});
+
+export function added(schedule: Schedule, image: WantedImage, optional: boolean): Schedule {
+  const fresh = { attempts: 0, failures: 0, isLast: false, spent: 0, dueAt: NEVER, triedAt: NEVER };
+  return withPending(schedule, { image, optional, ...fresh });
+}
+
+export function removed(schedule: Schedule, name: string): Schedule {
+  const pending = new Map(schedule.pending);
+  pending.delete(name);
+  return { ...schedule, pending };
+}
+
+/** How many images at once. */
+export function limitAt({ settings: { concurrency }, lowered }: Schedule, now: number): number {
+  if (concurrency !== "auto") return concurrency;
+  if (lowered === undefined) return MOST_AT_ONCE;
+  return Math.min(MOST_AT_ONCE, lowered.to + Math.floor((now - lowered.at) / RECOVERY));
+}
+
+/** How long an attempt that begins now may be without a byte. */
+export function patienceOf({ settings, pending, registries }: Schedule, name: string): number {
+  const image = pending.get(name);
+  const silences = registries.get(image?.image.source.domain ?? "")?.silences ?? 0;
+  return settings.stall_timeout * (1 + Math.max(image?.attempts ?? 0, silences));
+}
+
+export function began(schedule: Schedule, name: string, now: number): Schedule {
+  const image = schedule.pending.get(name);
+  if (image === undefined) return schedule;
+  const attempt = { begunAt: now, served: false };
+  const next = withPending(schedule, { ...image, attempts: image.attempts + 1, attempt });
+  const { trouble, ...registry } = registryOf(schedule, image);
+  if (trouble === undefined) return next;
+  // That it was not asked for want of a place is not its silence.
+  const since = trouble.since + Math.max(0, now - trouble.opensAt);
+  return withRegistry(next, image, { ...registry, trouble: { ...trouble, since } });
+}
+
+/** @param what bytes of the image came in this attempt; or all of it is here, which says nothing of its registry */
+export function progressed(
+  schedule: Schedule,
+  name: string,
+  what: "bytes" | "complete",
+  now: number,
+): Schedule {
+  const image = schedule.pending.get(name);
+  if (image?.attempt === undefined) return schedule;
+  const attempt = { ...image.attempt, served: true };
+  const known = image.attempt.served ? schedule : withPending(schedule, { ...image, attempt });
+  return what === "bytes" ? withLogin(gave(known, image, now), image, { taken: true }) : known;
+}
+
+export function pulled(schedule: Schedule, name: string, now: number): Schedule {
+  const image = schedule.pending.get(name);
+  if (image === undefined) return schedule;
+  return removed(withLogin(gave(schedule, image, now), image, { taken: true }), name);
+}
+
+/** How an attempt failed, and when. */
+interface Loss {
+  readonly attempt: Attempt;
+  readonly failure: Failure;
+  readonly now: number;
+  /** From 0 to 1. */
+  readonly random: number;
+}
+
+/** What a registry says that is there. */
+const ANSWERS: ReadonlySet<string> = new Set<Failure["class"]>(["auth", "not-found"]);
+
+/** @returns a schedule without the image when it is not to be tried again */
+export function failed(schedule: Schedule, name: string, how: Omit<Loss, "attempt">): Schedule {
+  const image = schedule.pending.get(name);
+  if (image === undefined || !isUnderWay(image)) return schedule;
+  const { attempt, ...rest } = image;
+  const { failure, now } = how;
+  const ended = { ...rest, spent: rest.spent + now - attempt.begunAt, triedAt: now };
+  const known = withPending(withRefusal(schedule, image, failure), ended);
+  const heard = ANSWERS.has(failure.class) ? gave(known, image, now) : known;
+  const action = actionOf(failure);
+  const isSilence = failure.class === "stall" && action === "at-once" && !attempt.served;
+  const isRegistrys = action === "registry-back-off" || isSilence;
+  const next = (isRegistrys ? ofRegistry : ofImage)(heard, ended, { ...how, attempt });
+  return (next.pending.get(name)?.spent ?? 0) < image.image.timeout ? next : removed(next, name);
+}
+
+/** A failure that may be the registry's: it is, unless the registry gave something meanwhile. */
+function ofRegistry(schedule: Schedule, image: Pending, how: Loss): Schedule {
+  const { failure, attempt, now, random } = how;
+  const registry = registryOf(schedule, image);
+  const gives = registry.gaveAt > attempt.begunAt;
+  const isLimit = failure.class === "rate-limit";
+  if (gives && !isLimit) return ofImage(schedule, image, how);
+  const crowded = isLimit && isCrowded(schedule, image, attempt);
+  const known = gives ? registry : inTrouble(schedule, registry, how);
+  const wait = backOff(schedule.settings.retry, failure.class, known.trouble?.rounds ?? 1, random);
+  const next = withRegistry(
+    crowded ? lower(schedule, attempt, now) : schedule,
+    image,
+    isLimit && !crowded ? { ...known, pausedUntil: now + wait } : known,
+  );
+  return image.optional && !crowded ? ofImage(next, image, how) : withPending(next, { ...image, dueAt: now });
+}
+
+function inTrouble({ settings }: Schedule, registry: Registry, how: Loss): Registry {
+  const { attempt, failure, now, random } = how;
+  const { trouble, gaveAt, silences } = registry;
+  if (trouble !== undefined && now >= trouble.since + settings.registry_timeout)
+    return { ...registry, trouble: { ...trouble, opensAt: Number.POSITIVE_INFINITY } };
+  // Attempts that were under way together fail together: one round, not several.
+  if (trouble !== undefined && attempt.begunAt < trouble.roundAt)
+    return { ...registry, trouble: { ...trouble, opensAt: Math.max(trouble.opensAt, now) } };
+  const since = trouble?.since ?? Math.max(gaveAt, attempt.begunAt);
+  const rounds = (trouble?.rounds ?? 0) + 1;
+  const wait = backOff(settings.retry, failure.class, rounds, random);
+  const opensAt = now + (rounds > QUICK_ROUNDS ? Math.max(wait, LEAST_PAUSE) : wait);
+  return {
+    ...registry,
+    silences: silences + (now - attempt.begunAt >= settings.stall_timeout ? 1 : 0),
+    trouble: { since, rounds, roundAt: now, opensAt, failure },
+  };
+}
+
+/** Whether fewer at once are the answer to a 429, so that the registry need not be left alone. */
+function isCrowded({ settings, lowered, pending }: Schedule, image: Pending, { begunAt }: Attempt): boolean {
+  const isSame = (other: Pending): boolean => other.image.source.domain === image.image.source.domain;
+  const isAlone = !pending.values().some((other) => isUnderWay(other) && isSame(other));
+  return settings.concurrency === "auto" && (!isAlone || begunAt < (lowered?.at ?? NEVER));
+}
+
+/** Attempts that began before it was lowered are refused together. */
+function lower(schedule: Schedule, { begunAt }: Attempt, now: number): Schedule {
+  if (begunAt < (schedule.lowered?.at ?? NEVER)) return schedule;
+  return { ...schedule, lowered: { to: Math.max(1, Math.floor(limitAt(schedule, now) / 2)), at: now } };
+}
+
+function ofImage(schedule: Schedule, image: Pending, { failure, now, random }: Loss): Schedule {
+  const { retry } = schedule.settings;
+  const action = actionOf(failure);
+  const failures = image.failures + 1;
+  const most = image.optional ? Math.min(OPTIONAL_ATTEMPTS, retry.attempts) : retry.attempts;
+  const isOver = action === "stop" || action === "stop-run" || image.isLast || failures >= most;
+  if (isOver) return removed(schedule, image.image.source.name);
+  const isLast = action === "once-more";
+  const atOnce = action === "wait-for-runtime" || (action === "at-once" && failures === 1);
+  const own = atOnce ? 0 : backOff(retry, failure.class, failures, random);
+  const delay = isLast ? retry.max_delay : own;
+  return withPending(schedule, {
+    ...image,
+    failures,
+    isLast,
+    spent: image.spent + delay,
+    dueAt: now + delay,
+  });
+}
+
+/** Refused for one repository, an account may have no right to it; for a second one, it is the login. */
+function withRefusal(schedule: Schedule, image: Pending, { refused }: Failure): Schedule {
+  const login = loginOf(schedule, image.image);
+  if (login === undefined || refused === undefined) return schedule;
+  const refusedFor = new Set([...login.refusedFor, image.image.source.path]);
+  const isLogin = !login.taken && (refused === "login" || refusedFor.size > 1);
+  return withLogin(schedule, image, { refusedFor, refused: login.refused || isLogin });
+}
+
+const gave = (schedule: Schedule, image: Pending, now: number): Schedule => {
+  const { trouble: _, ...registry } = registryOf(schedule, image);
+  return withRegistry(schedule, image, { ...registry, gaveAt: now });
+};
+
+export const registryOf = ({ registries }: Schedule, { image }: Pending): Registry =>
+  registries.get(image.source.domain) ?? { gaveAt: NEVER, pausedUntil: NEVER, silences: 0 };
+
+export const loginKey = ({ source, credential }: WantedImage): string | undefined =>
+  credential && `${source.domain} ${credential.auth}`;
+
+/** What is known of an image's login; undefined for one without. */
+export function loginOf({ logins }: Schedule, image: WantedImage): Login | undefined {
+  const key = loginKey(image);
+  return key === undefined
+    ? undefined
+    : (logins.get(key) ?? { taken: false, refused: false, refusedFor: new Set() });
+}
+
+function withLogin(schedule: Schedule, { image }: Pending, change: Partial<Login>): Schedule {
+  const [key, known] = [loginKey(image), loginOf(schedule, image)];
+  if (key === undefined || known === undefined) return schedule;
+  return { ...schedule, logins: new Map(schedule.logins).set(key, { ...known, ...change }) };
+}
+
+const withPending = (schedule: Schedule, image: Pending): Schedule => ({
+  ...schedule,
+  pending: new Map(schedule.pending).set(image.image.source.name, image),
+});
+const withRegistry = (schedule: Schedule, { image }: Pending, registry: Registry): Schedule => ({
+  ...schedule,
+  registries: new Map(schedule.registries).set(image.source.domain, registry),
+});
