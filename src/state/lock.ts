@@ -1,7 +1,7 @@
 // One run at a time on a node. SQLite's file lock is the kernel's, taken in this process: it dies with its holder,
 // however that ends, and needs no helper process. The file stays empty and is root's alone: whoever may read a file may
 // lock it, and so hold up every run.
-import { accessSync, chmodSync, closeSync, constants, lstatSync, mkdirSync, openSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { codeOf, messageOf } from "../core/plain-text.ts";
@@ -52,15 +52,14 @@ export async function takeLock(wish: LockWish): Promise<Disposable> {
 /** Whether a run is in progress. Undefined for a user who has no right to ask. */
 export function lockIsHeld(directory: string): boolean | undefined {
   const file = fileIn(directory);
+  if (!existsSync(file)) return false;
   try {
     requireRegular(file);
-    accessSync(file, constants.R_OK);
     using database = new DatabaseSync(file, { readOnly: true, timeout: 0 });
     database.exec("BEGIN; SELECT 1 FROM sqlite_schema");
     return false;
   } catch (error) {
-    if (isBusy(error)) return true;
-    return codeOf(error) === "ENOENT" ? false : undefined;
+    return isBusy(error) ? true : undefined;
   }
 }
 
@@ -78,13 +77,12 @@ function open(directory: string): DatabaseSync {
 /** Looks at the path and opens nothing that is there: to close a file gives up this process's locks on it. */
 function prepare(file: string): void {
   try {
-    closeSync(openSync(file, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o600));
+    closeSync(openSync(file, "wx", 0o600));
   } catch (error) {
-    requireRegular(file);
     if (codeOf(error) !== "EEXIST") throw error;
-    if ((lstatSync(file).mode & 0o077) !== 0) chmodSync(file, 0o600);
-    // SQLite would open what it may not write for reading, and share it.
-    accessSync(file, constants.W_OK);
+    requireRegular(file);
+    // What it may not write SQLite would open for reading, and share.
+    chmodSync(file, 0o600);
   }
 }
 

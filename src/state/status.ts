@@ -10,12 +10,8 @@ import { readRegular, replaceRegular } from "./regular-file.ts";
 
 const fileIn = (directory: string): string => path.join(directory, "status.json");
 
-/** At most one write in this many milliseconds: a thousand images change state several thousand times. */
-const PACE = 200;
-/** And so many times what the last one took, which is long with a thousand images: 5 % of the time at most. */
-const REST = 20;
-/** But a disk that is slow for once is no reason to fall silent: replacing a file may have to wait for what others write. */
-const LONGEST_WAIT = 1_000;
+/** Milliseconds between two writes: a thousand images change state several thousand times. */
+const PAUSE = 1_000;
 
 /**
  * Disposing it writes what has not been written yet.
@@ -25,28 +21,25 @@ export function statusFile(directory: string, onProblem: (why: string) => void) 
   let pending: RunState | undefined;
   let timer: NodeJS.Timeout | undefined;
   let tell = onProblem;
-  let pace = PACE;
+  let pause = 0;
   const write = (): void => {
     clearTimeout(timer);
     timer = undefined;
     if (pending === undefined) return;
-    const began = performance.now();
-    const text = statusText(pending);
-    const making = performance.now() - began;
-    pending = undefined;
     try {
-      replaceRegular(fileIn(directory), text, 0o640);
+      replaceRegular(fileIn(directory), statusText(pending), 0o640);
     } catch (error) {
       // Tried again with the next state: a full disk may have room by then.
       tell(`status.json cannot be written: ${messageOf(error)}`);
       tell = () => {};
     }
-    pace = Math.max(PACE, REST * making, Math.min(LONGEST_WAIT, REST * (performance.now() - began)));
+    pending = undefined;
+    pause = PAUSE;
   };
   return {
     update: (state: RunState): void => {
       pending = state;
-      timer ??= setTimeout(write, pace);
+      timer ??= setTimeout(write, pause);
     },
     [Symbol.dispose]: write,
   };

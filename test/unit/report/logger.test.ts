@@ -130,7 +130,7 @@ break "quote" \ \x00 \x1b[2J ü`,
     using file = openRunLog(target.made, "info", "run-1");
     file.sink({ type: "verifying" }, after());
     expect(target.said).toEqual([
-      expect.stringMatching(/^warning: there is no log: \S+: a part of the path is not a directory\n$/u),
+      expect.stringMatching(/^warning: there is no log: \S+: ENOTDIR: not a directory\n$/u),
     ]);
   });
 });

@@ -39,7 +39,7 @@ test("a FIFO in its place is neither waited for nor replaced, and is told", () =
   const file = path.join(where, "archives.json");
   execFileSync("mkfifo", [file]);
   const problems: string[] = [];
-  const told = `the next run imports archives again: ${file} is a FIFO, not a regular file: remove it`;
+  const told = `the next run imports archives again: ${file}: not a regular file: remove it`;
   expect(readArchiveRecord(where, (why) => void problems.push(why))).toEqual(NOTHING);
   writeArchiveRecord(where, RECORD, (why) => void problems.push(why));
   expect(problems).toEqual([told, told]);

@@ -111,18 +111,18 @@ async function refusal(where: string): Promise<string> {
 
 test("cannot be had where the directory cannot be made, and that is told", async () => {
   const file = folder.write("file", "");
-  expect(await refusal(path.join(file, "state"))).toContain("a part of the path is not a directory");
+  expect(await refusal(path.join(file, "state"))).toContain("/state/lock: ENOTDIR: not a directory");
 });
 
-test.each([
+test.each<[string, (file: string) => void]>([
   ["FIFO", (file: string) => void execFileSync("mkfifo", [file])],
   ["directory", (file: string) => mkdirSync(file)],
   ["symbolic link", (file: string) => symlinkSync("/dev/zero", file)],
-])("cannot be had where a %s stands in its place, and that is told", async (kind, make) => {
+])("cannot be had where a %s stands in its place, and that is told", async (_kind, make) => {
   const where = directory();
   mkdirSync(where, { recursive: true });
   make(path.join(where, "lock"));
-  expect(await refusal(where)).toContain(`/lock is a ${kind}, not a regular file: remove it`);
+  expect(await refusal(where)).toContain("/lock: not a regular file: remove it");
   expect(lockIsHeld(where)).toBeUndefined();
 });
 
@@ -134,7 +134,7 @@ test("cannot be had with a file of something else, which is left as it is", asyn
   expect(statSync(path.join(where, "lock")).size).toBe(800);
 });
 
-test("is root's alone, also where an earlier version left it readable, and nothing is written into it", async () => {
+test("is root's alone, also where it was readable, and nothing is written into it", async () => {
   const where = directory();
   mkdirSync(where, { recursive: true });
   writeFileSync(path.join(where, "lock"), "", { mode: 0o644 });

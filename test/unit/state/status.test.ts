@@ -71,7 +71,7 @@ describe("the file", () => {
       file[Symbol.dispose]();
     }
     expect(problems).toEqual([
-      expect.stringMatching(/^status\.json cannot be written: .*a part of the path is not a directory$/u),
+      expect.stringMatching(/^status\.json cannot be written: .*ENOTDIR: not a directory$/u),
     ]);
   });
 });
