@@ -42,7 +42,7 @@ export async function runCommand(args: RunArguments, edge: Edge): Promise<number
   const runId = identify(edge.pid);
   const warn = warnOn(edge);
   using file = openRunLog(edge, config.log_level, runId);
-  using watching = args.json ? undefined : await watchSink(edge.stdout);
+  using watching = args.json ? undefined : watchSink(edge.stdout);
   using stop = stopper(edge.signal, config.deadline, realClock);
   const log = runLog(startState(runId, build.version, edge.pid, stamp()), (sink, error) =>
     warn(`the run continues without ${sink}: ${messageOf(error)}`),

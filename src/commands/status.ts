@@ -13,7 +13,6 @@ import { EXIT, ExitError } from "../exit.ts";
 import { barLines } from "../report/bars.ts";
 import { namesTable, type NameRow } from "../report/names-table.ts";
 import { failureLines, lacking } from "../report/failures.ts";
-import { noRates } from "../report/transfer-rate.ts";
 import { kubeletWarnings } from "../run/kubelet-records.ts";
 import { lockIsHeld } from "../state/lock.ts";
 import { isAlive, readStatus, type Status } from "../state/status.ts";
@@ -112,6 +111,6 @@ function progressLines(run: Status, columns: number): string[] {
   const { images, phase, pid, startedAt } = run;
   const where = "why" in run ? `${phase}: ${run.why}` : phase;
   const done = `${images.length - totals(images).unfinished} of ${counted(images.length, "image")} done`;
-  const bars = barLines(run, { columns, rows: MOST_BARS, now: Date.now(), rates: noRates });
+  const bars = barLines({ view: run, at: Date.now() }, { columns, rows: MOST_BARS });
   return [`run in progress since ${iso(startedAt)} (pid ${pid}, ${where}): ${done}`, ...bars, ""];
 }

@@ -4,59 +4,83 @@ import { downloads, type Downloads } from "../core/downloads.ts";
 import { printable } from "../core/plain-text.ts";
 import { totals, type ImageState, type RunState } from "../core/run-state.ts";
 import { formatBytes, formatDuration } from "../core/units.ts";
-import { columnsFor, type Cells } from "./bar-columns.ts";
-import { rateOf, type Rates } from "./transfer-rate.ts";
 
 /** What the bars show of a run, whether it is in this process or was read from status.json. */
 export type View = Pick<RunState, "phase" | "startedAt" | "images"> & { readonly downloads: Downloads };
 
 export const viewOf = (state: RunState): View => ({ ...state, downloads: downloads(state.images) });
 
+/** A view, and when it was seen: epoch milliseconds. */
+export interface Seen {
+  readonly view: View;
+  readonly at: number;
+}
+
 export interface Screen {
   readonly columns: number;
   /** Lines that may be used. */
   readonly rows: number;
-  /** Epoch milliseconds. */
-  readonly now: number;
-  readonly rates: Rates;
+  /** Some seconds ago, to tell the rates from; without it they are those since the first attempt. */
+  readonly earlier?: Seen | undefined;
 }
-
-/** The name under which the rate of the whole run is kept; no image has it. */
-export const WHOLE_RUN = "";
 
 /** Of the images in work those that move come first. */
 const IN_WORK = ["pulling", "tagging", "retrying"];
 
 /** Lines of at most `columns - 1` characters: in the last column terminals differ in when they wrap. */
-export function barLines(view: View, screen: Screen): string[] {
-  const inWork = IN_WORK.flatMap((wanted) => view.images.filter(({ phase }) => phase === wanted));
-  const room = inWork.length + 1 > screen.rows ? Math.max(screen.rows - 2, 0) : inWork.length;
-  const shown = inWork.slice(0, room);
-  const longest = Math.max(0, ...shown.map(({ name }) => printable(name).length));
-  const line = columnsFor(Math.max(screen.columns - 1, 1), longest);
-  return [
-    ...shown.map((image) => line([printable(image.name)], cellsOf(image, screen))),
-    ...(inWork.length === room ? [] : [line([`… and ${inWork.length - room} more`])]),
-    line(wholeTexts(view, screen), wholeCells(view, screen)),
-  ];
+export function barLines(seen: Seen, { columns, rows, earlier }: Screen): string[] {
+  const { images } = seen.view;
+  const inWork = IN_WORK.flatMap((wanted) => images.filter(({ phase }) => phase === wanted));
+  const shown = inWork.slice(0, inWork.length < rows ? inWork.length : Math.max(rows - 2, 0));
+  const left = inWork.length - shown.length;
+  return aligned(columns - 1, [
+    ...shown.map((image): Line => [printable(image.name), cellsOf(image, seen.at, earlier)]),
+    ...(left === 0 ? [] : [[`… and ${left} more`, ""] as const]),
+    [wholeText(seen), wholeCells(seen, earlier)],
+  ]);
 }
 
-/** Columns of a download, or words where there is none to show. */
-function cellsOf(image: ImageState, screen: Screen): Cells | string {
-  const { phase, progress, attempts } = image;
-  if (phase === "retrying") return retryText(image, screen.now);
+/** Columns of a download in their order, or words where there is none to show. */
+type Cells = readonly string[] | string;
+type Line = readonly [name: string, cells: Cells];
+
+/** The first ones stay longest when a terminal is narrow: percent, bar, bytes, rate, time left. */
+const WIDTHS = [4, 12, 13, 8, 11];
+/** Of the width, at least for the names. */
+const NAMES = 0.3;
+
+function aligned(width: number, lines: readonly Line[]): string[] {
+  const longest = Math.max(...lines.map(([name]) => name.length));
+  const least = Math.min(longest, Math.floor(width * NAMES));
+  const ends = WIDTHS.map((_, index) => sum(WIDTHS.slice(0, index + 1)) + index + 1);
+  const fitting = ends.filter((end) => least + end <= width);
+  const nameWidth = Math.min(longest, width - (fitting.at(-1) ?? 0));
+  return lines.map(([name, cells]) => {
+    const row = (texts: readonly string[]) =>
+      fitting.map((_, index) => (texts[index] ?? "").padStart(WIDTHS[index] ?? 0)).join(" ");
+    const beside = typeof cells === "string" ? cells : row(cells);
+    const room = beside === "" ? width : nameWidth;
+    return `${keepEnd(name, room).padEnd(room)} ${beside}`.trimEnd().slice(0, Math.max(width, 0));
+  });
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+
+/** Names of images differ at their end. */
+const keepEnd = (text: string, width: number): string =>
+  text.length <= width ? text : `…${text.slice(text.length - Math.max(width - 1, 0))}`;
+
+function cellsOf(image: ImageState, now: number, earlier: Seen | undefined): Cells {
+  const { phase, progress, attempts, isArchive = false } = image;
+  if (phase === "retrying") return retryText(image, now);
   if (phase === "tagging") return "names and pins";
-  const again = attempts > 1 ? `attempt ${attempts}` : "";
-  if (image.isArchive === true) return "importing";
-  if (progress === undefined) return again === "" ? "looking up" : `looking up, ${again}`;
-  const { received, total, layers, layersDone } = progress;
-  if (received >= total) return again === "" ? "unpacking" : `unpacking, ${again}`;
-  const rate = rateOf(screen.rates, image.name) ?? averageRate(image, screen.now);
-  return {
-    ...transferCells(received, total, rate),
-    layers: `${layersDone}/${layers} layers`,
-    attempt: again,
-  };
+  const again = attempts > 1 ? `, attempt ${attempts}` : "";
+  if (isArchive) return "importing";
+  if (progress === undefined) return `looking up${again}`;
+  const { received, total } = progress;
+  return received >= total
+    ? `unpacking${again}`
+    : transferCells(received, total, rateOf(image, now, earlier));
 }
 
 function retryText(
@@ -67,52 +91,63 @@ function retryText(
   return `attempt ${attempts + 1} ${when} (${failure.class})`;
 }
 
-const transferCells = (received: number, total: number, rate: number | undefined): Cells => ({
-  share: total === 0 ? 0 : Math.min(received / total, 1),
-  bytes: `${formatBytes(received)}/${formatBytes(total)}`,
-  rate: rate === undefined ? "" : `${formatBytes(Math.max(rate, 0))}/s`,
-  left: rate === undefined || rate <= 0 ? "" : `${seconds(((total - received) / rate) * 1_000)} left`,
-});
-
-/** Since its first attempt; all that can be told without having watched. */
-function averageRate({ startedAt, progress }: ImageState, now: number): number | undefined {
-  if (startedAt === undefined || progress === undefined || now - startedAt < 1_000) return undefined;
-  return (progress.received / (now - startedAt)) * 1_000;
+/** @param rate bytes a second, where it is known */
+function transferCells(received: number, total: number, rate: number | undefined): string[] {
+  const share = Math.min(received / total, 1);
+  return [
+    `${Math.floor(share * 100)}%`,
+    bar(share),
+    `${formatBytes(received)}/${formatBytes(total)}`,
+    rate === undefined ? "" : `${formatBytes(rate)}/s`,
+    rate === undefined || rate === 0 ? "" : `${seconds(((total - received) / rate) * 1_000)} left`,
+  ];
 }
+
+function bar(share: number): string {
+  const done = Math.floor(share * 10);
+  return `[${"=".repeat(done)}${done < 10 ? ">" : ""}`.padEnd(11) + "]";
+}
+
+function rateOf({ name, startedAt = 0, progress }: ImageState, now: number, earlier: Seen | undefined) {
+  const before = earlier?.view.images.find((image) => image.name === name)?.progress?.received;
+  const received = progress?.received ?? 0;
+  // An attempt that began anew has fewer bytes than the one before.
+  return earlier === undefined || before === undefined || received < before
+    ? rate(received, now - startedAt)
+    : rate(received - before, now - earlier.at);
+}
+
+/** Bytes a second; undefined while there is too little time to tell it from. */
+const rate = (bytes: number, ms: number): number | undefined => (ms < 500 ? undefined : (bytes / ms) * 1_000);
 
 const seconds = (ms: number): string => {
   const whole = Math.ceil(Math.max(ms, 0) / 1_000);
   return whole < 60 ? `${whole}s` : formatDuration(whole * 1_000);
 };
 
-const WAITING = {
-  starting: "starting",
-  "waiting-for-lock": "waiting for another run",
-  "waiting-for-start": "waiting (start_jitter)",
-  "waiting-for-runtime": "waiting for containerd",
-  importing: undefined,
-  verifying: "verifying",
-  ended: "ended",
-} as const;
+const PHASES: Readonly<Record<RunState["phase"], string>> = {
+  starting: ", starting",
+  "waiting-for-lock": ", waiting for another run",
+  "waiting-for-start": ", waiting (start_jitter)",
+  "waiting-for-runtime": ", waiting for containerd",
+  importing: "",
+  verifying: ", verifying",
+  ended: ", ended",
+};
 
-/** What the last line says of the run, the fullest first. */
-function wholeTexts({ images, phase, startedAt }: View, { now }: Screen): string[] {
-  const time = seconds(Math.floor((now - startedAt) / 1_000) * 1_000);
-  const waiting = WAITING[phase];
-  if (images.length === 0) return [`${waiting ?? "starting"}, ${time}`, waiting ?? "starting"];
+function wholeText({ view: { images, phase, startedAt }, at }: Seen): string {
   const { unfinished, failed } = totals(images);
-  const count = `${images.length - unfinished}/${images.length}`;
   const bad = failed === 0 ? "" : `, ${failed} failed`;
-  const done = `${count} ${images.length === 1 ? "image" : "images"}${bad}`;
-  const what = waiting === undefined ? "" : `, ${waiting}`;
-  return [`${done}${what}, ${time}`, `${done}, ${time}`, `${count}${bad}`, count];
+  const time = seconds(Math.floor((at - startedAt) / 1_000) * 1_000);
+  return `${images.length - unfinished}/${images.length} images${bad}${PHASES[phase]}, ${time}`;
 }
 
 /** Without a known total there is no share of it, and no end in sight. */
-function wholeCells(view: View, { rates }: Screen): Cells | undefined {
+function wholeCells({ view, at }: Seen, earlier: Seen | undefined): Cells {
   const { received, total, unknown } = view.downloads;
-  if (view.phase !== "importing" || total === 0) return undefined;
-  const cells = transferCells(received, total, rateOf(rates, WHOLE_RUN));
-  if (unknown > 0) return { bytes: `${formatBytes(received)} so far`, rate: cells.rate ?? "" };
-  return received >= total ? { bytes: formatBytes(received) } : cells;
+  if (view.phase !== "importing" || total === 0) return "";
+  const now = earlier && rate(Math.max(received - earlier.view.downloads.received, 0), at - earlier.at);
+  const cells = transferCells(received, total, now);
+  if (unknown > 0) return ["", "", `${formatBytes(received)} so far`, cells[3] ?? ""];
+  return received >= total ? ["", "", formatBytes(received)] : cells;
 }

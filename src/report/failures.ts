@@ -3,11 +3,8 @@ import { printable } from "../core/plain-text.ts";
 import { isInPlace, type ImageState, type EndedRun, type Phase } from "../core/run-state.ts";
 import { counted } from "../core/units.ts";
 
-/**
- * Failures that are told with their reasons. BOSH keeps an errand's output in memory and refuses more than 1 MiB; and
- * nobody finds three failures among a thousand rows.
- */
-const MOST_FAILURES = 30;
+/** Failures of one kind that are told with their reasons: nobody finds three others among a thousand rows. */
+const MOST_ALIKE = 15;
 /** Names of one kind of failure in the line that says it all. */
 const MOST_NAMES = 5;
 
@@ -24,18 +21,17 @@ const byNextStep = (failed: Images): (readonly [string, Images])[] => [
   ),
 ];
 
-/** A blank line after each group. When not all can be told, each kind of failure gets its share: the rare one may be the one that matters. */
-export function failureLines(failed: Images): string[] {
-  const groups = byNextStep(failed);
-  const most = failed.length <= MOST_FAILURES ? MOST_FAILURES : Math.ceil(MOST_FAILURES / groups.length);
-  return groups.flatMap(([next, images]) => [
-    ...images.slice(0, most).flatMap(failureOf),
+/** A blank line after each group. */
+export const failureLines = (failed: Images): string[] =>
+  byNextStep(failed).flatMap(([next, images]) => [
+    ...images.slice(0, MOST_ALIKE).flatMap(failureOf),
     // What they have in common is their kind and next step, not their reason.
-    ...[...Map.groupBy(images.slice(most), kindOf)].flatMap(([kind, alike]) => moreLine(alike.length, kind)),
+    ...[...Map.groupBy(images.slice(MOST_ALIKE), kindOf)].flatMap(([kind, alike]) =>
+      moreLine(alike.length, kind),
+    ),
     `  next${images.length === 1 ? "" : `, for these ${images.length}`}: ${next}`,
     "",
   ]);
-}
 
 function failureOf(image: ImageState): string[] {
   const { name, required, attempts } = image;
@@ -73,14 +69,11 @@ export const moreLine = (count: number, what: string): string[] =>
 
 /**
  * One line for the end of stderr, which in BOSH's post-start.stderr.log has to say everything: BOSH itself only tells
- * that a hook failed. Undefined when there is nothing to tell, which is never so for an exit code other than 0.
+ * that a hook failed. Undefined when all is in place.
  */
 export function reason(run: EndedRun): string | undefined {
-  const { exitCode, stopped = failuresInOneLine(run) } = run;
-  if (stopped !== undefined) return printable(stopped);
-  return exitCode === 0
-    ? undefined
-    : `ended with exit code ${exitCode}; read import-images.log to see what happened`;
+  const why = run.stopped ?? failuresInOneLine(run);
+  return why === undefined ? undefined : printable(why);
 }
 
 function failuresInOneLine({ images }: EndedRun): string | undefined {

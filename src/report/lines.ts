@@ -9,13 +9,8 @@ import type { Watcher } from "./run-log.ts";
 
 /** Milliseconds between two lines of progress. */
 const PROGRESS_EVERY = 30_000;
-/**
- * Characters of steps. A thousand pulls would fill 200 KB, in which the summary drowns, of the 1 MiB that BOSH takes
- * from an errand; the log has them all.
- */
-const MOST_STEPS = 16_384;
-/** Characters of failures and warnings, which are all told: beyond it shortly, so that 5,000 of them fit that 1 MiB. */
-const MOST_WORDS = 262_144;
+/** Characters. BOSH takes 1 MiB from an errand: beyond these only failures and warnings are told, and shortly. */
+const ROOM = 65_536;
 const SHORT = 120;
 /** Pulls that a line of progress tells of. */
 const MOST_PULLS = 4;
@@ -25,17 +20,14 @@ const NEVER_DROPPED = new Set<EventType>(["image-failed", "warning"]);
 /** Writes each transition with its time, and every half minute the progress. */
 export function linesSink(output: Output): Watcher {
   let latest: RunState | undefined;
-  let [room, words] = [MOST_STEPS, MOST_WORDS];
+  let room = ROOM;
   const write = (text: string): void => output.write(stamped(text));
-  const step = (text: string): void => {
-    if (room <= 0) return;
-    write(text);
-    room -= text.length;
-    if (room <= 0) write("too many steps to show here: import-images.log has them all");
-  };
-  const tell = (text: string): void => {
-    write(words > 0 || text.length <= SHORT ? text : `${text.slice(0, SHORT)}…`);
-    words -= text.length;
+  const tell = (text: string, always: boolean): void => {
+    if (room > 0) {
+      write(text);
+      room -= text.length;
+      if (room <= 0) write("too many steps to show here: import-images.log has them all");
+    } else if (always) write(text.length <= SHORT ? text : `${text.slice(0, SHORT)}…`);
   };
   const timer = setInterval(() => {
     if (latest?.phase === "importing") write(progressLine(latest));
@@ -44,7 +36,7 @@ export function linesSink(output: Output): Watcher {
     sink: (event, state) => {
       latest = state;
       const text = eventLine(event, state);
-      if (text !== undefined) (NEVER_DROPPED.has(event.type) ? tell : step)(text);
+      if (text !== undefined) tell(text, NEVER_DROPPED.has(event.type));
     },
     [Symbol.dispose]: () => clearInterval(timer),
   };

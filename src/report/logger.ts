@@ -35,40 +35,28 @@ function logEvent(logger: Logger, event: RunEvent, state: RunState): void {
   // What the tool said, of every final failure; of one that is tried again only to those who look closely.
   const evidence =
     type === "attempt-failed" && !logger.isLevelEnabled("debug") ? { evidence: undefined } : {};
-  logger[level](bounded({ event: type, ...fields, ...evidence, type: undefined }), type.replaceAll("-", " "));
+  logger[level](short({ event: type, ...fields, ...evidence, type: undefined }), type.replaceAll("-", " "));
 }
 
-/** Bytes of JSON: with the time, the run and the message a line stays below 4 kB. */
-const MOST = 3_600;
-const SMALLEST = 64;
+/** Of each text and each list: an archive may bring a thousand names, and syslog cuts long lines. */
+const MOST_CHARACTERS = 2_000;
+const MOST_ITEMS = 20;
 
-/**
- * Harmless and short: what a registry says may be anything, and syslog cuts lines.
- * @param limit characters of each text and each list, halved until all fits
- */
-function bounded(fields: object, limit = 2_048): unknown {
-  const short = shortened(fields, limit);
-  const fits = Buffer.byteLength(JSON.stringify(short)) <= MOST;
-  return fits || limit <= SMALLEST ? short : bounded(fields, limit / 2);
-}
-
-function shortened(value: unknown, limit: number): unknown {
-  if (typeof value === "string") return cut(value, limit);
-  if (Array.isArray(value)) return firstOf(value, limit);
+/** Harmless and short: what a registry says may be anything. */
+function short(value: unknown): unknown {
+  if (typeof value === "string") return cut(value);
+  if (Array.isArray(value)) {
+    const left = value.length - MOST_ITEMS;
+    const shown: unknown[] = value.slice(0, MOST_ITEMS).map(short);
+    return left > 0 ? [...shown, `… and ${left} more`] : shown;
+  }
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, shortened(part, limit)]));
+  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, short(part)]));
 }
 
 /** Line breaks stay: JSON escapes them. */
-function cut(text: string, limit: number): string {
-  const short = text.slice(0, limit).split("\n").map(printable).join("\n");
-  return text.length <= limit ? short : `${short}… and ${text.length - limit} more characters`;
-}
-
-/** As many as have room, and the number of the others. */
-function firstOf(list: readonly unknown[], limit: number): unknown[] {
-  let room = limit;
-  const shown = list.filter((item) => (room -= JSON.stringify(item).length) >= 0);
-  const left = list.length - shown.length;
-  return [...shown.map((item) => shortened(item, limit)), ...(left === 0 ? [] : [`… and ${left} more`])];
+function cut(text: string): string {
+  const shown = text.slice(0, MOST_CHARACTERS).split("\n").map(printable).join("\n");
+  const left = text.length - MOST_CHARACTERS;
+  return left > 0 ? `${shown}… and ${left} more characters` : shown;
 }

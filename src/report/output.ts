@@ -65,8 +65,6 @@ interface Terminal {
 
 /** Milliseconds until a terminal that took no more is tried again. */
 const RETRY = 50;
-/** Bytes that are kept for it. What comes beyond is lost: nobody who stopped it for so long reads all of that. */
-const MOST = 16 * 1024 * 1024;
 
 /** @returns undefined where it cannot be opened, and Node's way has to do */
 export function openTerminal(file: string): Terminal | undefined {
@@ -79,35 +77,24 @@ export function openTerminal(file: string): Terminal | undefined {
 }
 
 function writerOf(descriptor: number): Terminal {
-  let queue: Buffer[] = [];
-  let size = 0;
+  let [begun, waiting] = [Buffer.alloc(0), ""];
   let timer: NodeJS.Timeout | undefined;
   const flush = (): void => {
     timer = undefined;
+    [begun, waiting] = [Buffer.concat([begun, Buffer.from(waiting)]), ""];
     try {
-      for (let part = queue[0]; part !== undefined; part = queue[0]) {
-        const taken = writeSync(descriptor, part);
-        size -= taken;
-        if (taken === part.length) queue.shift();
-        else queue[0] = part.subarray(taken);
-      }
+      while (begun.length > 0) begun = begun.subarray(writeSync(descriptor, begun));
     } catch (error) {
-      if (codeOf(error) === "EAGAIN") {
-        timer = setTimeout(flush, RETRY).unref();
-        return;
-      }
+      if (codeOf(error) === "EAGAIN") timer = setTimeout(flush, RETRY).unref();
       // It has gone.
-      [queue, size] = [[], 0];
+      else begun = Buffer.alloc(0);
     }
   };
   return {
     write: (text) => {
-      const part = Buffer.from(text);
-      if (part.length === 0 || size + part.length > MOST) return;
-      queue.push(part);
-      size += part.length;
+      waiting += text;
       if (timer === undefined) flush();
     },
-    pending: () => size,
+    pending: () => begun.length + waiting.length,
   };
 }

@@ -5,8 +5,8 @@ import { counted, formatBytes, formatDuration } from "../core/units.ts";
 import { failureLines, lacking, moreLine } from "./failures.ts";
 import { shortDigest, shortName, table, type Column } from "./table.ts";
 
-/** Of images in place: nobody reads a thousand. */
-const MOST_LINES = 100;
+/** In place: nobody reads a thousand. */
+const MOST_IMAGES = 100;
 
 /** An image, or a further name of the one above it. */
 type Row = Partial<ImageInPlace>;
@@ -27,20 +27,17 @@ function took(image: Row): string {
 
 /** Several lines for stdout. */
 export const summary = (state: EndedRun): string =>
-  [...failureLines(lacking(state.images)), ...placedLines(state), resultLine(state)]
+  [...failureLines(lacking(state.images)), ...inPlaceLines(state), resultLine(state)]
     .map(printableLine)
     .join("\n");
 
-/** Each image in its row; of a list too long to be read through only what this run changed. */
-function placedLines({ images }: EndedRun): string[] {
-  const placed = images.filter(isInPlace);
-  const unchanged = placed.filter(({ phase }) => phase === "present");
-  const changed = placed.filter(({ phase }) => phase !== "present");
-  const all = [...changed, ...unchanged].map(rowsOf);
-  let room = MOST_LINES;
-  const shown =
-    all.flat().length <= room ? all : changed.map(rowsOf).filter((rows) => (room -= rows.length) >= 0);
-  return [...table(COLUMNS, shown.flat()), ...moreLine(all.length - shown.length, "in place")];
+/** Each image with its names; of a list too long to be read through only what this run changed. */
+function inPlaceLines({ images }: EndedRun): string[] {
+  const inPlace = images.filter(isInPlace);
+  const unchanged = inPlace.filter(({ phase }) => phase === "present");
+  const changed = inPlace.filter(({ phase }) => phase !== "present");
+  const shown = inPlace.length <= MOST_IMAGES ? [...changed, ...unchanged] : changed.slice(0, MOST_IMAGES);
+  return [...table(COLUMNS, shown.flatMap(rowsOf)), ...moreLine(inPlace.length - shown.length, "in place")];
 }
 
 const rowsOf = (image: ImageInPlace): Row[] => [
@@ -48,7 +45,7 @@ const rowsOf = (image: ImageInPlace): Row[] => [
   ...image.names.slice(1).map((name) => ({ name: `= ${name}` })),
 ];
 
-function resultLine({ images, unpinned, startedAt, endedAt, concurrency }: EndedRun): string {
+function resultLine({ images, unpinned, startedAt, endedAt }: EndedRun): string {
   const { pulled, imported, present, kept, failed, unverified, unfinished } = totals(images);
   const always = { pulled, present };
   const counts = {
@@ -64,6 +61,5 @@ function resultLine({ images, unpinned, startedAt, endedAt, concurrency }: Ended
   const parts = Object.entries(counts)
     .filter(([word, number]) => number > 0 || word in always)
     .map(([word, number]) => `${number} ${word}`);
-  const pulls = pulled > 1 ? `, ${concurrency} at once` : "";
-  return `${counted(images.length, "image")}: ${parts.join(", ")} in ${formatDuration(endedAt - startedAt)}${pulls}`;
+  return `${counted(images.length, "image")}: ${parts.join(", ")} in ${formatDuration(endedAt - startedAt)}`;
 }

@@ -105,18 +105,18 @@ test.each<RunEvent>([
   expect(shown(event)).toEqual([]);
 });
 
-test("a thousand images leave room for the summary, and say where the other lines are", () => {
-  const names = Array.from({ length: 1_000 }, (_, n) => `registry.example.com/team/image-${n}:1`);
+test("thousands of images leave room for the summary, and say where the other lines are", () => {
+  const names = Array.from({ length: 2_000 }, (_, n) => `registry.example.com/team/image-${n}:1`);
   const lines = shown(
     { type: "run-started", images: names.map((name) => ({ name, names: [name], required: true })) },
     ...names.map((name): RunEvent => ({ type: "attempt-started", image: name, attempt: 1 })),
   );
-  expect(lines.join("\n").length).toBeLessThan(17_000);
+  expect(lines.join("\n").length).toBeLessThan(68_000);
   expect(lines.at(-1)).toBe("too many steps to show here: import-images.log has them all");
 });
 
-test("failures and warnings are told however many steps there were, 5,000 of them within BOSH's 1 MiB", () => {
-  const names = Array.from({ length: 5_000 }, (_, n) => `registry.example.com/team/image-${n}:1`);
+test("failures and warnings are told however many steps there were, 2,000 of them in 400 kB, of BOSH's 1 MiB", () => {
+  const names = Array.from({ length: 2_000 }, (_, n) => `registry.example.com/team/image-${n}:1`);
   const lines = shown(
     { type: "run-started", images: names.map((name) => ({ name, names: [name], required: true })) },
     ...names.map((name): RunEvent => ({ type: "attempt-started", image: name, attempt: 1 })),
@@ -129,9 +129,9 @@ test("failures and warnings are told however many steps there were, 5,000 of the
     })),
   );
   expect(lines).toContain("warning: the disk is nearly full");
-  expect(lines.filter((line) => line.startsWith("FAILED "))).toHaveLength(5_000);
-  expect(lines.at(-1)).toMatch(/^FAILED registry\.example\.com\/team\/image-4999:1 in pull \(server\)/u);
-  expect(lines.join("\n").length).toBeLessThan(1_000_000);
+  expect(lines.filter((line) => line.startsWith("FAILED "))).toHaveLength(2_000);
+  expect(lines.at(-1)).toMatch(/^FAILED registry\.example\.com\/team\/image-1999:1 in pull \(server\)/u);
+  expect(lines.join("\n").length).toBeLessThan(400_000);
 });
 
 test("an archive of many names is one short line", () => {

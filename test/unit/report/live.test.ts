@@ -3,9 +3,8 @@ import { applyEvent, type RunEvent } from "../../../src/core/events.ts";
 import { startState, type RunState } from "../../../src/core/run-state.ts";
 import { downloads } from "../../../src/core/downloads.ts";
 import { progressOf } from "../../../src/core/transfer.ts";
-import { barLines, viewOf, WHOLE_RUN } from "../../../src/report/bars.ts";
-import { clearReflowed, watchSink } from "../../../src/report/live.ts";
-import { noRates, rateOf, withMark } from "../../../src/report/transfer-rate.ts";
+import { barLines, viewOf, type Screen } from "../../../src/report/bars.ts";
+import { erased, watchSink } from "../../../src/report/live.ts";
 import { parseStatus, statusText } from "../../../src/state/status.ts";
 
 const START = Date.parse("2026-01-01T00:00:00Z");
@@ -46,32 +45,29 @@ const after = (...events: readonly RunEvent[]): RunState =>
     startState("run", "1.0.0", 1, START),
   );
 
-const screen = (columns: number, more: { rows?: number; now?: number } = {}) => ({
-  columns,
-  rows: more.rows ?? 24,
-  now: more.now ?? START + 10_000,
-  rates: noRates,
-});
+/** What is drawn of a state ten seconds after the start. */
+const drawn = (state: RunState, columns: number, more: Partial<Screen> = {}): string[] =>
+  barLines({ view: viewOf(state), at: START + 10_000 }, { columns, rows: 24, ...more });
 
 describe("the view of a run", () => {
   const busy = after(listed(A, B, C), READY, begun(A), begun(B), progress(A, 30, 20), progress(B, 30, 0));
 
   it("has a bar for each image in work and a line for all", () => {
-    expect(barLines(viewOf(busy), screen(100))).toEqual([
-      "…bor.example.com/platform/base:v1 [=====>    ]  50%  50.0MB/100MB   0/2 layers 6.25MB/s     8s left",
-      "harbor.example.com/b:1            [===>      ]  30%  30.0MB/100MB   0/2 layers 4.29MB/s    17s left",
-      "0/3 images, 10s                                     50.0MB so far",
+    expect(drawn(busy, 100)).toEqual([
+      "harbor.example.com/platform/base:v1  50% [=====>    ]  50.0MB/100MB 6.25MB/s     8s left",
+      "harbor.example.com/b:1               30% [===>      ]  30.0MB/100MB 4.29MB/s    17s left",
+      "0/3 images, 10s                                       50.0MB so far",
     ]);
   });
 
   it("counts a layer that two images share once, and so knows the end when all images are known", () => {
     const known = after(listed(A, B), READY, begun(A), begun(B), progress(A, 30, 20), progress(B, 30, 0));
     expect(downloads(known.images)).toEqual({ received: 50 * MB, total: 140 * MB, unknown: 0 });
-    expect(barLines(viewOf(known), screen(100)).at(-1)).toMatch(/35%\s+50\.0MB\/140MB/u);
+    expect(drawn(known, 100).at(-1)).toMatch(/35% \[=+> +\] +50\.0MB\/140MB/u);
   });
 
   it.for([20, 21, 30, 40, 57, 80, 120, 250])("is never wider than a terminal of %i columns", (columns) => {
-    const lines = barLines(viewOf(busy), screen(columns));
+    const lines = drawn(busy, columns);
     expect(lines.length).toBe(3);
     for (const line of lines) expect(line.length).toBeLessThan(columns);
     expect(lines[0]).toContain("50%");
@@ -79,14 +75,14 @@ describe("the view of a run", () => {
   });
 
   it.for([1, 2, 5])("survives a terminal of %i columns", (columns) => {
-    for (const line of barLines(viewOf(busy), screen(columns)))
+    for (const line of drawn(busy, columns))
       expect(line.length).toBeLessThanOrEqual(Math.max(columns - 1, 1));
   });
 
   it("is never higher than the terminal", () => {
     const names = Array.from({ length: 30 }, (_, index) => `harbor.example.com/a:${index}`);
     const state = after(listed(...names), READY, ...names.map((name) => begun(name)));
-    const lines = barLines(viewOf(state), screen(80, { rows: 10 }));
+    const lines = drawn(state, 80, { rows: 10 });
     expect(lines.length).toBe(10);
     expect(lines.at(-2)).toBe("… and 22 more");
     expect(lines.at(-1)).toMatch(/^0\/30 images/u);
@@ -112,31 +108,33 @@ describe("the view of a run", () => {
       ],
     ],
   ])("says %s of an image that waits for %s", ([text, , events]) => {
-    expect(barLines(viewOf(after(listed(A), READY, ...events)), screen(100))[0]).toContain(text);
+    expect(drawn(after(listed(A), READY, ...events), 100)[0]).toContain(text);
   });
 
   it.for<[string, RunEvent]>([
-    ["waiting (start_jitter), 10s", { type: "waiting", phase: "waiting-for-start", why: "" }],
-    ["waiting for another run, 10s", { type: "waiting", phase: "waiting-for-lock", why: "" }],
-    ["waiting for containerd, 10s", { type: "waiting", phase: "waiting-for-runtime", why: "" }],
+    ["0/0 images, waiting (start_jitter), 10s", { type: "waiting", phase: "waiting-for-start", why: "" }],
+    ["0/0 images, waiting for another run, 10s", { type: "waiting", phase: "waiting-for-lock", why: "" }],
+    ["0/0 images, waiting for containerd, 10s", { type: "waiting", phase: "waiting-for-runtime", why: "" }],
   ])("says %s", ([text, event]) => {
-    expect(barLines(viewOf(after(event)), screen(80))).toEqual([text]);
+    expect(drawn(after(event), 80)).toEqual([text]);
   });
 
   it("is starting, and waits for no lock, once it has its list", () => {
-    expect(barLines(viewOf(after(listed(A))), screen(80))).toEqual(["0/1 image, starting, 10s"]);
+    expect(drawn(after(listed(A)), 80)).toEqual(["0/1 images, starting, 10s"]);
   });
 
   it("counts failures", () => {
     const failure = { class: "auth", message: "" } as const;
     const state = after(listed(A, B), READY, { type: "image-failed", image: A, step: "pull", failure });
-    expect(barLines(viewOf(state), screen(80))).toEqual(["1/2 images, 1 failed, 10s"]);
-    expect(barLines(viewOf(state), screen(20))).toEqual(["1/2, 1 failed"]);
+    expect(drawn(state, 80)).toEqual(["1/2 images, 1 failed, 10s"]);
+    expect(drawn(state, 20)).toEqual(["…ges, 1 failed, 10s"]);
   });
 
   it("is the same from status.json", () => {
     const read = parseStatus(statusText(busy));
-    expect(barLines(read, screen(100))).toEqual(barLines(viewOf(busy), screen(100)));
+    expect(barLines({ view: read, at: START + 10_000 }, { columns: 100, rows: 24 })).toEqual(
+      drawn(busy, 100),
+    );
   });
 
   it("leaves single layers out of status.json", () => {
@@ -145,26 +143,31 @@ describe("the view of a run", () => {
 });
 
 describe("a rate", () => {
-  const marked = (...marks: readonly (readonly [at: number, bytes: number])[]) =>
-    marks.reduce((rates, [at, bytes]) => withMark(rates, WHOLE_RUN, bytes, at), noRates);
+  const state = after(listed(A), READY, begun(A), progress(A, 30, 20));
+  const earlier = (own: RunState, at: number) => ({ earlier: { view: viewOf(own), at: START + at } });
 
-  it("is that of the last ten seconds", () => {
-    const rates = marked([0, 0], [1_000, 9_000], [20_000, 10_000], [25_000, 20_000], [30_000, 30_000]);
-    expect(rateOf(rates, WHOLE_RUN)).toBe(2_000);
+  it("is that since an earlier look, of the image and of the run", () => {
+    const before = after(listed(A), READY, begun(A), progress(A, 30, 0));
+    const [one, all] = drawn(state, 100, earlier(before, 0));
+    expect(one).toMatch(/ 2\.00MB\/s +25s left$/u);
+    expect(all).toMatch(/ 2\.00MB\/s +25s left$/u);
   });
 
-  it("is unknown after one look, and when an attempt begins anew", () => {
-    expect(rateOf(marked([0, 0]), WHOLE_RUN)).toBeUndefined();
-    expect(rateOf(marked([0, 0], [1_000, 500], [2_000, 100]), WHOLE_RUN)).toBeUndefined();
+  it("is the average since the first attempt where the image was not seen yet, or began anew", () => {
+    const unseen = after(listed(A), READY, begun(A));
+    const more = after(listed(A), READY, begun(A), progress(A, 60, 0));
+    for (const before of [unseen, more])
+      expect(drawn(state, 100, earlier(before, 0))[0]).toMatch(/ 6\.25MB\/s +8s left$/u);
   });
 
   it("is zero where nothing comes, which promises no end", () => {
-    expect(rateOf(marked([0, 50], [5_000, 50]), WHOLE_RUN)).toBe(0);
-    const state = after(listed(A), READY, begun(A), progress(A, 30, 20));
-    const rates = withMark(withMark(noRates, A, 50, START), A, 50, START + 5_000);
-    const [line] = barLines(viewOf(state), { ...screen(100), rates });
+    const [line] = drawn(state, 100, earlier(state, 0));
     expect(line).toContain("0B/s");
     expect(line).not.toContain("left");
+  });
+
+  it("is none after too short a time", () => {
+    expect(drawn(state, 100, earlier(state, 9_600))[0]).toMatch(/MB$/u);
   });
 });
 
@@ -210,7 +213,7 @@ describe("a run on a terminal", () => {
   async function watched(output: Parameters<typeof watchSink>[0]) {
     vi.useFakeTimers({ now: START });
     onTestFinished(() => void vi.useRealTimers());
-    const watching = await watchSink(output);
+    const watching = watchSink(output);
     let state = startState("run", "1.0.0", 1, START);
     const emit = (...events: readonly RunEvent[]): void => {
       for (const event of events) {
@@ -237,7 +240,7 @@ describe("a run on a terminal", () => {
     expect(output.shown()).toEqual([
       "00:00:00Z containerd 1.7.20, 3 images at once",
       `00:00:01Z FAILED ${B} in pull (auth): 401`,
-      expect.stringMatching(/base:v1 \[=+> +\]\s+50%/u),
+      expect.stringMatching(/base:v1 +50% \[=+> +\]/u),
       expect.stringMatching(/^1\/2 images, 1 failed, 2s/u),
     ]);
   });
@@ -268,10 +271,9 @@ describe("a run on a terminal", () => {
 
   it("clears the rows that a narrower terminal made of a line", () => {
     const lines = ["x".repeat(79), "x".repeat(30)];
-    expect(clearReflowed({ lines, columns: 80 }, 40).match(/\[1A/gu)?.length).toBe(1);
-    expect(clearReflowed({ lines, columns: 80 }, 20).match(/\[1A/gu)?.length).toBe(4);
-    expect(clearReflowed({ lines, columns: 80 }, 80)).toBe("");
-    expect(clearReflowed({ lines, columns: 80 }, 120)).toBe("");
+    const rows = (columns: number) => erased(lines, columns).match(/\[1A/gu)?.length;
+    expect([120, 80, 40, 20].map(rows)).toEqual([2, 2, 3, 6]);
+    expect(erased([], 80)).toBe("");
   });
 
   it("uses no colour", async () => {
