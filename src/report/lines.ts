@@ -1,4 +1,4 @@
-// The run as lines, for BOSH's logs and pipes: one at each transition, and one every half minute while pulls go on.
+// The run as lines, for BOSH's logs and pipes: one at each transition, and one every half minute.
 import { printable } from "../core/plain-text.ts";
 import type { EventType } from "../core/events.ts";
 import { totals, type ImageState, type RunState } from "../core/run-state.ts";
@@ -30,7 +30,7 @@ export function linesSink(output: Output): Watcher {
     } else if (always) write(text.length <= SHORT ? text : `${text.slice(0, SHORT)}…`);
   };
   const timer = setInterval(() => {
-    if (latest?.phase === "importing") write(progressLine(latest));
+    if (latest !== undefined && latest.phase !== "ended") write(progressLine(latest));
   }, PROGRESS_EVERY).unref();
   return {
     sink: (event, state) => {
@@ -46,15 +46,20 @@ export function linesSink(output: Output): Watcher {
 export const stamped = (text: string): string =>
   `${new Date().toISOString().slice(11, 19)}Z ${printable(text)}\n`;
 
-/** The progress, for a log that nobody scrolls back in. Images that are being pulled come before those that wait. */
+/** The progress, for a log that nobody scrolls back in. */
 function progressLine(state: RunState): string {
-  const { images } = state;
-  const pulling = ["pulling", "retrying"].flatMap((wanted) => images.filter(({ phase }) => phase === wanted));
-  const { unfinished } = totals(images);
-  const done = images.length - unfinished;
-  const shown = pulling.slice(0, MOST_PULLS).map(pullingText);
-  const more = pulling.length > MOST_PULLS ? ` and ${pulling.length - MOST_PULLS} more` : "";
-  return `${done} of ${counted(images.length, "image")} done; ${shown.join(", ") || "nothing is being pulled"}${more}`;
+  const { images, phase } = state;
+  const done = images.length - totals(images).unfinished;
+  const doing = "why" in state ? `waiting: ${state.why}` : phase === "importing" ? pullsText(images) : phase;
+  return `${done} of ${counted(images.length, "image")} done; ${doing}`;
+}
+
+/** Images that are being pulled come before those that wait. */
+function pullsText(images: RunState["images"]): string {
+  const pulls = ["pulling", "retrying"].flatMap((wanted) => images.filter(({ phase }) => phase === wanted));
+  const shown = pulls.slice(0, MOST_PULLS).map(pullingText);
+  const more = pulls.length > MOST_PULLS ? ` and ${pulls.length - MOST_PULLS} more` : "";
+  return `${shown.join(", ") || "nothing is being pulled"}${more}`;
 }
 
 function pullingText({ name, progress, phase }: ImageState): string {

@@ -1,4 +1,4 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { planRun } from "../../../src/core/plan.ts";
 import type { RunEvent } from "../../../src/core/events.ts";
 import { linesSink } from "../../../src/report/lines.ts";
@@ -166,4 +166,23 @@ test("half a minute later a line tells what goes on, the first of many downloads
   expect(text.trimEnd().split("\n").at(-1)).toMatch(
     /0 of 10 images done; a\.b\/image-1:1 is being looked up, .*, a\.b\/image-4:1 is being looked up and 6 more$/u,
   );
+});
+
+test("half a minute later a line tells what a run waits for, and none does once it has ended", () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  let text = "";
+  using lines = linesSink({ write: (more) => void (text += more), columns: undefined });
+  const log = runLog(after(started), (sink, error) => expect.unreachable(`${sink}: ${String(error)}`));
+  log.watch("lines", lines.sink);
+  log.emit({ type: "waiting", phase: "waiting-for-runtime", why: "no answer" });
+  vi.advanceTimersByTime(30_000);
+  expect(text).toMatch(/Z 0 of 1 image done; waiting: no answer\n$/u);
+  log.emit({ type: "verifying" });
+  vi.advanceTimersByTime(30_000);
+  expect(text).toMatch(/Z 0 of 1 image done; verifying\n$/u);
+  log.end({ exitCode: 0 });
+  const length = text.length;
+  vi.advanceTimersByTime(90_000);
+  expect(text).toHaveLength(length);
 });
