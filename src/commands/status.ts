@@ -31,7 +31,7 @@ export async function statusCommand(
 ): Promise<number> {
   const { config } = await chosen(args, edge);
   const run = readStatus(edge.paths.state, warnOn(edge));
-  const locked = lockIsHeld(edge.paths.state) === true;
+  const locked = lockIsHeld(edge.paths.state);
   // Whoever asks for the status wants an answer now, not after the runtime's patience.
   const impatient = { ...config, containerd: { ...config.containerd, ready_timeout: 5_000 } };
   const now = await look(impatient, edge, connect, { only: new Set(), readArchives: false }).catch(

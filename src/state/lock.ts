@@ -1,7 +1,7 @@
 // One run at a time on a node. SQLite's file lock is the kernel's, taken in this process: it dies with its holder,
 // however that ends, and needs no helper process. The file stays empty and is root's alone: whoever may read a file may
 // lock it, and so hold up every run.
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from "node:fs";
+import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { codeOf, messageOf } from "../core/plain-text.ts";
@@ -49,17 +49,16 @@ export async function takeLock(wish: LockWish): Promise<Disposable> {
   return database;
 }
 
-/** Whether a run is in progress. Undefined for a user who has no right to ask. */
-export function lockIsHeld(directory: string): boolean | undefined {
+/** Whether a run is in progress; false as well for a user who has no right to ask. */
+export function lockIsHeld(directory: string): boolean {
   const file = fileIn(directory);
-  if (!existsSync(file)) return false;
   try {
     requireRegular(file);
-    using database = new DatabaseSync(file, { readOnly: true, timeout: 0 });
+    using database = new DatabaseSync(file, { readOnly: true });
     database.exec("BEGIN; SELECT 1 FROM sqlite_schema");
     return false;
   } catch (error) {
-    return isBusy(error) ? true : undefined;
+    return isBusy(error);
   }
 }
 
@@ -68,7 +67,7 @@ function open(directory: string): DatabaseSync {
   try {
     mkdirSync(directory, { recursive: true });
     prepare(file);
-    return new DatabaseSync(file, { timeout: 0 });
+    return new DatabaseSync(file);
   } catch (error) {
     throw unusable(fileProblem(file, error));
   }

@@ -48,13 +48,10 @@ export function replaceRegular(file: string, text: string, mode: number): void {
   const temporary = `${file}.new`;
   inWords(file, () => {
     requireRegular(file);
+    // A full disk may have left half of one, and anybody anything.
     rmSync(temporary, { force: true });
-    try {
-      writeAnew(temporary, text, mode);
-      renameSync(temporary, file);
-    } finally {
-      rmSync(temporary, { force: true });
-    }
+    writeAnew(temporary, text, mode);
+    renameSync(temporary, file);
   });
 }
 

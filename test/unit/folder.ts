@@ -1,5 +1,5 @@
 // A temporary folder for the tests of one file, and what to write into it.
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll } from "vitest";
@@ -27,3 +27,14 @@ export function temporaryFolder(): Folder {
     make: () => mkdtempSync(path.join(folder, "made-")),
   };
 }
+
+/** How often this process has a file open. */
+export const timesOpen = (file: string): number =>
+  readdirSync("/proc/self/fd").filter((descriptor) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${descriptor}`) === file;
+    } catch {
+      // That of the folder itself, which is over.
+      return false;
+    }
+  }).length;

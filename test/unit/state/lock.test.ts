@@ -114,6 +114,10 @@ test("cannot be had where the directory cannot be made, and that is told", async
   expect(await refusal(path.join(file, "state"))).toContain("/state/lock: ENOTDIR: not a directory");
 });
 
+test("cannot be had where no file can be made, and the system's reason is told", async () => {
+  expect(await refusal("/sys")).toMatch(/\/sys\/lock: E(?:ACCES|PERM|ROFS): /u);
+});
+
 test.each<[string, (file: string) => void]>([
   ["FIFO", (file: string) => void execFileSync("mkfifo", [file])],
   ["directory", (file: string) => mkdirSync(file)],
@@ -123,7 +127,7 @@ test.each<[string, (file: string) => void]>([
   mkdirSync(where, { recursive: true });
   make(path.join(where, "lock"));
   expect(await refusal(where)).toContain("/lock: not a regular file: remove it");
-  expect(lockIsHeld(where)).toBeUndefined();
+  expect(lockIsHeld(where)).toBe(false);
 });
 
 test("cannot be had with a file of something else, which is left as it is", async () => {

@@ -11,8 +11,8 @@ import {
 import path from "node:path";
 import process from "node:process";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { readRegular, replaceRegular } from "../../../src/state/regular-file.ts";
-import { temporaryFolder } from "../folder.ts";
+import { appendRegular, readRegular, replaceRegular } from "../../../src/state/regular-file.ts";
+import { temporaryFolder, timesOpen } from "../folder.ts";
 
 const folder = temporaryFolder();
 let count = 0;
@@ -35,6 +35,7 @@ describe.each(OTHERS)("where a %s stands", (_kind, make) => {
     const problem = `${file}: not a regular file: remove it`;
     expect(() => readRegular(file)).toThrow(problem);
     expect(() => replaceRegular(file, "new", 0o640)).toThrow(problem);
+    expect(() => appendRegular(file, 0o640)).toThrow(problem);
     expect(lstatSync(file).isFile()).toBe(false);
     expect(readdirSync(path.dirname(file))).toEqual(["status.json"]);
   });
@@ -79,4 +80,27 @@ test("the mode is the one asked for, whatever the umask is, and an open reader k
   replaceRegular(file, "new", 0o644);
   expect(statSync(file)).toMatchObject({ mode: 0o100644 });
   expect(statSync(file).ino).not.toBe(ino);
+});
+
+test("what is appended comes behind what is there, until the file is closed", () => {
+  const file = place();
+  writeFileSync(file, "one");
+  {
+    using opened = appendRegular(file, 0o640);
+    opened.append(" two");
+    opened.append(" three");
+    expect(timesOpen(file)).toBe(1);
+  }
+  expect(readFileSync(file, "utf8")).toBe("one two three");
+  expect(timesOpen(file)).toBe(0);
+});
+
+test("no file stays open, and the system's error is the cause of what is told", () => {
+  const file = place();
+  replaceRegular(file, "new", 0o640);
+  expect(timesOpen(file)).toBe(0);
+  const below = path.join(file, "below");
+  expect(() => replaceRegular(below, "new", 0o640)).toThrow(
+    expect.objectContaining({ cause: expect.objectContaining({ code: "ENOTDIR" }) }),
+  );
 });

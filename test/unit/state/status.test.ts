@@ -1,7 +1,7 @@
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import process from "node:process";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { RunEvent } from "../../../src/core/events.ts";
 import type { RunState } from "../../../src/core/run-state.ts";
 import {
@@ -76,6 +76,15 @@ describe("the file", () => {
   });
 });
 
+test("nothing is left to be done after the last write, which would keep the program", () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const file = statusFile(folder.make(), neverFails);
+  file.update(ended([]));
+  file[Symbol.dispose]();
+  expect(vi.getTimerCount()).toBe(0);
+});
+
 describe("what an earlier run left", () => {
   test("is read back, with the sizes of its images and who it was", async () => {
     const where = folder.make();
@@ -102,6 +111,14 @@ describe("what an earlier run left", () => {
     expect(problems).toEqual(text === undefined ? [] : [expect.stringContaining("/status.json is damaged")]);
   });
 
+  test("is told as what it is when it is no file", () => {
+    const where = folder.make();
+    mkdirSync(path.join(where, "status.json"));
+    const problems: string[] = [];
+    expect(readStatus(where, (why) => void problems.push(why))).toBeUndefined();
+    expect(problems).toEqual([expect.stringMatching(/status\.json: not a regular file: remove it$/u)]);
+  });
+
   test("is read when a later version wrote more into it", async () => {
     const where = folder.make();
     const text = statusText(ended([])).replace('"schema": 1', '"schema": 2, "news": true');
@@ -118,6 +135,10 @@ describe("who holds the lock", () => {
     expect(holderIn(status({ phase: "importing", pid: process.pid }))).toBe(
       `run id-1, pid ${process.pid}, in progress since 2025-01-02T03:04:05.000Z`,
     );
+  });
+
+  test("is not named where nothing was recorded", () => {
+    expect(holderIn(undefined)).toBe("it has recorded nothing");
   });
 
   test.each([
@@ -168,4 +189,16 @@ test("the state is told with times that people read, images as a list, and total
     unpinned: [],
     warnings: [],
   });
+});
+
+test("an image that was never pulled began at no time", () => {
+  const name = "a.b/c:1";
+  const verified = { id: "sha256:1", digest: "sha256:2", size: 5, pinned: true };
+  const state = after(
+    { type: "run-started", images: [{ name, names: [name], required: true }] },
+    { type: "image-done", image: name, phase: "present", verified },
+  );
+  const [read] = parseStatus(statusText(state)).images;
+  expect(read).toMatchObject({ phase: "present", endedAt: Date.UTC(2025, 0, 2, 3, 4, 7), ...verified });
+  expect(read?.startedAt).toBeUndefined();
 });
