@@ -1,5 +1,5 @@
 // Writes what BOSH and operators read of the job's properties, from the schema and the descriptions in src/config: the
-// job's spec, properties_schema.json, the same rules in config.json.erb, and the table of bosh-release/README.md.
+// job's spec, properties_schema.json, the same rules in config.json.erb, and the tables of bosh-release/README.md and FAILURES.md.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse, stringify } from "yaml";
@@ -12,6 +12,7 @@ const FILES = {
   schema: join(release, "jobs/import-images/properties_schema.json"),
   template: join(release, "jobs/import-images/templates/config.json.erb"),
   readme: join(release, "README.md"),
+  failures: join(release, "FAILURES.md"),
 };
 
 /** What the generator looks at in any schema of valibot; which of it there is depends on the type. */
@@ -223,12 +224,12 @@ const SPEC_MARK = "# From here on written by npm run generate.\n";
 export function generatedFiles(): ReadonlyMap<string, string> {
   const properties = allProperties();
   const [head] = readFileSync(FILES.spec, "utf8").split(SPEC_MARK, 1);
-  const guide = between(readFileSync(FILES.readme, "utf8"), marks("properties"), tableText(properties));
   return new Map([
     [FILES.spec, `${head}${SPEC_MARK}${specText(properties)}`],
     [FILES.schema, schemaText()],
     [FILES.template, between(readFileSync(FILES.template, "utf8"), RULES, templateText())],
-    [FILES.readme, between(guide, marks("failures"), failureTable())],
+    [FILES.readme, between(readFileSync(FILES.readme, "utf8"), marks("properties"), tableText(properties))],
+    [FILES.failures, between(readFileSync(FILES.failures, "utf8"), marks("failures"), failureTable())],
   ]);
 }
 
