@@ -111,7 +111,7 @@ async function perform(run: Run, sizes: Earlier["sizes"]): Promise<Ending> {
 }
 
 /** What the run is about: archives by their paths, until they are open. */
-function listed(config: Config, only: Run["only"]) {
+export function listed(config: Pick<Config, "archives" | "images">, only: Run["only"]) {
   const archives = only.size > 0 ? [] : config.archives;
   const images = config.images.filter(({ source }) => only.size === 0 || only.has(source.name));
   return [

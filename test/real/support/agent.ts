@@ -50,7 +50,10 @@ export interface Agent {
 }
 
 /** So short that a test of failures is over soon; the number of attempts stays a matter of each test. */
-const impatient = { retry: { attempts: 2, min_delay: "20ms", max_delay: "100ms" } };
+const impatient = {
+  retry: { attempts: 2, min_delay: "20ms", max_delay: "100ms" },
+  registry_timeout: "2s",
+};
 
 /** Where no run gets as far as a containerd. */
 export const agentWithoutContainerd = (folder: string): Agent =>

@@ -5,6 +5,9 @@ import type { FailureClass } from "../../../src/core/failure.ts";
 import type { WantedImage } from "../../../src/core/plan.ts";
 import type { RunEvent } from "../../../src/core/events.ts";
 import type { Context } from "../../../src/run/context.ts";
+import { listed } from "../../../src/commands/run.ts";
+import { applyEvent } from "../../../src/core/events.ts";
+import { startState, totals, type RunState } from "../../../src/core/run-state.ts";
 import { run, type Earlier } from "../../../src/run/run.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 import { inMemoryContainerd } from "../containerd/in-memory.ts";
@@ -72,14 +75,19 @@ export function bench(version?: string) {
     ): Promise<Ran> => {
       const list = images.map((image) => (typeof image === "string" ? wanted(image) : image));
       const events: RunEvent[] = [];
+      let state = startState("r", "1.0.0", 1, clock.now());
+      const only = new Set(more.only);
+      const fold = (event: RunEvent): void => void (state = applyEvent(state, event, clock.now()));
       const emit = (event: RunEvent): void => {
         events.push(event);
+        fold(event);
         more.onEvent?.(event);
       };
       using stop = stopper(more.signal ?? new AbortController().signal, 3_600_000, {
         after: clock.eventually,
       });
       const made = config({ images: list, ...overrides });
+      fold({ type: "run-started", images: listed(made, only) });
       const context: Context = {
         config: made,
         containerd: node.containerd,
@@ -91,7 +99,7 @@ export function bench(version?: string) {
       let recorded: Earlier["archives"] = more.archives ?? { imported: {} };
       const error: unknown = await run(context, {
         runId: `run-${(runs += 1)}`,
-        only: new Set(more.only),
+        only,
         earlier: { sizes: new Map(), archives: recorded },
         recordArchives: (archives) => {
           recorded = archives;
@@ -101,7 +109,9 @@ export function bench(version?: string) {
         () => undefined,
         (thrown: unknown) => thrown,
       );
-      return { events, outcomes: outcomesOf(events), error, recorded };
+      const outcomes = outcomesOf(events);
+      if (error === undefined) requireSame(state, outcomes);
+      return { events, outcomes, error, recorded };
     },
     /** Puts an image under these names into their registries. */
     serve: (image: ServedImage, ...names: readonly string[]): ServedImage => {
@@ -109,6 +119,18 @@ export function bench(version?: string) {
       return image;
     },
   };
+}
+
+/** What was told, one by one, and what that adds up to have to be the same. */
+function requireSame({ images }: RunState, outcomes: Ran["outcomes"]): void {
+  const sums = totals(images);
+  const untold = images.filter(({ name }) => !(name in outcomes)).map(({ name }) => name);
+  const phases = images.map(({ name, phase }) => [name, phase, outcomes[name]] as const);
+  const wrong = phases.filter(
+    ([, phase, told = ""]) => phase !== (told.startsWith("failed") ? "failed" : told),
+  );
+  if (wrong.length > 0 || sums.unfinished + sums.unverified > 0 || untold.length > 0)
+    throw new Error(`the state says otherwise: ${JSON.stringify([wrong, sums, untold])}`);
 }
 
 const outcomesOf = (events: readonly RunEvent[]): Record<string, string> =>
