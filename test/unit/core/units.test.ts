@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { formatBytes, formatDuration, LONGEST_MS, parseDuration } from "../../../src/core/units.ts";
+import { counted, formatBytes, formatDuration, LONGEST_MS, parseDuration } from "../../../src/core/units.ts";
 
 describe("a duration", () => {
   test.each([
@@ -8,6 +8,8 @@ describe("a duration", () => {
     ["500ms", 500],
     ["60s", 60_000],
     ["1.5s", 1_500],
+    ["1.25s", 1_250],
+    ["2147483647ms", 2 ** 31 - 1],
     ["1h30m", 5_400_000],
     ["1h0m5s250ms", 3_605_250],
     ["30m", 1_800_000],
@@ -32,6 +34,7 @@ describe("a duration", () => {
     "5.s",
     "5s\n",
     "597h",
+    "2147483648ms",
     `${"9".repeat(400)}h`,
   ])("%j is none", (text) => {
     expect(parseDuration(text)).toBeUndefined();
@@ -67,6 +70,7 @@ test.each([
 test.each([
   [0, "0B"],
   [950, "950B"],
+  [998.7, "999B"],
   [1_000, "1.00kB"],
   [12_345_678, "12.3MB"],
   [999_400, "999kB"],
@@ -76,6 +80,14 @@ test.each([
   [5e15, "5000TB"],
 ])("%d bytes are shown as %s", (bytes, text) => {
   expect(formatBytes(bytes)).toBe(text);
+});
+
+test.each([
+  [0, "0 images"],
+  [1, "1 image"],
+  [2, "2 images"],
+])("%d of something are counted as people do", (number, text) => {
+  expect(counted(number, "image")).toBe(text);
 });
 
 test("sizes and times are never shown with an exponent", () => {
