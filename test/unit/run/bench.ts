@@ -54,14 +54,17 @@ interface Circumstances {
   readonly only?: readonly string[];
   readonly archives?: Earlier["archives"];
   readonly signal?: AbortSignal;
+  /** Compressed bytes by source name, as an earlier run recorded them. */
+  readonly sizes?: ReadonlyMap<string, number>;
   /** Beside those that the wanted names are. */
   readonly onEvent?: (event: RunEvent) => void;
   /** Told what is to be kept for the next run, when it is. */
   readonly onRecord?: (archives: Earlier["archives"]) => void;
 }
 
-export function bench(version?: string) {
-  const clock = fakeClock();
+/** @param random what the clock's chance gives */
+export function bench(version?: string, random = 1) {
+  const clock = fakeClock(random);
   const node = inMemoryContainerd(version, () => clock.now());
   let runs = 0;
   return {
@@ -100,7 +103,7 @@ export function bench(version?: string) {
       const error: unknown = await run(context, {
         runId: `run-${(runs += 1)}`,
         only,
-        earlier: { sizes: new Map(), archives: recorded },
+        earlier: { sizes: more.sizes ?? new Map(), archives: recorded },
         recordArchives: (archives) => {
           recorded = archives;
           more.onRecord?.(archives);

@@ -99,6 +99,15 @@ describe("calls that name, pin and prove what was pulled", () => {
     expect(stop.ended.reason).toBe(bySignal);
   });
 
+  test("have no longer when the signal came before the run began", () => {
+    const outer = new AbortController();
+    outer.abort(bySignal);
+    using stop = stopper(outer.signal, HOUR, realClock);
+    expect([stop.signal.reason, stop.ended.aborted]).toEqual([bySignal, false]);
+    vi.advanceTimersByTime(WRAP_UP);
+    expect(stop.ended.reason).toBe(bySignal);
+  });
+
   test("are not ended by a full disk", () => {
     using stop = stopper(new AbortController().signal, HOUR, realClock);
     stop.diskFull("0B free");

@@ -1,14 +1,19 @@
 // What a whole run holds to, whatever its steps are made of: its time, its lease, its credentials, its limits.
+import { mkdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import type { RunEvent } from "../../../src/core/events.ts";
 import { layerRef } from "../../../src/core/transfer.ts";
 import { pinName } from "../../../src/core/pins.ts";
 import { gone, toolError } from "../containerd/in-memory.ts";
 import { served } from "../containerd/served-image.ts";
+import { temporaryFolder } from "../folder.ts";
 import { credential, reference, wanted } from "../samples.ts";
 import { bench, TEXTS, typesOf } from "./bench.ts";
 
+const folder = temporaryFolder();
 const A = "r.one/a:1";
 const B = "r.one/b:1";
+const C = "r.one/c:1";
 const HOUR = 3_600_000;
 const times = <Step>(count: number, step: Step): Step[] => Array.from({ length: count }, () => step);
 const fails = (text: string) => (): never => {
@@ -173,18 +178,106 @@ test("a partial download that cannot be thrown away is no reason to give the ima
   expect((await run([A])).outcomes).toEqual({ [A]: "pulled" });
 });
 
-describe("the start of a run", () => {
-  test("is put off by the random part of start_jitter", async () => {
-    const { run, serve, clock } = bench();
-    serve(served("a"), A);
-    const begin = clock.now();
-    let started = 0;
-    await run(
-      [A],
-      { start_jitter: 90_000 },
-      { onEvent: ({ type }) => void (type === "runtime-ready" && (started = clock.now())) },
-    );
-    // The tests' chance is 1.
-    expect(started - begin).toBe(90_000);
+test("a run begins after a random part of start_jitter", async () => {
+  const { run, serve, clock } = bench(undefined, 0.5);
+  serve(served("a"), A);
+  const begin = clock.now();
+  let started = 0;
+  const onEvent = ({ type }: RunEvent): void => void (type === "runtime-ready" && (started = clock.now()));
+  await run([A], { start_jitter: 90_000 }, { onEvent });
+  expect(started - begin).toBe(45_000);
+});
+
+describe("of several images", () => {
+  const sizes = new Map([
+    ["r.one/small:1", 1_000],
+    ["r.one/large:1", 900_000],
+  ]);
+  test.each([
+    ["1.7.35", "the largest is pulled first, where each has its own downloads", ["large", "small"]],
+    [
+      "2.2.0",
+      "the first of the list is pulled first, where downloads wait for each other",
+      ["small", "large"],
+    ],
+  ])("on %s %s", async (version, _what, order) => {
+    const { node, run, serve } = bench(version);
+    for (const name of sizes.keys()) serve(served(name), name);
+    await run([...sizes.keys()], { concurrency: 1 }, { sizes });
+    expect(pulls(node.changes())).toEqual(order.map((name) => `pull r.one/${name}:1`));
+  });
+});
+
+test.each(["saveRecord", "tag"])(
+  "a disk that is full when a pulled image is pinned or named ends the run: %s",
+  async (call) => {
+    const { node, clock, run, serve } = bench();
+    for (const name of [A, B, C]) serve(served(name), name);
+    node.before(`pull ${B}`, (signal) => clock.sleep(60_000, signal));
+    node.before(call, ...times(9, fails(TEXTS.disk)));
+    const { outcomes } = await run([wanted(A, { furtherNames: [reference("x.y/z:1")] }), B, C], {
+      concurrency: 1,
+    });
+    expect(outcomes[A]).toMatch(/^failed in (?:pin|tag): disk$/u);
+    expect(outcomes).toMatchObject({ [B]: "failed in pull: disk", [C]: "failed in pull: disk" });
+    expect(pulls(node.changes())).not.toContain(`pull ${C}`);
+  },
+);
+
+test("a proof that cannot be read fails the images, and is no bug", async () => {
+  const { node, run, serve } = bench();
+  serve(served("a"), A);
+  node.before("criImages", () => {}, ...times(99, fails("nobody knows")));
+  const { outcomes, error } = await run([A]);
+  expect([outcomes, error]).toEqual([{ [A]: "failed in verify: unknown" }, undefined]);
+});
+
+test("a name that is wanted late, of an image that was named already, is given without a repair", async () => {
+  const { node, clock, run, serve } = bench();
+  const image = served("a");
+  serve(image, A, B);
+  node.before(`pull ${B}`, () => clock.sleep(60_000));
+  const further = (name: string) => ({ furtherNames: [reference(name)] });
+  const { events } = await run([wanted(A, further("x.y/a:1")), wanted(B, further("x.y/b:1"))]);
+  const lists = node.calls.filter((call) => call === "records").length;
+  // The look before and the proof after.
+  expect(lists).toBe(2);
+  expect(node.records.get("x.y/b:1")?.target).toEqual(image.target);
+  expect(events.filter((event) => event.type === "tagged" && event.target === "x.y/b:1")).toHaveLength(1);
+});
+
+test("the progress of a damaged image that is pulled again is told", async () => {
+  const { node, clock, run, serve } = bench();
+  const image = serve(served("a", { layers: [100] }), A);
+  node.bring(A, image);
+  const { digest = "" } = image.layers[0] ?? {};
+  node.snapshots.delete(image.chainId);
+  node.blobs.delete(digest);
+  node.before(`pull ${A}`, async () => {
+    const ref = layerRef(digest);
+    node.downloads.set(ref, { ref, offset: 10, total: 100 });
+    await clock.sleep(2_000);
+    node.downloads.set(ref, { ref, offset: 60, total: 100 });
+    await clock.sleep(2_000);
+    node.downloads.delete(ref);
+  });
+  const { events, outcomes } = await run([A]);
+  expect(outcomes).toEqual({ [A]: "pulled" });
+  expect(typesOf(events, A)).toContain("progress");
+});
+
+test("a name that the kubelet will refuse is warned of at the end", async () => {
+  const { run, serve } = bench();
+  const image = serve(served("a"), A);
+  const pulled = {
+    imageRef: image.id,
+    credentialMapping: { "other.registry/x": { nodePodsAccessible: true } },
+  };
+  mkdirSync(`${folder.path}/image_manager/pulled`, { recursive: true });
+  folder.write(`image_manager/pulled/sha256-${"a".repeat(64)}`, JSON.stringify(pulled));
+  const { events } = await run([A], { kubelet: { root_dir: folder.path } });
+  expect(events).toContainEqual({
+    type: "warning",
+    message: expect.stringContaining("the kubelet will refuse pods r.one/a:1"),
   });
 });
