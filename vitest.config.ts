@@ -8,7 +8,16 @@ export default defineConfig({
   test: {
     projects: [
       // Not isolated: most of the time would go into loading the same modules anew for each file.
-      { test: { ...shared, name: "unit", include: ["test/unit/**/*.test.ts"], isolate: false } },
+      // The timeout is for what hangs: on a busy machine a test of half a second takes many.
+      {
+        test: {
+          ...shared,
+          name: "unit",
+          include: ["test/unit/**/*.test.ts"],
+          isolate: false,
+          testTimeout: 30_000,
+        },
+      },
       {
         test: {
           ...shared,
