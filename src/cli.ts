@@ -1,65 +1,32 @@
-// The command line: one table of its commands and options, from which the help is made too.
+// The command line: its commands, and the options that each of them takes.
 import { parseArgs } from "node:util";
 import { messageOf } from "./core/plain-text.ts";
+import { isScope, registryScope, type RegistryScope } from "./core/credentials.ts";
 import { parseReference } from "./core/reference.ts";
 import { EXIT, ExitError } from "./exit.ts";
 
-/** What stands for an argument, or for an option's value, where they are shown. */
-export type Placeholder = "FILE" | "NAME" | "COMMAND";
+/** As `parseArgs` takes them. */
+const OPTIONS = {
+  config: { type: "string" },
+  only: { type: "string", multiple: true },
+  "in-use": { type: "boolean" },
+  from: { type: "string" },
+  registry: { type: "string" },
+  json: { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+  version: { type: "boolean" },
+} as const;
 
-export interface OptionShape {
-  readonly type: "string" | "boolean";
-  readonly multiple?: boolean;
-  readonly about: string;
-  readonly short?: string;
-  readonly value?: Placeholder;
-}
-
-/** As `parseArgs` takes them, and for people. */
-export const OPTIONS = {
-  config: { type: "string", value: "FILE", about: "the configuration, JSON or YAML" },
-  only: {
-    type: "string",
-    multiple: true,
-    value: "NAME",
-    about: "limit to this image of the list (repeatable)",
-  },
-  json: { type: "boolean", about: "machine-readable output on stdout" },
-  help: { type: "boolean", short: "h", about: "help, after a command the help for it" },
-  version: { type: "boolean", about: "version and commit" },
-} as const satisfies Readonly<Record<string, OptionShape>>;
-export type OptionName = keyof typeof OPTIONS;
-
-export interface CommandShape {
-  readonly about: string;
-  /** Beside --help. */
-  readonly options: readonly OptionName[];
-  /** The one that it needs. */
-  readonly argument?: Placeholder;
-}
-
-export const COMMANDS = ["run", "plan", "status", "check"] as const;
+export const COMMANDS = ["run", "plan", "status", "list", "check"] as const;
 export type CommandName = (typeof COMMANDS)[number];
 
-export const SHAPES: Readonly<Record<CommandName | "help", CommandShape>> = {
-  run: {
-    about: "pull, tag, pin and verify every image of the configuration (the default)",
-    options: ["config", "only", "json"],
-  },
-  plan: {
-    about: "show what run would do and why, and change nothing",
-    options: ["config", "only", "json"],
-  },
-  status: {
-    about: "show the last run or the one in progress, and what is on this node now",
-    options: ["config", "json"],
-  },
-  check: {
-    about: "validate a configuration, runtime config or manifest, also on a workstation",
-    options: ["json"],
-    argument: "FILE",
-  },
-  help: { about: "show this, or more about one command", options: [], argument: "COMMAND" },
+/** Beside --help. */
+export const TAKES: Readonly<Record<CommandName, readonly (keyof typeof OPTIONS)[]>> = {
+  run: ["config", "only", "json"],
+  plan: ["config", "only", "json"],
+  status: ["config", "json"],
+  list: ["in-use", "from", "registry", "config"],
+  check: ["json"],
 };
 
 export interface RunArguments {
@@ -70,9 +37,21 @@ export interface RunArguments {
   readonly only: readonly string[];
 }
 
+export interface ListArguments {
+  /** Tells where containerd is. */
+  readonly config?: string;
+  /** Only images that containers use. */
+  readonly inUse: boolean;
+  /** Names in place of the node: a path, or `-` for the standard input. */
+  readonly from?: string;
+  /** Where images are to be pulled from. */
+  readonly registry?: RegistryScope;
+}
+
 export type Command =
   | { readonly name: "help"; readonly topic?: CommandName }
   | { readonly name: "version" }
+  | ({ readonly name: "list" } & ListArguments)
   | { readonly name: "check"; readonly file: string; readonly json: boolean }
   | ({ readonly name: "run" | "plan" | "status" } & RunArguments);
 
@@ -83,20 +62,35 @@ export function parseCommand(argv: readonly string[]): Command {
   if (values.version === true) return { name: "version" };
   if (first === "help" || values.help === true) return helpFor(first === "help" ? argument : first);
   const name = oneOf(COMMANDS, first ?? "run", "command");
-  const { options, argument: needed } = SHAPES[name];
-  const foreign = Object.keys(values).find((given) => !options.some((option) => option === given));
+  const foreign = Object.keys(values).find((given) => !TAKES[name].some((option) => option === given));
   if (foreign !== undefined) throw usage(`--${foreign} is not for ${name}`);
-  const unexpected = positionals[needed === undefined ? 1 : 2];
+  const [, file, second] = positionals;
+  const unexpected = name === "check" ? second : file;
   if (unexpected !== undefined) throw usage(`unexpected argument ${JSON.stringify(unexpected)}`);
-  if (needed !== undefined && argument === undefined) throw usage(`${name} needs a ${needed}`);
+  if (name === "check" && file === undefined) throw usage("check needs a FILE");
   return command(name, argument ?? "", values);
 }
 
 type Values = ReturnType<typeof parse>["values"];
 
-function command(name: CommandName, argument: string, { config, json = false, only = [] }: Values): Command {
+function command(name: CommandName, argument: string, values: Values): Command {
+  const { config, json = false, only = [] } = values;
+  const configured = config === undefined ? {} : { config };
   if (name === "check") return { name, json, file: argument };
-  return { name, json, only: only.map(normalised), ...(config === undefined ? {} : { config }) };
+  if (name === "list") return { name, ...configured, ...listed(values) };
+  return { name, json, only: only.map(normalised), ...configured };
+}
+
+function listed({ "in-use": inUse = false, from, registry }: Values): Omit<ListArguments, "config"> {
+  if (inUse && from !== undefined) throw usage("--in-use asks this node, and --from does not");
+  const named = from === undefined ? {} : { from };
+  return { inUse, ...named, ...(registry === undefined ? {} : { registry: scopeOf(registry) }) };
+}
+
+function scopeOf(registry: string): RegistryScope {
+  const scope = registryScope(registry);
+  if (isScope(scope) && !/[*?]/u.test(registry)) return scope;
+  throw usage(`--registry ${JSON.stringify(registry)}: must be a registry such as harbor.example.com/mirror`);
 }
 
 function parse(argv: readonly string[]) {

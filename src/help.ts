@@ -1,19 +1,27 @@
-// Help: what the table of the command line tells, and the texts that go with it.
-import { COMMANDS, OPTIONS, SHAPES, type CommandName, type OptionName, type OptionShape } from "./cli.ts";
+// Help: a text for each command, and one for all. Lines have at most 100 columns.
+import type { CommandName } from "./cli.ts";
 
-/** @param topic a command; without one, of all of them. @returns lines of at most 100 columns */
-export const help = (topic?: CommandName): string => (topic === undefined ? overview() : about(topic));
+/** @param topic a command; without one, of all of them */
+export const help = (topic?: CommandName): string => (topic === undefined ? OVERVIEW : TEXTS[topic]);
 
-const overview =
-  (): string => `import-images puts a list of images on this node: pulled, named, pinned and verified.
+const OVERVIEW = `import-images puts a list of images on this node: pulled, named, pinned and verified.
 
 Usage: import-images [COMMAND] [OPTIONS]
 
 Commands
-${columns([...COMMANDS, "help" as const].map((name) => [name, SHAPES[name].about]))}
+  run      pull, tag, pin and verify every image of the configuration (the default)
+  plan     show what run would do and why, and change nothing
+  status   show the last run or the one in progress, and what is on this node now
+  list     write an images block of what this node has, or of names
+  check    validate a configuration, runtime config or manifest, also on a workstation
+  help     show this, or more about one command
 
 Options
-${optionLines(["config", "only", "json", "version"])}
+  --config FILE  the configuration: all that check takes, with one job and no open ((variables))
+  --only NAME    limit to this image of the list (repeatable)
+  --json         machine-readable output on stdout
+  --version      version and commit
+  -h, --help     help, after a command the help for it
 
 Exit codes
   0  everything required is in place      4    another run holds the lock
@@ -30,40 +38,23 @@ last two. The job's scripts do not pass them on.
 
 Examples
   import-images status
+  import-images list --in-use
   import-images check runtime-config.yml
   import-images help run
 `;
 
-const about = (name: CommandName): string => `${usage(name)}
-
-${optionLines(SHAPES[name].options)}
-
-${TEXTS[name]}`;
-
-function usage(name: CommandName): string {
-  const { argument, options } = SHAPES[name];
-  const optional = options.map((option) => `[${written(option)}]${option === "only" ? "..." : ""}`);
-  return ["import-images", name, ...(argument === undefined ? [] : [argument]), ...optional].join(" ");
-}
-
-/** `--config FILE`, `-h, --help`. */
-function written(name: OptionName): string {
-  const { short, value }: OptionShape = OPTIONS[name];
-  return `${short === undefined ? "" : `-${short}, `}--${name}${value === undefined ? "" : ` ${value}`}`;
-}
-
-const optionLines = (options: readonly OptionName[]): string =>
-  columns([...options, "help" as const].map((name) => [written(name), OPTIONS[name].about]));
-
-const columns = (rows: readonly (readonly [string, string])[]): string =>
-  rows.map(([first, second]) => `  ${first.padEnd(13)}  ${second}`).join("\n");
-
 const TEXTS: Readonly<Record<CommandName, string>> = {
-  run: `Puts every image of the configuration on this node and verifies the result. It waits for
+  run: `import-images run [--config FILE] [--only NAME]... [--json]
+
+  --config FILE  the configuration, or - for standard input
+  --only NAME    limit to this image of the list, also by a further name (repeatable)
+  --json         print the final state as JSON, in the form of status.json
+
+Puts every image of the configuration on this node and verifies the result. It waits for
 containerd, pulls what is missing through crictl, gives each image its further names, pins it,
 unpins what is no longer in the list, and reads the result back. It retries failed pulls, and if
-one image fails, the others still come. With --only, NAME may also be a further name. Such a run
-unpins nothing, and leaves status.json and metrics_file as they are: they are about the whole list.
+one image fails, the others still come. A run with --only unpins nothing, and leaves status.json
+and metrics_file as they are: they are about the whole list.
 
 Only one run works on a node at a time: a second one waits for the first, at most
 containerd.ready_timeout, and then ends with exit code 4.
@@ -83,7 +74,13 @@ Examples
   import-images run --only registry.k8s.io/pause:3.9
   bosh -d DEPLOYMENT run-errand import-images       on every worker, without ssh
 `,
-  plan: `Shows for each image whether run would pull, tag, move, pin or unpin it, and why. It asks
+  plan: `import-images plan [--config FILE] [--only NAME]... [--json]
+
+  --config FILE  the configuration, or - for standard input
+  --only NAME    limit to this image of the list, also by a further name (repeatable)
+  --json         print the plan as JSON
+
+Shows for each image whether run would pull, tag, move, pin or unpin it, and why. It asks
 containerd, but no registry, and changes nothing. The exit code is 0 whatever the plan holds.
 
 FILE may be all that check takes, with one job import-images and every ((variable)) filled in. So
@@ -93,7 +90,12 @@ Examples
   import-images plan
   import-images plan --config runtime-config.yml
 `,
-  status: `Shows the last run or the one in progress, and then what is on this node now: each name of the
+  status: `import-images status [--config FILE] [--json]
+
+  --config FILE  the configuration, or - for standard input
+  --json         print {run, now} as JSON
+
+Shows the last run or the one in progress, and then what is on this node now: each name of the
 configuration, whether it is present, its digest, and whether it is pinned. For a run in progress
 it shows the same bars as that run; a rate is the average since an image's first attempt. For the
 last run it shows which images failed, why, and what to do next. The exit code is 1 if something
@@ -102,16 +104,44 @@ required is missing now.
 Example
   watch import-images status
 `,
-  check: `Validates a configuration and shows every problem with its line and column. It needs no containerd,
+  list: `import-images list [--in-use] [--from FILE] [--registry HOST/PATH] [--config FILE]
+
+  --in-use              only images that containers on this node use
+  --from FILE           names, or images of Kubernetes manifests (- for standard input)
+  --registry HOST/PATH  where workers are to pull from
+  --config FILE         tells where containerd is
+
+Writes an images block, ready for a runtime config. Without --from it asks this node: one entry for
+each image, with its size, and with all names that it has here; --in-use leaves out what no
+container uses. It needs no registry, and changes nothing.
+
+With --from it needs no node either. FILE, or - for standard input, has one name on each line, or
+Kubernetes manifests in YAML or JSON: the images of all their containers are taken, whatever the
+kind, as kubectl get -o json or helm template print them.
+
+With --registry, every image is to be pulled from there: name is its place in that registry, and
+retagAs has the names that pods use. Copy the images there under these names. Two registries with
+one repository are kept apart by the first one's host. Digests stay.
+
+Examples
+  import-images list --registry harbor.example.com/mirror > images.yml
+  kubectl get pods -A -o json | import-images list --from - --registry harbor.example.com/mirror
+  helm template chart | import-images list --from - | import-images check -
+`,
+  check: `import-images check FILE [--json]
+
+  FILE    a configuration, runtime config or manifest (- for standard input)
+  --json  print [{file, line, column, path, problem}], [] if there is no problem
+
+Validates a configuration and shows every problem with its line and column. It needs no containerd,
 so it also runs on a workstation or in CI. FILE, or - for standard input, is one of
   config.json, or the job's properties in YAML
   a BOSH runtime config or deployment manifest: every import-images job in it is checked
 ((variables)) may stand for any value, or for a part of one. YAML is read as BOSH reads it: no is
 false, and 1.20 is a number. Apply ops files first: bosh int manifest.yml -o ops.yml
 
-It never prints a value. --json prints [{file, line, column, path, problem}], [] if there is no
-problem. The exit code is 2 if there are problems. Warnings on stderr show logins that no image
-uses, and a filter that leaves out node pools.
+It never prints a value. The exit code is 2 if there are problems. Warnings on stderr show logins
+that no image uses, and a filter that leaves out node pools.
 
 Examples
   import-images check runtime-config.yml

@@ -19,6 +19,8 @@ async function dispatch(command: Command, edge: Edge): Promise<number> {
     case "help":
       edge.stdout.write((await import("./help.ts")).help(command.topic));
       return EXIT.ok;
+    case "list":
+      return (await import("./commands/list.ts")).listCommand(command, edge);
     case "check":
       return (await import("./commands/check.ts")).checkCommand(command, edge);
     case "run":

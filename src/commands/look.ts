@@ -2,6 +2,7 @@
 import type { Config } from "../config/config.ts";
 import type { Containerd } from "../containerd/containerd.ts";
 import { foreseen, withArchived, type PlannedArchive } from "../core/archives.ts";
+import type { Capabilities } from "../core/capabilities.ts";
 import type { Node } from "../core/node.ts";
 import { namesOf, planRun, type Plan } from "../core/plan.ts";
 import type { Edge } from "../edge.ts";
@@ -36,20 +37,40 @@ export async function look(
   { only, readArchives }: LookOptions,
 ): Promise<Look> {
   requireTools(config.containerd);
+  return await asking(config, edge, connect, async (containerd, { pins }) => {
+    const record = readArchiveRecord(edge.paths.state, () => {});
+    const archived = Object.values(record.imported).flatMap((known) => Object.keys(known.names));
+    const listed = config.images;
+    const node = await lookAtNode(containerd, edge.platform, [...listed.flatMap(namesOf), ...archived]);
+    const read = readArchives ? archiveReader(edge.signal) : async () => [];
+    const archives = await planArchives(await findArchives(config.archives), { record, node, listed, read });
+    const options = { pins, only, isUnread: isUnread(archives) };
+    return {
+      node,
+      archives,
+      plan: planRun(withArchived(listed, archives.map(foreseen), node), node, options),
+    };
+  });
+}
+
+/** Asks containerd once it answers. @throws ExitError (runtime not ready) */
+export async function asking<Answer>(
+  config: Config,
+  edge: Edge,
+  connect: Connect,
+  ask: (containerd: Containerd, can: Capabilities) => Promise<Answer>,
+): Promise<Answer> {
   using containerd = connect(config, edge.signal);
   const waiting = { config, containerd, clock: realClock, signal: edge.signal, onWait: () => {} };
   const can = await untilReady(waiting);
-  const record = readArchiveRecord(edge.paths.state, () => {});
-  const archived = Object.values(record.imported).flatMap((known) => Object.keys(known.names));
-  const listed = config.images;
-  const node = await lookAtNode(containerd, edge.platform, [...listed.flatMap(namesOf), ...archived]).catch(
-    (error: unknown) => {
-      edge.signal.throwIfAborted();
-      throw runtimeUnusable(error);
-    },
-  );
-  const read = readArchives ? archiveReader(edge.signal) : async () => [];
-  const archives = await planArchives(await findArchives(config.archives), { record, node, listed, read });
-  const options = { pins: can.pins, only, isUnread: isUnread(archives) };
-  return { node, archives, plan: planRun(withArchived(listed, archives.map(foreseen), node), node, options) };
+  return await ask(containerd, can).catch((error: unknown) => {
+    edge.signal.throwIfAborted();
+    throw runtimeUnusable(error);
+  });
 }
+
+/** Whoever only looks wants an answer now, not after the runtime's patience. */
+export const answeringSoon = (config: Config): Config => ({
+  ...config,
+  containerd: { ...config.containerd, ready_timeout: 5_000 },
+});

@@ -17,7 +17,7 @@ import { kubeletWarnings } from "../run/kubelet-records.ts";
 import { lockIsHeld } from "../state/lock.ts";
 import { isAlive, readStatus, type Status } from "../state/status.ts";
 import { chosen } from "./chosen.ts";
-import { look, type Connect } from "./look.ts";
+import { answeringSoon, look, type Connect } from "./look.ts";
 
 interface Row extends NameRow {
   readonly source: string;
@@ -32,14 +32,13 @@ export async function statusCommand(
   const { config } = await chosen(args, edge);
   const run = readStatus(edge.paths.state, warnOn(edge));
   const locked = lockIsHeld(edge.paths.state);
-  // Whoever asks for the status wants an answer now, not after the runtime's patience.
-  const impatient = { ...config, containerd: { ...config.containerd, ready_timeout: 5_000 } };
-  const now = await look(impatient, edge, connect, { only: new Set(), readArchives: false }).catch(
-    (error: unknown) => {
-      if (error instanceof ExitError) return error;
-      throw error;
-    },
-  );
+  const now = await look(answeringSoon(config), edge, connect, {
+    only: new Set(),
+    readArchives: false,
+  }).catch((error: unknown) => {
+    if (error instanceof ExitError) return error;
+    throw error;
+  });
   const rows =
     now instanceof ExitError
       ? []

@@ -7,6 +7,7 @@ import { CODE } from "../core/failure.ts";
 import type { Blob, CriImage, ImageRecord, Layer, Snapshot } from "../core/node.ts";
 import type { Download } from "../core/transfer.ts";
 import { ApiError, unlessCode, type Connection } from "./connection.ts";
+import { ContainersService } from "./generated/containers.ts";
 import { ContentService } from "./generated/content.ts";
 import { ImageServiceService, RuntimeServiceService } from "./generated/cri.ts";
 import { ImagesService, type Image } from "./generated/images.ts";
@@ -224,6 +225,11 @@ function cri({ ask }: Connection) {
         size,
         pinned,
       }));
+    },
+    /** Names of the images that containers use, the pods' sandboxes included. */
+    containerImages: async (): Promise<string[]> => {
+      const { containers } = await ask(ContainersService.list, { filters: [] });
+      return containers.map(({ image }) => image);
     },
     /** Where CRI keeps images: a directory of the file system that has to have room, named after CRI's snapshotter. */
     imageDirectory: async (): Promise<string | undefined> => {

@@ -10,7 +10,8 @@ const PINNED = { label: "io.cri-containerd.pinned", value: "pinned" };
 const PIN_PREFIX = "import-images.invalid/pin@";
 
 export const pinName = ({ digest }: Descriptor): string => `${PIN_PREFIX}${digest}`;
-export const isPin = ({ name }: ImageRecord): boolean => name.startsWith(PIN_PREFIX);
+export const isPinName = (name: string): boolean => name.startsWith(PIN_PREFIX);
+export const isPin = ({ name }: ImageRecord): boolean => isPinName(name);
 
 /** On the pin of an image that came from an archive: it stays while the archive is listed and cannot be read. */
 const ARCHIVE = "io.import-images.archive";

@@ -57,6 +57,8 @@ export interface Kubelet extends AsyncDisposable {
   removePod(name: string): Promise<void>;
   /** With its records and pods, and other settings beside those of the start. */
   restart(config?: KubeletConfig, whileStopped?: () => void | Promise<void>): Promise<void>;
+  /** The pods as Kubernetes' API shows them, a PodList in JSON. */
+  podList(): Promise<string>;
   /** Removes the pods as well. */
   stop(): Promise<void>;
 }
@@ -72,6 +74,7 @@ interface Setup {
 
 interface Started {
   daemon: Daemon;
+  podList(): Promise<string>;
   pods(): Promise<Pod[]>;
 }
 
@@ -107,15 +110,15 @@ async function launch(setup: Setup, config: KubeletConfig): Promise<Started> {
     // Paths under these are constants of its source: sockets of device plugins, links to the logs of containers.
     { logFile: setup.logFile, privateFolders: ["/var/lib", "/var/log"] },
   );
-  const pods = async (): Promise<Pod[]> => {
+  const podList = async (): Promise<string> => {
     if (!daemon.alive()) throw new Error(`the kubelet ended:\n${lastLines(setup)}`);
-    const answer = await fetch(`http://127.0.0.1:${readOnlyPort}/pods`);
-    return (((await answer.json()) as PodList).items ?? []).map(podOf);
+    return await (await fetch(`http://127.0.0.1:${readOnlyPort}/pods`)).text();
   };
+  const pods = async (): Promise<Pod[]> => ((JSON.parse(await podList()) as PodList).items ?? []).map(podOf);
   try {
     await poll("the kubelet answers", () => (daemon.alive() ? pods() : []), { bound: 30_000, every: 50 });
     await pods();
-    return { daemon, pods };
+    return { daemon, podList, pods };
   } catch (error) {
     await daemon.kill();
     throw new Error(`the kubelet did not start:\n${lastLines(setup)}`, { cause: error });
@@ -192,6 +195,7 @@ function assemble(setup: Setup, config: KubeletConfig, first: Started): Kubelet 
       ),
     refused: async (name, reason) =>
       (await explained(waitFor(name, find, (pod) => pod.reason === reason))).message,
+    podList: () => current.podList(),
     output: (name) => outputOf(setup.containerd, name),
     removePod: async (name) => {
       rmSync(manifest(name));

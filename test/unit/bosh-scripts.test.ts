@@ -42,6 +42,7 @@ describe("the job", () => {
     "run --only a.b/c:1",
     "plan --config new.yml --json",
     "status",
+    "list --in-use",
     "check runtime-config.yml",
     "help",
     "help check",

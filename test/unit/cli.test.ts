@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { COMMANDS, parseCommand } from "../../src/cli.ts";
+import { COMMANDS, parseCommand, TAKES } from "../../src/cli.ts";
 import { EXIT, ExitError } from "../../src/exit.ts";
 import { help } from "../../src/help.ts";
 
@@ -19,6 +19,12 @@ describe("a command line is read:", () => {
     [
       "plan --only a.b/c:1 --only x",
       { name: "plan", json: false, only: ["a.b/c:1", "docker.io/library/x:latest"] },
+    ],
+    ["list", { name: "list", inUse: false }],
+    ["list --in-use --config c", { name: "list", inUse: true, config: "c" }],
+    [
+      "list --from - --registry harbor.example.com/mirror/",
+      { name: "list", inUse: false, from: "-", registry: { host: "harbor.example.com", path: "mirror" } },
     ],
     ["check config.json", { name: "check", json: false, file: "config.json" }],
     ["check - --json", { name: "check", json: true, file: "-" }],
@@ -48,6 +54,12 @@ describe("a command line is refused with what is wrong, and where help is:", () 
     [["--only", "Bad Name"], '--only "Bad Name": contains white space or a control character'],
     [["--only", ""], '--only "": is empty'],
     [["help", "pull"], 'there is no command "pull"'],
+    [["list", "--in-use", "--from", "x"], "--in-use asks this node, and --from does not"],
+    [["list", "--only", "a"], "--only is not for list"],
+    ...["harbor", "*.example.com", "harbor.example.com/A", "a.b/c:1"].map((registry): [string[], string] => [
+      ["list", "--registry", registry],
+      `--registry ${JSON.stringify(registry)}: must be a registry such as harbor.example.com/mirror`,
+    ]),
     [["check"], "check needs a FILE"],
     [["check", "a", "b"], 'unexpected argument "b"'],
     [["check", "a", "--config", "b"], "--config is not for check"],
@@ -70,6 +82,14 @@ describe("help", () => {
 
   test.each([undefined, ...COMMANDS])("fits a terminal: %s", (topic) => {
     for (const line of help(topic).split("\n")) expect(line.length).toBeLessThanOrEqual(100);
+  });
+
+  test.each(COMMANDS)("names every option that %s takes, and no other", (name) => {
+    const [, options = ""] = help(name).split("\n\n");
+    const named = [...options.matchAll(/^ {2}--(?<option>[a-z-]+)/gmu)].map(
+      ({ groups }) => groups?.["option"],
+    );
+    expect(named.toSorted()).toEqual(TAKES[name].toSorted());
   });
 
   test("shows what a command takes", () => {

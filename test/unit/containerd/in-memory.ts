@@ -51,6 +51,8 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
   const registry = new Map<string, ServedImage | "hangs">();
   /** By path: what an import records, literally, one name after the other; then it unpacks each. */
   const archives = new Map<string, Readonly<Record<string, ServedImage>>>();
+  /** Names of the images that containers use. */
+  const used: string[] = [];
   /** Names of which CRI has not heard yet. */
   const unheard = new Set<string>();
   /** Milliseconds after which CRI hears of a new name, one after the other, as it does of many at once. */
@@ -185,6 +187,7 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
   const containerd: Containerd = {
     version: scripted("version", () => new SemVer(version)),
     criImages: scripted("criImages", criImages),
+    containerImages: scripted("containerImages", () => [...used]),
     imageDirectory: scripted("imageDirectory", () => undefined),
     records: scripted("records", () => [...records.values()]),
     record: scripted("record", (name) => records.get(name)),
@@ -290,6 +293,7 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
     leases,
     registry,
     archives,
+    used,
     unheard,
     cri,
     logins,

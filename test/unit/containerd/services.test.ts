@@ -6,6 +6,7 @@ import { status } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { api } from "../../../src/containerd/api.ts";
 import { CODE } from "../../../src/core/failure.ts";
+import { ContainersService } from "../../../src/containerd/generated/containers.ts";
 import { ContentService } from "../../../src/containerd/generated/content.ts";
 import { ImageServiceService, RuntimeServiceService } from "../../../src/containerd/generated/cri.ts";
 import { ImagesService } from "../../../src/containerd/generated/images.ts";
@@ -337,6 +338,15 @@ test.each([
   expect(connection.requests).toEqual([
     ["Introspection/Plugins", { filters: ["type==io.containerd.content.v1"] }],
   ]);
+});
+
+test("containers are read with the names of their images", async () => {
+  const containers = [
+    { id: "sandbox", image: "a.b/pause:1" },
+    { id: "app", image: "sha256:1" },
+  ];
+  const connection = await serving(folder.path, [route(ContainersService.list, () => [{ containers }])]);
+  expect(await api(connection).containerImages()).toEqual(["a.b/pause:1", "sha256:1"]);
 });
 
 describe("the CRI", () => {

@@ -1,0 +1,127 @@
+// Which images a list needs: those of a node or of names, each with the names that pods use; and what a mirror calls them.
+import type { RegistryScope } from "./credentials.ts";
+import { isFrom } from "./content.ts";
+import type { Blob, CriImage, ImageRecord } from "./node.ts";
+import { isPinName } from "./pins.ts";
+import { parseReference, type Reference } from "./reference.ts";
+
+/** One image, by digest as far as that is known. */
+interface Known {
+  /** At least one; first the one to pull. */
+  readonly names: readonly Reference[];
+  /** Compressed bytes. */
+  readonly size?: number;
+}
+
+/** An entry of `images`. */
+export interface ListEntry {
+  readonly name: string;
+  readonly retagAs: readonly string[];
+  /** Compressed bytes, where they are known. */
+  readonly size?: number;
+}
+
+/** What a node has. */
+export interface Held {
+  readonly records: readonly ImageRecord[];
+  readonly blobs: readonly Blob[];
+  readonly cri: readonly CriImage[];
+}
+
+/**
+ * One for each digest: what CRI lists as an image, without our pins, bare ids and names that no pod can ask for.
+ * @param used names of images that containers use; all images when it is not given
+ */
+export function imagesOnNode({ records, blobs, cri }: Held, used?: readonly string[]): Known[] {
+  const sizes = new Map(cri.flatMap(({ names, size }) => names.map((name) => [name, size] as const)));
+  const targets = new Map(records.map(({ name, target }) => [name, target.digest]));
+  const digests = used && new Set(used.map((name) => targets.get(name)));
+  const tops = new Map(blobs.map((blob) => [blob.digest, blob]));
+  const named = records
+    .filter(({ name }) => sizes.has(name))
+    .filter(({ target }) => digests?.has(target.digest) ?? true)
+    .flatMap(({ name, target: { digest } }) => normalised(name).map((reference) => ({ reference, digest })));
+  const images = [...Map.groupBy(named, ({ digest }) => digest)].map(([digest, group]) => {
+    const top = tops.get(digest);
+    const pulled = ({ reference }: (typeof group)[number]): number =>
+      top !== undefined && isFrom(reference, top) ? 0 : 1;
+    const sorted = group.toSorted((a, b) => pulled(a) - pulled(b) || byName(a.reference, b.reference));
+    const names = withoutImplied(sorted.map(({ reference }) => reference));
+    return { names, size: sizes.get(names[0]?.name ?? "") ?? 0 };
+  });
+  // A container needs its image also when somebody has taken the name away.
+  const lost = (used ?? []).filter((name) => !targets.has(name)).flatMap(normalised);
+  return [...images, ...imagesNamed(lost)];
+}
+
+/** None for a bare id, a pin of ours, and what no pod can ask for. */
+function normalised(name: string): Reference[] {
+  const reference = parseReference(name);
+  return typeof reference === "object" && reference.name === name && !isPinName(name) ? [reference] : [];
+}
+
+/** Tags before digests. */
+const byName = (a: Reference, b: Reference): number =>
+  Number(a.digest !== undefined) - Number(b.digest !== undefined) || (a.name < b.name ? -1 : 1);
+
+/** A run gives each name its digest form as well. */
+const withoutImplied = (names: readonly Reference[]): Reference[] =>
+  names.filter(
+    (name) =>
+      name.digest === undefined ||
+      !names.some(
+        ({ tag, domain, path }) => tag !== undefined && domain === name.domain && path === name.path,
+      ),
+  );
+
+/** One for each digest among the names, and for each name without one. */
+export const imagesNamed = (names: readonly Reference[]): Known[] => {
+  const unique = new Map(names.map((name) => [name.name, name]));
+  return [...Map.groupBy(unique.values(), ({ name, digest }) => digest ?? name).values()].map((group) => ({
+    names: group,
+  }));
+};
+
+/**
+ * @param mirror where each image is to be pulled from; it keeps the names that pods use
+ * @returns sorted by name
+ */
+export function listEntries(images: readonly Known[], mirror?: RegistryScope): ListEntry[] {
+  const claims = images.flatMap((image) =>
+    [placeFor(image, mirror, 0), ...image.names.map(({ name }) => name)].map(
+      (name) => [name, image] as const,
+    ),
+  );
+  const claimed = Map.groupBy(claims, ([name]) => name);
+  const given = new Set<string>();
+  const isFree = (name: string, image: Known): boolean =>
+    !given.has(name) && (claimed.get(name) ?? []).every(([, by]) => by === image);
+  return images
+    .map((image) => {
+      let name = placeFor(image, mirror, 0);
+      for (let apart = 1; !isFree(name, image) && !image.names.some((own) => own.name === name); apart += 1)
+        name = placeFor(image, mirror, apart);
+      given.add(name);
+      const retagAs = image.names.map((known) => known.name).filter((known) => known !== name);
+      return { name, retagAs, ...(image.size === undefined ? {} : { size: image.size }) };
+    })
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** The name to pull an image by. @param apart above 0: below the host that it comes from, so that two registries do not meet */
+function placeFor({ names }: Known, mirror: RegistryScope | undefined, apart: number): string {
+  const [first] = names;
+  const inside = names.find(({ domain, path }) => domain === mirror?.host && isBelow(path, mirror));
+  if (mirror === undefined || first === undefined || inside !== undefined)
+    return (inside ?? first)?.name ?? "";
+  const host = first.domain
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9.]+/gu, "-")
+    .replace(/^-/u, "");
+  const below = [mirror.host, mirror.path, ...(apart === 0 ? [] : [apart === 1 ? host : `${host}-${apart}`])];
+  const version = first.digest === undefined ? `:${first.tag}` : `@${first.digest}`;
+  return `${[...below, first.path].filter((part) => part !== "").join("/")}${version}`;
+}
+
+const isBelow = (path: string, mirror?: RegistryScope): boolean =>
+  mirror?.path === "" || `${path}/`.startsWith(`${mirror?.path}/`);
