@@ -72,7 +72,7 @@ const scope = v.pipe(
     const read = registryScope(written);
     return isScope(read) ? read : SCOPE;
   }),
-  inJson(likeText("^[A-Za-z0-9.:/*?_\\[\\]-]+$")),
+  inJson(likeText("^\\s*[A-Za-z0-9.:/*?_\\[\\]-]+\\s*$")),
 );
 /** A text of this form. */
 const shaped = (form: RegExp, message: string) => v.pipe(v.string(message), v.regex(form, message));
@@ -215,16 +215,12 @@ export type WrittenConfig = v.InferOutput<typeof configSchema>;
 /** Properties whose empty text counts as not given, as in the bash release. */
 const EMPTY_IS_UNSET = new Set(["auth", "retagAs", "username", "password", "docker_config"]);
 
-/** No property is deeper; what is, belongs to none, and may be so deep that following it overflows the stack. */
-const DEEPEST = 8;
-
 /** Drops what counts as not given: null anywhere (what BOSH makes of an unset property), and some empty texts. */
-export function withoutUnset(value: unknown, depth = 0): unknown {
-  if (depth > DEEPEST) return value;
-  if (Array.isArray(value)) return value.map((item) => withoutUnset(item, depth + 1));
+export function withoutUnset(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutUnset);
   if (!isMapping(value)) return value;
   const kept = Object.entries(value).filter(
     ([key, entry]) => entry !== null && !(entry === "" && EMPTY_IS_UNSET.has(key)),
   );
-  return Object.fromEntries(kept.map(([key, entry]) => [key, withoutUnset(entry, depth + 1)]));
+  return Object.fromEntries(kept.map(([key, entry]) => [key, withoutUnset(entry)]));
 }

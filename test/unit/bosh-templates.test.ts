@@ -405,6 +405,7 @@ describe.skipIf(!hasRuby)("what the agent takes, no template refuses:", () => {
     ...[
       "a.b",
       "a.b/team-a",
+      " a.b\n",
       "*.b.c",
       "https://a.b/v2/",
       "A.b:5000",
