@@ -23,8 +23,6 @@ export interface ToolPaths {
   kubelet: string;
   /** Found by containerd on its PATH: only that of line 2 is of its own version. */
   shim: string;
-  zsh: string;
-  fish: string;
 }
 
 // As in scripts/tools, which fills this folder.
@@ -46,9 +44,6 @@ export function toolPaths(line: ContainerdLine, crictl: CrictlVersion = "1.30"):
     nodeExporter: path.join(cache, "node-exporter", "node_exporter"),
     kubelet: path.join(cache, "kubelet", "kubelet"),
     shim: path.join(runtime, "containerd-shim-runc-v2"),
-    // Debian's, whatever the line.
-    zsh: "/usr/bin/zsh",
-    fish: "/usr/bin/fish",
   };
 }
 
