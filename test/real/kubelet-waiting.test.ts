@@ -55,6 +55,9 @@ describeReal(
         ...node.list([{ name: image.reference, retagAs: name }]),
         kubelet: { root_dir: kubelet.root },
       });
+      /** Each pull hangs until containerd gives it up, and after a pause the kubelet begins another. */
+      const untilItPulls = () =>
+        expect.poll(() => readdirSync(folder("pulling")), { timeout: 60_000 }).toHaveLength(1);
       /** Makes the intents look older than the minute that the agent gives a pull. */
       const agePulls = (): void => {
         const before = new Date(Date.now() - 120_000);
@@ -73,14 +76,14 @@ describeReal(
 
       test("while the kubelet's pull hangs, every pod with that name is refused, although the image is here", async () => {
         start(name, "IfNotPresent");
-        await expect.poll(() => readdirSync(folder("pulling")), { timeout: 20_000 }).toHaveLength(1);
+        await untilItPulls();
         await node.import([{ name: image.reference, retagAs: name }]);
         expect(await kubelet.refused(start(name, "Never"), "ErrImageNeverPull")).toContain(name);
         await kubelet.runs(start(image.reference, "Never"));
       });
 
       test("status tells of a pull that the kubelet did not finish", async () => {
-        expect(readdirSync(folder("pulling"))).toHaveLength(1);
+        await untilItPulls();
         expect((await node.agent.run(properties(), "status")).stderr).not.toMatch(warning);
         agePulls();
         const status = await node.agent.run(properties(), "status");
@@ -88,6 +91,7 @@ describeReal(
       });
 
       test("once the kubelet has ended in such a pull, every name of the image is refused, and run and status tell so", async () => {
+        await untilItPulls();
         await kubelet.restart();
         await kubelet.refused(start(image.reference, "Never"), "ErrImageNeverPull");
         await kubelet.refused(start(name, "Never"), "ErrImageNeverPull");
