@@ -40,11 +40,11 @@ describeReal(
         await kubelet.refused(waiting[0]!, "ErrImagePull");
         await kubelet.refused(waiting[1]!, "ErrImageNeverPull");
         // Long enough that the kubelet's delay between two pulls is longer than what the pods then take.
-        await delay(45_000);
+        await delay(30_000);
 
         await node.import([{ name: image.reference, retagAs: name }]);
         for (const pod of waiting) expect(await kubelet.runsWithin(pod, 20)).toMatchObject({ running: true });
-      });
+      }, 240_000);
     });
 
     describe("when the registry of the name that they use does not answer", () => {
