@@ -54,7 +54,10 @@ function diagnosisBy(rule: Rule, text: string, shown: string): Diagnosis {
     class: found,
     next: next?.replaceAll("{host}", host) ?? nextStep(found, host),
     // It says nothing of the registry, which others may ask.
-    action: action === "registry-back-off" && (role !== undefined || isOfLayer(text)) ? "back-off" : action,
+    action:
+      action === "registry-back-off" && (role !== undefined || (found === "server" && isOfLayer(text)))
+        ? "back-off"
+        : action,
     ...(refused !== undefined && { refused }),
   };
 }

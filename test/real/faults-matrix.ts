@@ -121,13 +121,32 @@ const permanent = new Set<RegistryFault>([
   "not-yet-valid",
 ]);
 
+/** Faults of a whole registry: it is asked until registry_timeout, however often that is. */
+const untilTimeout = new Set<RegistryFault>([
+  "manifest-429",
+  "layer-429",
+  "layer-429-wordy",
+  "manifest-500",
+  "manifest-502",
+  "manifest-503",
+  "manifest-504",
+  "refused",
+  "no-such-host",
+  "reset-at-once",
+  "eof-at-once",
+  "alert-for-http",
+  "never-answers",
+  "mirror-lacks",
+]);
+
 export const faults = Object.keys(classes) as RegistryFault[];
-/** @param most as the property retry.attempts has it */
-export function attemptsOn(line: string, fault: RegistryFault, most: number): number {
+/** @param most as the property retry.attempts has it @returns undefined where their number is a matter of time */
+export function attemptsOn(line: string, fault: RegistryFault, most: number): number | undefined {
   if (twice.has(fault) || (fault === "mirror-lacks" && line.startsWith("2"))) return 2;
+  if (untilTimeout.has(fault)) return undefined;
   return retried.has(classes[fault]) && fault !== "manifest-407" ? most : 1;
 }
-export const ending = faults.filter((fault) => attemptsOn("1.7", fault, 2) > 1 && !permanent.has(fault));
+export const ending = faults.filter((fault) => attemptsOn("1.7", fault, 2) !== 1 && !permanent.has(fault));
 
 /** What came of one image. */
 export interface Outcome {

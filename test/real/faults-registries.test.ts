@@ -46,6 +46,7 @@ describeEveryLine("two registries", (line) => {
         .map((name) => ({ name })),
       registries: [{ host: proxies.locked.host, auth: encoded("puller", wrongPassword) }],
       retry: { attempts: 16, min_delay: "500ms", max_delay: "1s" },
+      registry_timeout: "30s",
       concurrency: 6,
     });
     await agent.logged(
@@ -98,7 +99,7 @@ describeEveryLine("two registries", (line) => {
 describeEachLine(
   "a registry that hangs",
   (line) => {
-    test("is asked by one image at a time, and costs each no more than its share of the attempts", async () => {
+    test("is asked by one image at a time, and its images are given up together", async () => {
       await using cleanup = new AsyncDisposableStack();
       const proxy = cleanup.use(await startFaultProxy(cleanup.use(await startRegistry())));
       const containerd = cleanup.use(await startContainerd(line));
@@ -106,13 +107,16 @@ describeEachLine(
       proxy.set({ hang: true });
       const agent = agentFor(containerd);
       const images = Array.from({ length: 8 }, (_, index) => ({ name: `${proxy.host}/hung/${index}:1` }));
-      const retry = { attempts: 3, min_delay: "50ms", max_delay: "100ms" };
-      const { exitCode } = await agent.run({ images, retry, stall_timeout: "1s", concurrency: 4 });
+      const settings = { registry_timeout: "8s", stall_timeout: "1s", concurrency: 4 };
+      const { exitCode, seconds } = await agent.run({ images, ...settings });
       const attempts = images.map(({ name }) => imageOf(agent.status(), name).attempts);
-      // Four at once, three rounds alone, and the four that had no attempt yet; 24 without protection.
+      // Four at once, and then one after the other, each with more time: 2 s, 3 s.
       const total = attempts.reduce((sum, count) => sum + count, 0);
-      expect([exitCode, Math.min(...attempts)]).toEqual([1, 1]);
-      expect(total).toBeLessThanOrEqual(4 + retry.attempts + 4);
+      expect(exitCode).toBe(1);
+      expect(total).toBeLessThanOrEqual(4 + 4);
+      expect(seconds).toBeLessThan(12);
+      const reasons = images.map(({ name }) => imageOf(agent.status(), name).failure?.message);
+      expect(new Set(reasons).size).toBe(1);
     });
   },
   { among: ["1.7", "2"] },
