@@ -30,7 +30,7 @@ const SIZES = ["B", "kB", "MB", "GB", "TB"];
 /** Decimal units, as crictl prints them: `950B`, `12.3MB`. */
 export function formatBytes(bytes: number): string {
   // What is shown decides the unit: 999,999 is 1.00MB, and not the "1.00e+3kB" that toPrecision makes of it.
-  const shown = bytes < 1_000 ? Math.round(bytes) : Number(bytes.toPrecision(3));
+  const shown = Number(bytes.toPrecision(3));
   const power = Math.min(Math.floor(Math.log10(Math.max(shown, 1)) / 3), SIZES.length - 1);
   const value = shown / 1_000 ** power;
   return `${power === 0 || value >= 1_000 ? value.toFixed(0) : value.toPrecision(3)}${SIZES[power] ?? "B"}`;

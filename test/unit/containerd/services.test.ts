@@ -3,7 +3,7 @@ import { createServer as createHttp2Server } from "node:http2";
 import { createServer, type Server, type Socket } from "node:net";
 import path from "node:path";
 import { status } from "@grpc/grpc-js";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { api } from "../../../src/containerd/api.ts";
 import { CODE } from "../../../src/core/failure.ts";
 import { ContainersService } from "../../../src/containerd/generated/containers.ts";
@@ -501,6 +501,21 @@ describe("a call", () => {
     // So early that Node has yet to tell of the session that ends here.
     bound.abort();
     await expect(call).rejects.toMatchObject({ code: CODE.cancelled });
+  });
+
+  test("that is not answered within 30 s says so", async () => {
+    const { entered, answer } = silence();
+    const connection = await serving(folder.path, [route(list, answer)]);
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const call = api(connection).records();
+    await entered;
+    const told = expect(call).rejects.toMatchObject({
+      code: CODE.deadlineExceeded,
+      message: expect.stringMatching(/^containerd at \S+ did not answer in time$/u),
+    });
+    vi.advanceTimersByTime(30_000);
+    await told;
   });
 
   test("ends with the run, whatever it waits for, and none is begun after it", async () => {
