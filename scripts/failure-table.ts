@@ -35,7 +35,7 @@ export function failureTable(): string {
         rows.filter((row) => row.class === name),
         entailed,
       ),
-    ].map(([what, alike]) => `| ${alike.map(({ met }) => met).join("; ")} | \`${name}\` | ${what} |`),
+    ].map(([what, alike]) => `| \`${name}\` | ${alike.map(({ met }) => met).join("; ")} | ${what} |`),
   );
-  return ["| met | class | attempts | next step |", "|---|---|---|---|", ...lines].join("\n");
+  return ["| class | met | attempts | next step |", "|---|---|---|---|", ...lines].join("\n");
 }

@@ -35,19 +35,12 @@ export function endingBy(error: unknown, { config, edge, log }: Ended): Ending {
   return { exitCode: EXIT.bug, stopped: INTERNAL };
 }
 
-/** The deadline. Before any work was begun, no image has failed: it is what the run waited for that did not come. */
+/** The deadline. No image has failed where another run held the lock. */
 function overtime({ message }: Failed, state: RunState, config: Config): Ending {
   const why = "why" in state ? ` while this run waited: ${state.why}` : "";
-  const exitCode = EXITS[state.phase] ?? incomplete(config);
+  const exitCode = state.phase === "waiting-for-lock" ? EXIT.locked : incomplete(config);
   return { exitCode, stopped: `${message}${why}: ${RAISE_DEADLINE}` };
 }
-
-const EXITS: Partial<Record<RunState["phase"], number>> = {
-  "waiting-for-lock": EXIT.locked,
-  // containerd was asked, and has not answered.
-  starting: EXIT.runtimeNotReady,
-  "waiting-for-runtime": EXIT.runtimeNotReady,
-};
 
 const RUN_AGAIN =
   "what was finished stays; run again with bosh run-errand import-images, or import-images run on the node";

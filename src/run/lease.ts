@@ -1,11 +1,12 @@
 // The lease of a run: what was fetched, finished or not, stays for the next attempt and the next run.
 import type { Containerd } from "../containerd/containerd.ts";
 import type { Resource } from "../containerd/api.ts";
+import { toFailure } from "./tool-failure.ts";
 
 export type Lease = ReturnType<typeof leaseOf>;
 
 /**
- * Nothing here fails a run: a lease that cannot be had costs bytes.
+ * Nothing here fails a run, but for a bug of ours: a lease that cannot be had costs bytes.
  * @param expires when containerd gives up what a run left that nobody went on with
  */
 export function leaseOf(containerd: Containerd, id: string, expires: Date) {
@@ -26,7 +27,8 @@ export function leaseOf(containerd: Containerd, id: string, expires: Date) {
       try {
         await created;
         await Promise.all(fresh.map((resource) => containerd.hold(id, resource)));
-      } catch {
+      } catch (error) {
+        toFailure(error);
         created = undefined;
         fresh.forEach((resource) => held.delete(resource.id));
       }

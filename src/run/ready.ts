@@ -4,7 +4,7 @@ import pRetry from "p-retry";
 import type { Containerd } from "../containerd/containerd.ts";
 import { isExecutable } from "../containerd/command.ts";
 import { ApiError } from "../containerd/connection.ts";
-import { actionOf, CODE } from "../core/failure.ts";
+import { actionOf, CODE, Failed } from "../core/failure.ts";
 import type { ContainerdConfig } from "../config/config.ts";
 import { capabilitiesOf, type Capabilities } from "../core/capabilities.ts";
 import { messageOf } from "../core/plain-text.ts";
@@ -43,11 +43,12 @@ export async function untilReady(waiting: Waiting): Promise<Capabilities> {
     try {
       return capabilitiesOf(await containerd.version(bound));
     } catch (error) {
-      signal.throwIfAborted();
+      if (signal.aborted) throw stoppedBefore(config.containerd, signal.reason);
       if (error instanceof ApiError && HOPELESS.has(error.code)) throw runtimeUnusable(error);
       if (first) onWait(`containerd at ${socket} does not answer yet`);
       if (clock.now() + POLL >= until) throw notReady(config.containerd, error);
-      await clock.sleep(POLL, signal);
+      // The next round tells why it was ended.
+      await clock.sleep(POLL, signal).catch(() => {});
     }
   }
 }
@@ -60,13 +61,22 @@ const SILENT = new Set<number>([CODE.cancelled, CODE.deadlineExceeded]);
 
 function notReady({ socket, ready_timeout: patience }: ContainerdConfig, error: unknown): ExitError {
   const why = error instanceof ApiError && SILENT.has(error.code) ? "none" : messageOf(error);
-  return new ExitError(
+  const within = `${formatDuration(patience)} (property containerd.ready_timeout)`;
+  return unanswered(socket, `within ${within}. Last answer: ${why}`);
+}
+
+/** The deadline is no reason of its own: what did not come is containerd. */
+const stoppedBefore = ({ socket }: ContainerdConfig, reason: unknown): unknown =>
+  reason instanceof Failed && reason.failure.class === "timeout"
+    ? unanswered(socket, `and ${reason.message}`)
+    : reason;
+
+const unanswered = (socket: string, how: string): ExitError =>
+  new ExitError(
     EXIT.runtimeNotReady,
-    `container runtime not ready: containerd at ${socket} did not answer within ` +
-      `${formatDuration(patience)} (property containerd.ready_timeout). Last answer: ${why}. ` +
+    `container runtime not ready: containerd at ${socket} did not answer ${how}. ` +
       "See whether containerd runs, and whether property containerd.socket is its socket",
   );
-}
 
 /** One wait for all steps that find containerd gone. @throws Failed (runtime) when it does not come back */
 export type UntilBack = () => Promise<void>;

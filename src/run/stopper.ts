@@ -31,8 +31,9 @@ export function stopper(outer: AbortSignal, deadline: number, clock: Pick<Clock,
     signal: AbortSignal.any([last, own.signal]),
     /** The last bound: every call and tool is ended, with the same reason, so that a run is over within 10 s of its signal or deadline. */
     ended: ended.signal,
-    /** No further image can succeed on this disk. */
-    diskFull: (why: string): void => own.abort(new Failed({ class: "disk", message: `not pulled: ${why}` })),
+    /** No further image can succeed on this disk. @param next where it is not to free space */
+    diskFull: (why: string, next?: string): void =>
+      own.abort(new Failed({ class: "disk", message: `not pulled: ${why}`, ...(next && { next }) })),
     /** containerd went away and did not come back. */
     runtimeLost: (error: unknown): never => {
       if (!(error instanceof ExitError)) throw error;

@@ -3,7 +3,7 @@
 import type { Capabilities } from "../core/capabilities.ts";
 import { configsOf } from "../core/judge.ts";
 import { type Node } from "../core/node.ts";
-import type { Failure, FailureClass } from "../core/failure.ts";
+import { nextStep, type Failure, type FailureClass } from "../core/failure.ts";
 import { longestFirst, type PlannedImage, type WantedImage } from "../core/plan.ts";
 import type { Step } from "../core/run-state.ts";
 import { formatBytes } from "../core/units.ts";
@@ -95,7 +95,7 @@ function sharedBy(work: Work, planned: readonly PlannedImage[]): Shared {
     // What is held for a later attempt is what fills it.
     await lease.release();
     const room = await disk.describe();
-    stop.diskFull(room);
+    stop.diskFull(isFull(failure) ? room : failure.message, failure.next);
     const size = watch.sizeOf(image);
     const needed =
       size === undefined ? "" : `the image is ${formatBytes(size)} compressed, and larger when unpacked; `;
@@ -158,7 +158,8 @@ async function share(
   if (target === undefined) return false;
   try {
     await context.containerd.saveRecord({ name, labels: {}, target });
-  } catch {
+  } catch (error) {
+    toFailure(error);
     return false;
   }
   context.emit({ type: "tagged", image: name, target: name, moved: false });
@@ -198,6 +199,9 @@ async function place(
   return { image, how };
 }
 
+/** As opposed to one that is broken, where free space says nothing. */
+const isFull = ({ next = nextStep("disk") }: Failure): boolean => next === nextStep("disk");
+
 const PASSING = new Set<FailureClass>(["runtime", "unknown"]);
 
 async function fail(
@@ -211,7 +215,7 @@ async function fail(
   const full = failure.class === "disk" && !stop.signal.aborted;
   if (full) {
     await lease.release();
-    stop.diskFull(await disk.describe());
+    stop.diskFull(isFull(failure) ? await disk.describe() : failure.message, failure.next);
   }
   emit({ type: "image-failed", image: image.source.name, step, failure });
 }

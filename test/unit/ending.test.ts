@@ -42,14 +42,6 @@ describe("a run that ends early", () => {
       0,
       /deadline of 1m00s.*raise deadline/u,
     ],
-    ["its deadline before containerd said a word", { error: late }, 3, 3, /deadline/u],
-    [
-      "its deadline while it waits for containerd",
-      { error: late, before: [waiting("waiting-for-runtime")] },
-      3,
-      3,
-      /nobody answers/u,
-    ],
     [
       "its deadline while it waits for another run",
       { error: late, before: [waiting("waiting-for-lock")] },

@@ -125,6 +125,18 @@ describe("containerd", () => {
     const { ready } = waitingFor(node, { signal: stop.signal, onWait: () => stop.abort(reason) });
     await expect(ready()).rejects.toBe(reason);
   });
+
+  test("is what did not come when the deadline passes first", async () => {
+    const stop = new AbortController();
+    const late = new Failed({ class: "timeout", message: "the deadline of 1m00s has passed" });
+    const node = inMemoryContainerd();
+    node.before("version", ...times(99, gone));
+    const { ready } = waitingFor(node, { signal: stop.signal, onWait: () => stop.abort(late) });
+    await expect(ready()).rejects.toMatchObject({
+      exitCode: EXIT.runtimeNotReady,
+      message: expect.stringMatching(/did not answer and the deadline of 1m00s has passed/u),
+    });
+  });
 });
 
 const hung = (signal: AbortSignal): Promise<SemVer> =>

@@ -44,6 +44,12 @@ describe("a run is stopped", () => {
     stop.throwIfLost();
   });
 
+  test("by a disk that is broken, with what to do about it", () => {
+    using stop = stopper(new AbortController().signal, HOUR, realClock);
+    stop.diskFull("read-only file system", "read dmesg");
+    expect(stop.signal.reason).toMatchObject({ failure: { class: "disk", next: "read dmesg" } });
+  });
+
   test("by a containerd that does not come back, which has an exit code of its own", () => {
     using stop = stopper(new AbortController().signal, HOUR, realClock);
     const error = new ExitError(EXIT.runtimeNotReady, "did not answer");
