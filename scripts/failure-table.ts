@@ -16,6 +16,7 @@ const ATTEMPTS: Readonly<Record<Action, string>> = {
 const OURS: readonly (readonly [string, FailureClass])[] = [
   ["no byte for `stall_timeout`", "stall"],
   ["`image_timeout` or `deadline` passed", "timeout"],
+  ["damage on the disk, in what a container uses", "damaged"],
   ["less free than `disk.min_free_percent`", "disk"],
   ["a signal stopped the run", "cancelled"],
   ["anything else", "unknown"],

@@ -12,6 +12,7 @@ const OPTIONS = {
   "in-use": { type: "boolean" },
   from: { type: "string" },
   registry: { type: "string" },
+  deep: { type: "boolean" },
   json: { type: "boolean" },
   help: { type: "boolean", short: "h" },
   version: { type: "boolean" },
@@ -24,7 +25,7 @@ export type CommandName = (typeof COMMANDS)[number];
 export const TAKES: Readonly<Record<CommandName, readonly (keyof typeof OPTIONS)[]>> = {
   run: ["config", "only", "json"],
   plan: ["config", "only", "json"],
-  status: ["config", "json"],
+  status: ["config", "deep", "json"],
   list: ["in-use", "from", "registry", "config"],
   check: ["json"],
 };
@@ -33,6 +34,8 @@ export interface RunArguments {
   /** Path of the configuration, if one was given. */
   readonly config?: string;
   readonly json: boolean;
+  /** Of `status`. */
+  readonly deep: boolean;
   /** Normalised names. */
   readonly only: readonly string[];
 }
@@ -74,11 +77,11 @@ export function parseCommand(argv: readonly string[]): Command {
 type Values = ReturnType<typeof parse>["values"];
 
 function command(name: CommandName, argument: string, values: Values): Command {
-  const { config, json = false, only = [] } = values;
+  const { config, json = false, deep = false, only = [] } = values;
   const configured = config === undefined ? {} : { config };
   if (name === "check") return { name, json, file: argument };
   if (name === "list") return { name, ...configured, ...listed(values) };
-  return { name, json, only: only.map(normalised), ...configured };
+  return { name, json, deep, only: only.map(normalised), ...configured };
 }
 
 function listed({ "in-use": inUse = false, from, registry }: Values): Omit<ListArguments, "config"> {

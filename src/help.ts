@@ -90,19 +90,25 @@ Examples
   import-images plan
   import-images plan --config runtime-config.yml
 `,
-  status: `import-images status [--config FILE] [--json]
+  status: `import-images status [--config FILE] [--deep] [--json]
 
   --config FILE  the configuration, or - for standard input
+  --deep         look at every file of every image on the disk
   --json         print {run, now} as JSON
 
 Shows the last run or the one in progress, and then what is on this node now: each name of the
 configuration, whether it is present, its digest, and whether it is pinned. For a run in progress
 it shows the same bars as that run; a rate is the average since an image's first attempt. For the
 last run it shows which images failed, why, and what to do next. The exit code is 1 if something
-required is missing now.
+required is missing or damaged now.
 
-Example
+The first time after the node started it also looks below containerd's database: whether what is
+unpacked is on the disk, as far as that is not known. --deep does so at any time, and for every file
+of every image of the list: some seconds for each gigabyte.
+
+Examples
   watch import-images status
+  import-images status --deep
 `,
   list: `import-images list [--in-use] [--from FILE] [--registry HOST/PATH] [--config FILE]
 

@@ -8,10 +8,13 @@ import { namesOf, planRun, type Plan } from "../core/plan.ts";
 import type { Edge } from "../edge.ts";
 import { archiveReader, findArchives, isUnread, planArchives } from "../run/archives.ts";
 import { realClock } from "../run/context.ts";
+import { examineNames } from "../run/mend.ts";
 import { lookAtNode } from "../run/look.ts";
 import { requireTools, untilReady } from "../run/ready.ts";
 import { runtimeUnusable } from "../run/tool-failure.ts";
+import { corrected, NOTHING_KNOWN } from "../core/written.ts";
 import { readArchiveRecord } from "../state/archive-record.ts";
+import { readDiskRecord, writeDiskRecord } from "../state/disk-record.ts";
 
 export interface Look {
   readonly node: Node;
@@ -27,6 +30,8 @@ interface LookOptions {
   readonly only: ReadonlySet<string>;
   /** Whether archives that have to be imported are read, which takes a while. */
   readonly readArchives: boolean;
+  /** Whether every file on the disk is looked at, whatever is known of it. */
+  readonly deep: boolean;
 }
 
 /** @throws ExitError (runtime not ready) */
@@ -34,14 +39,19 @@ export async function look(
   config: Config,
   edge: Edge,
   connect: Connect,
-  { only, readArchives }: LookOptions,
+  { only, readArchives, deep }: LookOptions,
 ): Promise<Look> {
   requireTools(config.containerd);
   return await asking(config, edge, connect, async (containerd, { pins }) => {
     const record = readArchiveRecord(edge.paths.state, () => {});
     const archived = Object.values(record.imported).flatMap((known) => Object.keys(known.names));
     const listed = config.images;
-    const node = await lookAtNode(containerd, edge.platform, [...listed.flatMap(namesOf), ...archived]);
+    const names = [...listed.flatMap(namesOf), ...archived];
+    const disk = readDiskRecord(edge.paths.state, () => {});
+    const seen = await lookAtNode(containerd, edge.platform, names);
+    const { node } = await examineNames(containerd, seen, names, deep ? NOTHING_KNOWN : disk);
+    // Looking changes nothing on the node; what it teaches is for the next run.
+    if (deep && node.damage.size > 0) writeDiskRecord(edge.paths.state, corrected(disk, node), () => {});
     const read = readArchives ? archiveReader(edge.signal) : async () => [];
     const archives = await planArchives(await findArchives(config.archives), { record, node, listed, read });
     const options = { pins, only, isUnread: isUnread(archives) };

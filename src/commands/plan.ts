@@ -17,7 +17,11 @@ export async function planCommand(
   connect: Connect = realContainerd,
 ): Promise<number> {
   const { config, only } = await chosen(args, edge);
-  const { plan, archives: planned } = await look(config, edge, connect, { only, readArchives: true });
+  const { plan, archives: planned } = await look(config, edge, connect, {
+    only,
+    readArchives: true,
+    deep: false,
+  });
   const archives = only.size === 0 ? planned : [];
   const text = args.json ? JSON.stringify(planJson(plan, archives), null, 2) : planText(plan, archives);
   edge.stdout.write(`${text}\n`);

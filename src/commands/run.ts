@@ -19,6 +19,7 @@ import { requireTools } from "../run/ready.ts";
 import { run as importImages, type Earlier } from "../run/run.ts";
 import { stopper, type Stopper } from "../run/stopper.ts";
 import { readArchiveRecord, writeArchiveRecord } from "../state/archive-record.ts";
+import { readDiskRecord, writeDiskRecord } from "../state/disk-record.ts";
 import { takeLock } from "../state/lock.ts";
 import { holderIn, readStatus, sizesIn, statusFile, statusText } from "../state/status.ts";
 import { build } from "../version.ts";
@@ -103,7 +104,12 @@ async function perform(run: Run, sizes: Earlier["sizes"]): Promise<Ending> {
     {
       runId: log.state().run,
       only,
-      earlier: { sizes, archives: readArchiveRecord(edge.paths.state, warn) },
+      earlier: {
+        sizes,
+        archives: readArchiveRecord(edge.paths.state, warn),
+        disk: readDiskRecord(edge.paths.state, warn),
+      },
+      recordDisk: (disk) => writeDiskRecord(edge.paths.state, disk, warn),
       recordArchives: (archives) => writeArchiveRecord(edge.paths.state, archives, warn),
     },
   );

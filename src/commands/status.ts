@@ -35,6 +35,7 @@ export async function statusCommand(
   const now = await look(answeringSoon(config), edge, connect, {
     only: new Set(),
     readArchives: false,
+    deep: args.deep,
   }).catch((error: unknown) => {
     if (error instanceof ExitError) return error;
     throw error;

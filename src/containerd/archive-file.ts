@@ -22,7 +22,7 @@ const COMPRESSIONS = [
 /** Bytes of one read. */
 const CHUNK = 2 ** 18;
 
-/** ctr reads plain tar files only: the tar inside a compressed archive; undefined for one that is a tar itself. */
+/** The tar inside a compressed archive or layer, for ctr reads no other; undefined for one that is a tar itself. */
 export async function unpackedStream(path: string): Promise<Readable | undefined> {
   const compression = await compressionOf(path);
   if (compression === undefined) return undefined;

@@ -1,6 +1,6 @@
 // What the blobs of an image say: the edges that containerd keeps as labels, and the few fields of a document that matter.
 import * as v from "valibot";
-import type { Blob, Document, Layer } from "./node.ts";
+import type { Blob, Document, Layer, Node } from "./node.ts";
 import type { Reference } from "./reference.ts";
 
 /** containerd's labels on an index, manifest or config name its parts, so that its garbage collector keeps them. */
@@ -21,6 +21,24 @@ export const layersOf = (manifest: Blob): string[] => partsNamed(manifest, /^l\.
 /** Whether a manifest has parts that containerd cannot unpack, because it does not know what they are. */
 export const hasUnknownParts = (manifest: Blob): boolean => partsNamed(manifest, /^\d+$/u).length > 0;
 export const isDocument = (blob: Blob): boolean => partsNamed(blob, /./u).length > 0;
+
+export interface FoundDocument {
+  readonly what: "index" | "manifest" | "config";
+  readonly blob: Blob;
+}
+
+/** An index or manifest, and all documents below it, as far as they are here. */
+export function documentsAt(blobs: Node["blobs"], digest: string): FoundDocument[] {
+  const blob = blobs.get(digest);
+  if (blob === undefined) return [];
+  const config = blobs.get(configOf(blob) ?? "");
+  if (config !== undefined)
+    return [
+      { what: "manifest", blob },
+      { what: "config", blob: config },
+    ];
+  return [{ what: "index", blob }, ...manifestsOf(blob).flatMap((part) => documentsAt(blobs, part))];
+}
 
 /** The snapshot of an image that is unpacked with this snapshotter. */
 export const chainIdOf = (config: Blob, snapshotter: string): string | undefined =>

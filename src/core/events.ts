@@ -45,6 +45,10 @@ interface Events {
   warning: { message: string };
   /** Worth knowing, and nothing wrong. */
   note: { message: string };
+  /** What was looked at below containerd's database, and how much of it is damaged. */
+  examined: { images: number; damaged: number; ms: number };
+  /** What this run brought is on the disk. */
+  synced: { ms: number };
   verifying: object;
   /** A bug of ours; its stack, redacted, is for the log and for nobody's screen. */
   "internal-error": { stack: string };
@@ -89,6 +93,8 @@ export function applyEvent(state: RunState, event: RunEvent, at: number): RunSta
     case "tagged":
     case "pinned":
     case "note":
+    case "examined":
+    case "synced":
     case "internal-error":
       return state;
     default: {

@@ -83,6 +83,10 @@ const CLASSES = {
     action: "stop",
     next: "list a container image here: this name belongs to a chart, a signature or another artifact, or the image is broken",
   },
+  damaged: {
+    action: "stop",
+    next: "containers on this node use what would have to be replaced: drain the node, remove what is left of them (crictl ps -a, crictl rm), then run again",
+  },
   disk: {
     action: "stop-run",
     next: "free space on the disk that holds containerd's images, or give the worker a larger disk, then run again",

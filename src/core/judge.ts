@@ -1,5 +1,6 @@
 // What may be said of a name on the node: whether a container can be created from it, and if not, why.
 import { chainIdOf, configOf, hasUnknownParts, isDocument, layersOf, manifestsOf } from "./content.ts";
+import type { Damage } from "./damage.ts";
 import type { Blob, Descriptor, IndexEntry, Node } from "./node.ts";
 import { isPinned } from "./pins.ts";
 import { contradicts, platformText, rankOf } from "./platform.ts";
@@ -14,8 +15,10 @@ export interface Usable {
 export interface Unusable {
   /** `elsewhere`: by its digest, or what is expected of it, it should lead to another image. */
   readonly is: "absent" | "elsewhere" | "damaged" | "foreign" | "not-an-image";
-  /** For a person, behind "it is": `damaged: 2 of 3 layers missing`, `for linux/arm64`. */
+  /** For a person, behind "it is": `damaged: 2 of 3 layers are missing`, `for linux/arm64`. */
   readonly why: string;
+  /** Of damage on the disk, which the database does not show. */
+  readonly mend?: Damage["mend"];
 }
 
 export type Judgement = Usable | Unusable;
@@ -37,6 +40,12 @@ const NOT_AN_IMAGE: Unusable = { is: "not-an-image", why: "not a container image
 const foreign = (what: string): Unusable => ({ is: "foreign", why: `for ${what}` });
 
 function judgeTarget(node: Judged, target: Descriptor): Judgement {
+  const found = node.damage.get(target.digest);
+  return found === undefined ? judgeShown(node, target) : { ...damaged(found.what), mend: found.mend };
+}
+
+/** As the database shows it. */
+function judgeShown(node: Judged, target: Descriptor): Judgement {
   const id = knownImage(node, target);
   if (id !== undefined) return { is: "usable", target, id };
   const chosen = chooseManifest(node, target);

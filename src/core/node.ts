@@ -1,4 +1,5 @@
 // The node as containerd has it, as one value.
+import type { Damage } from "./damage.ts";
 
 export interface Platform {
   readonly os: string;
@@ -85,6 +86,8 @@ export interface Node {
   readonly snapshots: ReadonlyMap<string, Snapshot>;
   /** By digest; of the names that were asked for. */
   readonly documents: ReadonlyMap<string, Document>;
+  /** What is wrong on the disk, by the digest of a target, as far as it was looked at. */
+  readonly damage: ReadonlyMap<string, Damage>;
   /** By name; two images share one where a short record beside the full one leads elsewhere. */
   readonly cri: ReadonlyMap<string, readonly CriImage[]>;
 }

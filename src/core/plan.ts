@@ -33,8 +33,9 @@ export interface Origin {
 }
 
 export type PullDecision =
-  | { readonly action: "pull" | "keep"; readonly why: string }
-  /** It comes from an archive that did not bring it, and no registry is asked instead. */
+  /** `unpack`: again, from its blobs, because of damage on the disk. */
+  | { readonly action: "pull" | "keep" | "unpack"; readonly why: string }
+  /** It comes from an archive that did not bring it, and no registry is asked instead; or what is damaged is in use. */
   | { readonly action: "fail"; readonly why: string; readonly failure: Failure }
   | {
       /** Instead of a pull: named as another image with the same digest is, which is here or is pulled by this plan. */
@@ -101,7 +102,13 @@ export function countDecisions(
 ): Readonly<Record<PullDecision["action"], number>> {
   const count = (action: PullDecision["action"]): number =>
     images.filter(({ decision }) => decision.action === action).length;
-  return { pull: count("pull"), share: count("share"), keep: count("keep"), fail: count("fail") };
+  return {
+    pull: count("pull"),
+    share: count("share"),
+    keep: count("keep"),
+    unpack: count("unpack"),
+    fail: count("fail"),
+  };
 }
 
 /** A digest that has several names is pulled under one of them; the others are tags. */
@@ -145,6 +152,15 @@ function judgeSource(image: WantedImage, node: Node): Judgement {
 }
 
 function decide({ source, pullPolicy, archive }: WantedImage, judgement: Judgement): PullDecision {
+  if (judgement.is !== "usable" && judgement.mend === "unpack")
+    return { action: "unpack", why: judgement.why };
+  // A newer one may be whole.
+  if (judgement.is !== "usable" && judgement.mend === "held" && pullPolicy === "IfNotPresent")
+    return {
+      action: "fail",
+      why: judgement.why,
+      failure: { class: "damaged", message: problemOf(judgement) },
+    };
   if (archive !== undefined) return decideArchived(archive, judgement);
   if (judgement.is !== "usable") return { action: "pull", why: whyPull(judgement) };
   if (pullPolicy === "IfNotPresent")

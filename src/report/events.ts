@@ -78,10 +78,20 @@ const EVENTS: { readonly [Type in EventType]: Words<RunEvent<Type>> } = {
   },
   warning: { level: "warn", line: ({ message }) => `warning: ${message}` },
   note: { line: ({ message }) => `note: ${message}` },
+  examined: {
+    line: ({ images, damaged, ms }) =>
+      damaged === 0 && ms < LONG
+        ? undefined
+        : `looked at ${counted(images, "image")} on the disk in ${formatDuration(ms)}: ${damaged} damaged`,
+  },
+  synced: { line: ({ ms }) => (ms < LONG ? undefined : `written to the disk in ${formatDuration(ms)}`) },
   verifying: { level: "debug" },
   "internal-error": { level: "fatal" },
   "run-ended": { fields: (event, state) => ({ ...event, ms: lasted(state) }) },
 };
+
+/** Milliseconds of a step that a person notices. */
+const LONG = 2_000;
 
 /** For the screen; undefined for what is told elsewhere, or not worth a line. */
 export const eventLine = <Type extends EventType>(event: RunEvent<Type>, state: RunState) =>
@@ -103,10 +113,11 @@ const soFar = (state: RunState, image: string): number | undefined =>
 
 /** `5 images: 2 to pull, 1 to name like another, 2 present`. */
 export function decided(images: readonly PlannedImage[]): string {
-  const { pull, share, keep, fail } = countDecisions(images);
+  const { pull, share, keep, unpack, fail } = countDecisions(images);
   const shared = share === 0 ? "" : `${share} to name like another, `;
-  const failed = fail === 0 ? "" : `, ${fail} missing from archives`;
-  return `${counted(images.length, "image")}: ${pull} to pull, ${shared}${keep} present${failed}`;
+  const unpacked = unpack === 0 ? "" : `${unpack} to unpack again, `;
+  const failed = fail === 0 ? "" : `, ${fail} that cannot be had`;
+  return `${counted(images.length, "image")}: ${pull} to pull, ${shared}${unpacked}${keep} present${failed}`;
 }
 
 function decisions(images: readonly PlannedImage[]): object {

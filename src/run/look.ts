@@ -38,6 +38,7 @@ export async function lookAtNode(
     platform,
     snapshotter,
     ...byKey(records, blobs),
+    damage: new Map(),
     ...(directory !== undefined && { imageDirectory: directory }),
     ...(contentDirectory !== undefined && { contentDirectory }),
   };

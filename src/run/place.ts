@@ -98,8 +98,9 @@ function recordMaker(containerd: Containerd) {
   };
 }
 
-function unusable({ is, why }: Unusable): Failure {
+function unusable({ is, why, mend }: Unusable): Failure {
   const message = `it was pulled, but is ${why}`;
+  if (mend === "held") return { class: "damaged", message };
   if (is === "foreign") return { class: "platform", message };
   if (is === "not-an-image") return { class: is, message };
   return { class: "unknown", message, next: "find out what deletes images on this node, then run again" };

@@ -4,6 +4,7 @@ import type { Node } from "../core/node.ts";
 import { namesOf, planImages, type WantedImage } from "../core/plan.ts";
 import type { Verified } from "../core/run-state.ts";
 import { verdictOn } from "../core/verdict.ts";
+import type { Flush } from "./flush.ts";
 import { lookAtNode } from "./look.ts";
 import { toFailure } from "./tool-failure.ts";
 import { pullAndPlace, type Placed, type Work } from "./work.ts";
@@ -18,17 +19,22 @@ export interface Proof {
 /**
  * Tells of every image whether it is right.
  * @param seen the node as it was seen before, if nothing has changed it since
+ * @param flush writes what the repair brings
  */
-export async function prove(work: Work, placed: readonly Placed[], seen: Node | undefined): Promise<Proof> {
+export async function prove(
+  work: Work,
+  placed: readonly Placed[],
+  seen: Node | undefined,
+  flush: Flush["flush"],
+): Promise<Proof> {
   const { emit, stop } = work.context;
   let proof = await waitForCri(work, placed, seen);
   // One that could not be read says nothing of what is wrong.
-  if (proof.node !== undefined && proof.wrong.length > 0 && !stop.signal.aborted)
-    proof = await waitForCri(
-      work,
-      [...proof.right, ...(await repair(work, proof.wrong, proof.node))],
-      undefined,
-    );
+  if (proof.node !== undefined && proof.wrong.length > 0 && !stop.signal.aborted) {
+    const repaired = await repair(work, proof.wrong, proof.node);
+    await flush(repaired);
+    proof = await waitForCri(work, [...proof.right, ...repaired], undefined);
+  }
   for (const { image, how, verified } of proof.right)
     emit({ type: "image-done", image: image.source.name, phase: how, verified });
   for (const { image, failure } of proof.wrong)

@@ -14,13 +14,16 @@ import {
   type WantedImage,
 } from "../core/plan.ts";
 import { limitAt, startSchedule } from "../core/schedule.ts";
+import { isSameRecord, type DiskRecord } from "../core/written.ts";
 import { formatDuration } from "../core/units.ts";
 import { archiveReader, bringArchives, isUnread, planArchives } from "./archives.ts";
 import type { Context } from "./context.ts";
+import { flusher } from "./flush.ts";
 import { kubeletWarnings } from "./kubelet-records.ts";
 import { importer, journalOf, mendImport } from "./import.ts";
 import { leaseOf } from "./lease.ts";
 import { lookAtNode } from "./look.ts";
+import { examineNames, mend } from "./mend.ts";
 import { prove } from "./prove.ts";
 import { runtimeWait, untilReady, withRetry, type UntilBack } from "./ready.ts";
 import { tidy } from "./tidy.ts";
@@ -31,6 +34,7 @@ export interface Earlier {
   /** Compressed bytes by source name. */
   readonly sizes: ReadonlyMap<string, number>;
   readonly archives: ArchiveRecord;
+  readonly disk: DiskRecord;
 }
 
 export interface RunOptions {
@@ -40,6 +44,8 @@ export interface RunOptions {
   readonly earlier: Earlier;
   /** Keeps what was imported, for the next run. */
   readonly recordArchives: (archives: ArchiveRecord) => void;
+  /** Keeps what is known of the disk. */
+  readonly recordDisk: (disk: DiskRecord) => void;
 }
 
 /** @throws ExitError (runtime not ready), or the Failed that stopped it */
@@ -49,7 +55,7 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
   const context = { ...start, containerd: withRetry(start.containerd, untilBack) };
 
   const { only } = options;
-  const { outcomes, node, imported, ...unread } = await archivesOf(context, options, can, untilBack);
+  const { outcomes, node, imported, sound, ...unread } = await archivesOf(context, options, can, untilBack);
   const wanted = withArchived(context.config.images, outcomes, node);
   const planning: PlanOptions = { pins: can.pins, only, ...unread };
   const plan = planRun(wanted, node, planning);
@@ -60,10 +66,15 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
   const work: Work = { context, can, lease, untilBack, node, sizes, imported, isRepair: false };
   const placed = await pullAndPlace(work, plan.images);
   context.stop.throwIfLost();
+  const disk = flusher(context, node, { ...options.earlier.disk, sound });
+  await disk.flush(placed);
   context.emit({ type: "verifying" });
-  const proof = await prove(work, placed, isDone(plan) ? node : undefined);
+  const proof = await prove(work, placed, isDone(plan) ? node : undefined, disk.flush);
   const isWhole = only.size === 0;
   if (proof.node !== undefined) {
+    const right = proof.right.map(({ image }) => image.source.name);
+    const known = disk.known(right, proof.node);
+    if (!isSameRecord(known, options.earlier.disk)) options.recordDisk(known);
     await warnOfKubelet(context, wanted, proof.node);
     await tidy(context, unwantedPins(wanted, proof.node, planning));
   }
@@ -92,10 +103,23 @@ async function ready(context: Context): Promise<Capabilities> {
 const look = ({ config, containerd, machine }: Context, archived: readonly string[]): Promise<Node> =>
   lookAtNode(containerd, machine.platform, [...config.images.flatMap(namesOf), ...archived]);
 
+/** Looks below the database as far as that was not done since the node started, and mends what is damaged there. */
+async function lookBelow(context: Context, archived: readonly string[], disk: DiskRecord) {
+  const { clock, config, containerd, emit } = context;
+  const names = [...config.images.flatMap(namesOf), ...archived];
+  const seen = await look(context, archived);
+  const begun = clock.now();
+  const { node, images, sound } = await examineNames(containerd, seen, names, disk);
+  if (images > 0) emit({ type: "examined", images, damaged: node.damage.size, ms: clock.now() - begun });
+  return { sound, before: await mend(context, node, names, () => look(context, archived)) };
+}
+
 interface Archives extends Pick<PlanOptions, "isUnread"> {
   readonly outcomes: readonly ArchiveOutcome[];
   /** Names that this run imported. */
   readonly imported: ReadonlySet<string>;
+  /** Digests of targets that are whole on the disk. */
+  readonly sound: ReadonlySet<string>;
   /** As it is after the imports. */
   readonly node: Node;
 }
@@ -111,7 +135,7 @@ async function archivesOf(
   await mendImport(context, journal);
   const record = journal.record;
   const known = Object.values(record.imported).flatMap(({ names }) => Object.keys(names));
-  const before = await look(context, known);
+  const { before, sound } = await lookBelow(context, known, earlier.disk);
   const read = archiveReader(stop.signal);
   const planned = await planArchives(config.archives, { record, node: before, listed: config.images, read });
   const imported = new Set<string>();
@@ -133,8 +157,8 @@ async function archivesOf(
     return brought;
   });
   const names = outcomes.flatMap((outcome) => Object.keys(outcome.names));
-  const node = isChanged ? await look(context, names) : before;
-  return { outcomes, imported, node, isUnread: isUnread(planned) };
+  const node = isChanged ? { ...(await look(context, names)), damage: before.damage } : before;
+  return { outcomes, imported, node, sound, isUnread: isUnread(planned) };
 }
 
 function announce({ emit, config }: Context, can: Capabilities, plan: Plan): void {

@@ -121,7 +121,8 @@ async function obtain(
   const { image, decision, judgement } = planned;
   if (decision.action === "keep")
     return { how: work.imported.has(image.source.name) ? "imported" : "present", node: work.node };
-  if (decision.action === "fail") return fail(work, shared, image, "import", decision.failure);
+  if (decision.action === "fail")
+    return fail(work, shared, image, image.archive === undefined ? "verify" : "import", decision.failure);
   if (decision.action === "share" && (await share(work, image, decision.sameAs, pulls)))
     return obtained(work, shared, image, "present");
   // Nobody asked for a newer one, so nobody waits for it.

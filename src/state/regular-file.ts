@@ -3,6 +3,7 @@
 import {
   closeSync,
   fchmodSync,
+  fsyncSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -40,18 +41,20 @@ export function appendRegular(file: string, mode: number) {
 }
 
 /**
- * The text appears whole or not at all: a reader never sees half of it, and a crash leaves the last true one. It is
- * not synced: after a power failure an older state is as true as any.
+ * The text appears whole or not at all: a reader never sees half of it, and a crash leaves the last true one. Unless
+ * `synced` it may be lost with the power: most states are as true when they are older.
  * @param mode whatever the umask is
  */
-export function replaceRegular(file: string, text: string, mode: number): void {
+export function replaceRegular(file: string, text: string, mode: number, synced?: "synced"): void {
   const temporary = `${file}.new`;
   inWords(file, () => {
     requireRegular(file);
     // A full disk may have left half of one, and anybody anything.
     rmSync(temporary, { force: true });
     writeAnew(temporary, text, mode);
+    if (synced !== undefined) syncOne(temporary);
     renameSync(temporary, file);
+    if (synced !== undefined) syncOne(path.dirname(file));
   });
 }
 
@@ -61,6 +64,16 @@ function writeAnew(file: string, text: string, mode: number): void {
   try {
     fchmodSync(descriptor, mode);
     writeFileSync(descriptor, text);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** A file or a directory. */
+function syncOne(file: string): void {
+  const descriptor = openSync(file, "r");
+  try {
+    fsyncSync(descriptor);
   } finally {
     closeSync(descriptor);
   }

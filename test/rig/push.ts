@@ -75,11 +75,14 @@ export async function pushImage(endpoint: Endpoint, name: string, spec: ImageSpe
   return { ...pushed, reference, repository, tag, configDigest, platform, layers: descriptors };
 }
 
-/** A multi-platform index over images that are in the same repository already. */
+const fieldsOf = (platform: string | undefined): object =>
+  platform === undefined ? {} : { platform: platformFields(platform) };
+
+/** An index over images and indexes that are in the same repository already; one without a platform is listed without one. */
 export async function pushIndex(
   endpoint: Endpoint,
   name: string,
-  entries: readonly { platform?: string; image: PushedImage }[],
+  entries: readonly { platform?: string; image: Descriptor & { platform?: string } }[],
   mediaTypes: "oci" | "docker" = "oci",
 ): Promise<Descriptor & { reference: string }> {
   const { repository, tag } = splitName(name);
@@ -87,7 +90,7 @@ export async function pushIndex(
     mediaType,
     digest,
     size,
-    platform: platformFields(platform ?? image.platform),
+    ...fieldsOf(platform ?? image.platform),
   }));
   const index = { schemaVersion: 2, mediaType: types[mediaTypes].index, manifests };
   const pushed = await pushManifest(endpoint, repository, tag, index);

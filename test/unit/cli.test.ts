@@ -3,7 +3,7 @@ import { COMMANDS, parseCommand, TAKES } from "../../src/cli.ts";
 import { EXIT, ExitError } from "../../src/exit.ts";
 import { help } from "../../src/help.ts";
 
-const nothing = { json: false, only: [] };
+const nothing = { json: false, deep: false, only: [] };
 
 describe("a command line is read:", () => {
   test.each([
@@ -13,12 +13,13 @@ describe("a command line is read:", () => {
     ["status", { name: "status", ...nothing }],
     ["--config /x/config.json", { name: "run", ...nothing, config: "/x/config.json" }],
     ["--config=/x/config.json run", { name: "run", ...nothing, config: "/x/config.json" }],
-    ["plan --json", { name: "plan", json: true, only: [] }],
-    ["status --json --config c", { name: "status", json: true, only: [], config: "c" }],
-    ["run --only nginx", { name: "run", json: false, only: ["docker.io/library/nginx:latest"] }],
+    ["plan --json", { name: "plan", ...nothing, json: true }],
+    ["status --json --config c", { name: "status", ...nothing, json: true, config: "c" }],
+    ["status --deep", { name: "status", ...nothing, deep: true }],
+    ["run --only nginx", { name: "run", ...nothing, only: ["docker.io/library/nginx:latest"] }],
     [
       "plan --only a.b/c:1 --only x",
-      { name: "plan", json: false, only: ["a.b/c:1", "docker.io/library/x:latest"] },
+      { name: "plan", ...nothing, only: ["a.b/c:1", "docker.io/library/x:latest"] },
     ],
     ["list", { name: "list", inUse: false }],
     ["list --in-use --config c", { name: "list", inUse: true, config: "c" }],
@@ -48,6 +49,7 @@ describe("a command line is refused with what is wrong, and where help is:", () 
     [["-x"], "Unknown option '-x'"],
     [["run", "nginx"], 'unexpected argument "nginx"'],
     [["plan", "a", "b"], 'unexpected argument "a"'],
+    [["run", "--deep"], "--deep is not for run"],
     [["status", "--only", "nginx"], "--only is not for status"],
     [["--config"], "Option '--config <value>' argument missing"],
     [["--json=yes"], "Option '--json' does not take an argument"],

@@ -54,7 +54,7 @@ function terminal() {
     };
     let [exitCode, error]: [number?, unknown?] = [];
     try {
-      exitCode = await command({ json, only }, edge, () => node.containerd);
+      exitCode = await command({ json, only, deep: false }, edge, () => node.containerd);
     } catch (thrown) {
       error = thrown;
     }

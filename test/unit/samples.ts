@@ -66,6 +66,7 @@ export function nodeOf(
     documents: new Map(
       all.flatMap((image) => image.blobs.map(({ digest, text }) => [digest, parseDocument(text)])),
     ),
+    damage: new Map(),
     cri: new Map(cri),
   };
 }

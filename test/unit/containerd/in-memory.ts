@@ -19,7 +19,7 @@ const EVERYWHERE: Reference = { name: "", domain: "an.archive", path: "x" };
 const SNAPSHOTTER = "overlayfs";
 const PINNED = "io.cri-containerd.pinned";
 const CHANGES = new Set(
-  "saveRecord deleteRecord createLease hold deleteLease abort pull tag importArchive removeSnapshot deleteBlob unpack sync".split(
+  "saveRecord deleteRecord createLease hold deleteLease abort pull tag importArchive removeSnapshot deleteBlob unpack".split(
     " ",
   ),
 );
@@ -92,6 +92,8 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
     await step?.shift()?.(signal);
   };
 
+  /** Where a test has put blobs, and layers by their chain ids. */
+  const disk: { content?: string; readonly layers: Map<string, string[]> } = { layers: new Map() };
   /** By the digest of the target. */
   const fetched = new Map<string, ServedImage>();
   let unpacked = 0;
@@ -198,10 +200,10 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
     ),
     blob: scripted("blob", (digest) => blobs.get(digest)),
     snapshots: scripted("snapshots", () => [...snapshots.values()]),
-    layerDirectories: scripted("layerDirectories", () => undefined),
+    layerDirectories: scripted("layerDirectories", (_snapshotter, chainId) => disk.layers.get(chainId)),
     removeSnapshot: scripted("removeSnapshot", (_snapshotter, key) => void snapshots.delete(key)),
     deleteBlob: scripted("deleteBlob", (digest) => void blobs.delete(digest)),
-    contentDirectory: scripted("contentDirectory", () => undefined),
+    contentDirectory: scripted("contentDirectory", () => disk.content),
     sync: scripted("sync", () => {}),
     unpack: scripted("unpack", (digest) => {
       const image = fetched.get(digest);
@@ -289,6 +291,7 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
     records,
     blobs,
     snapshots,
+    disk,
     downloads,
     leases,
     registry,

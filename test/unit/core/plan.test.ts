@@ -245,7 +245,7 @@ describe("a plan is done", () => {
     const shared = [wanted(AT_ONE), wanted(`x.y/z@${ONE.target.digest}`)];
     expect(
       countDecisions(planRun([wanted(A), wanted(B), ...shared], nodeOf({ [A]: ONE }), { pins: true }).images),
-    ).toEqual({ pull: 1, share: 2, keep: 1, fail: 0 });
+    ).toEqual({ pull: 1, share: 2, keep: 1, unpack: 0, fail: 0 });
   });
 });
 

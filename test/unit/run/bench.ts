@@ -8,6 +8,7 @@ import type { Context } from "../../../src/run/context.ts";
 import { listed } from "../../../src/commands/run.ts";
 import { applyEvent } from "../../../src/core/events.ts";
 import { startState, totals, type RunState } from "../../../src/core/run-state.ts";
+import { NOTHING_KNOWN } from "../../../src/core/written.ts";
 import { run, type Earlier } from "../../../src/run/run.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 import { inMemoryContainerd } from "../containerd/in-memory.ts";
@@ -53,6 +54,7 @@ export interface Ran {
 interface Circumstances {
   readonly only?: readonly string[];
   readonly archives?: Earlier["archives"];
+  readonly disk?: Earlier["disk"];
   readonly signal?: AbortSignal;
   /** Compressed bytes by source name, as an earlier run recorded them. */
   readonly sizes?: ReadonlyMap<string, number>;
@@ -67,9 +69,12 @@ export function bench(version?: string, random = 1) {
   const clock = fakeClock(random);
   const node = inMemoryContainerd(version, () => clock.now());
   let runs = 0;
+  let disk = NOTHING_KNOWN;
   return {
     node,
     clock,
+    /** What the last run knew of the disk. */
+    disk: () => disk,
     /** A run for these images, which the registry serves unless the test put something else there. */
     run: async (
       images: readonly (string | WantedImage)[],
@@ -103,7 +108,8 @@ export function bench(version?: string, random = 1) {
       const error: unknown = await run(context, {
         runId: `run-${(runs += 1)}`,
         only,
-        earlier: { sizes: more.sizes ?? new Map(), archives: recorded },
+        earlier: { sizes: more.sizes ?? new Map(), archives: recorded, disk: more.disk ?? disk },
+        recordDisk: (known) => void (disk = known),
         recordArchives: (archives) => {
           recorded = archives;
           more.onRecord?.(archives);

@@ -1,0 +1,80 @@
+// What is wrong on the disk with an image that containerd's database shows whole, and how it can be mended.
+import type { Blob, Node, Snapshot } from "./node.ts";
+import { counted } from "./units.ts";
+
+/** How the files of an unpacked layer are. `unknown`: there is nothing to hold them against. */
+export type LayerState = "whole" | "unknown" | "gone" | "missing" | "empty" | "cut";
+
+export interface CutBlob {
+  readonly what: "index" | "manifest" | "config" | "layer";
+  readonly blob: Blob;
+  /** Bytes on the disk. */
+  readonly length: number;
+}
+
+export interface Damage {
+  /** For a person: `3 of 5 layers' files are empty`. */
+  readonly what: string;
+  /** `unpack`: from its blobs, without the registry. `held`: a container has what would have to be replaced. */
+  readonly mend: "unpack" | "pull" | "held";
+  /** Digests of blobs that are not whole. */
+  readonly blobs: readonly string[];
+  /** Of unpacked layers that are not whole, and of all that are on top of them, these first. */
+  readonly snapshots: readonly string[];
+}
+
+/**
+ * @param layers how each unpacked layer is, by chain id
+ * @returns undefined when nothing is wrong
+ */
+export function damageOf(
+  { snapshots }: Pick<Node, "snapshots">,
+  cut: readonly CutBlob[],
+  layers: ReadonlyMap<string, LayerState>,
+): Damage | undefined {
+  const broken = new Map([...layers].filter(([, state]) => state !== "whole" && state !== "unknown"));
+  // Layers are needed for what is not unpacked, or has to be unpacked again.
+  const needed = cut.filter(({ what }) => what !== "layer" || layers.size === 0 || broken.size > 0);
+  if (broken.size === 0 && needed.length === 0) return undefined;
+  const above = withDescendants(snapshots, new Set(broken.keys()));
+  const isHeld = above.some(({ isCommitted }) => !isCommitted);
+  return {
+    what: [...needed.map(cutText), ...brokenText([...broken.values()], layers.size)].join(", and "),
+    mend: isHeld ? "held" : needed.length > 0 ? "pull" : "unpack",
+    blobs: needed.map(({ blob }) => blob.digest),
+    snapshots: above.map(({ name }) => name),
+  };
+}
+
+const cutText = ({ what, blob, length }: CutBlob): string =>
+  `its ${what} has ${length.toLocaleString("en-US")} of ${blob.size.toLocaleString("en-US")} bytes`;
+
+const WORDS: Readonly<Record<Exclude<LayerState, "whole" | "unknown">, string>> = {
+  gone: "directories are gone",
+  missing: "files are missing",
+  empty: "files are empty",
+  cut: "files are cut short",
+};
+
+function brokenText(states: readonly LayerState[], count: number): string[] {
+  const [first, ...others] = [...new Set(states)];
+  if (first === undefined || first === "whole" || first === "unknown") return [];
+  const what = others.length === 0 ? WORDS[first] : "files are damaged";
+  return [`${states.length} of ${counted(count, "layer")}${count === 1 ? "'s" : "'"} ${what}`];
+}
+
+/** In the order in which they can be removed. */
+function withDescendants(snapshots: Node["snapshots"], names: ReadonlySet<string>): Snapshot[] {
+  const children = Map.groupBy(snapshots.values(), ({ parent }) => parent);
+  const seen = new Set<Snapshot>();
+  const visit = (snapshot: Snapshot): void => {
+    if (seen.has(snapshot)) return;
+    for (const child of children.get(snapshot.name) ?? []) visit(child);
+    seen.add(snapshot);
+  };
+  for (const name of names) {
+    const snapshot = snapshots.get(name);
+    if (snapshot !== undefined) visit(snapshot);
+  }
+  return [...seen];
+}

@@ -1,0 +1,144 @@
+// Looks below containerd's database: are the directories of what is unpacked there, and have blobs and files their length?
+// containerd writes its database and its blobs to the disk at once, but what it unpacks only later: after a power loss an
+// image may be a set of empty files that the database shows whole.
+import { stat } from "node:fs/promises";
+import path from "node:path";
+import { chainIdOf, configOf, documentsAt, layersOf, type FoundDocument } from "../core/content.ts";
+import { damageOf, type CutBlob, type Damage, type LayerState } from "../core/damage.ts";
+import type { Blob, Descriptor, Node } from "../core/node.ts";
+import type { Containerd } from "../containerd/containerd.ts";
+import { ApiError } from "../containerd/connection.ts";
+import { compareFiles } from "./layer-files.ts";
+import { slots } from "./slots.ts";
+import { toFailure } from "./tool-failure.ts";
+
+/** Images at once: a view is a write to containerd's database, which has a single writer. */
+const IMAGES_AT_ONCE = 4;
+
+/** What is looked at: the node's image, by its target. */
+interface Examination {
+  readonly containerd: Pick<Containerd, "layerDirectories">;
+  readonly node: Node;
+  /** Whether the files of a snapshot are known to be on the disk, by its chain id. */
+  readonly isWritten: (chainId: string) => boolean;
+  /** By chain id: images share layers, and each is looked at once. */
+  readonly directories: Map<string, Promise<readonly LayerPlace[]>>;
+  readonly layers: Map<string, Promise<LayerState>>;
+}
+
+/** Where a layer is unpacked; undefined where its snapshotter has no directories. */
+interface LayerPlace {
+  readonly chainId: string;
+  readonly directory: string | undefined;
+  readonly isGone: boolean;
+}
+
+/** @returns what is wrong with the targets, by digest */
+export async function examine(
+  options: Pick<Examination, "containerd" | "node" | "isWritten">,
+  targets: readonly Descriptor[],
+): Promise<Map<string, Damage>> {
+  const examination = { ...options, directories: new Map(), layers: new Map() };
+  const limit = slots(IMAGES_AT_ONCE);
+  const found = await Promise.all(
+    targets.map(({ digest }) => limit(async () => [digest, await damageAt(examination, digest)] as const)),
+  );
+  return new Map(
+    found.flatMap(([digest, damage]) => (damage === undefined ? [] : [[digest, damage] as const])),
+  );
+}
+
+async function damageAt(examination: Examination, digest: string): Promise<Damage | undefined> {
+  const { node } = examination;
+  const documents = documentsAt(node.blobs, digest);
+  const cut: (CutBlob | undefined)[] = await Promise.all(documents.map((document) => cutIn(node, document)));
+  const states = new Map<string, LayerState>();
+  for (const { blob } of documents) {
+    const layers = layersOf(blob);
+    const found = layers.map((layer) => node.blobs.get(layer));
+    for (const layer of new Set(found))
+      if (layer !== undefined) cut.push(await cutIn(node, { what: "layer", blob: layer }));
+    const places = await placesOf(examination, chainOf(node, blob));
+    for (const [nth, { chainId }] of places.entries()) {
+      const layer = found.at(places.length - nth - 1);
+      states.set(
+        chainId,
+        await stateOf(examination, places.slice(nth), layers.length === places.length ? layer : undefined),
+      );
+    }
+  }
+  return damageOf(
+    node,
+    cut.filter((one) => one !== undefined),
+    states,
+  );
+}
+
+/** Chain ids of a manifest's unpacked layers, the top one first; none where it is not unpacked. */
+function chainOf({ blobs, snapshots, snapshotter }: Node, manifest: Blob): string[] {
+  const config = blobs.get(configOf(manifest) ?? "");
+  const chain: string[] = [];
+  for (let next = snapshots.get((config && chainIdOf(config, snapshotter)) ?? ""); next !== undefined;) {
+    chain.push(next.name);
+    next = snapshots.get(next.parent);
+  }
+  return chain;
+}
+
+const fileOf = (directory: string, { digest }: Blob): string =>
+  path.join(directory, "blobs", ...digest.split(":"));
+
+async function cutIn(
+  { contentDirectory }: Node,
+  { what, blob }: FoundDocument | { readonly what: "layer"; readonly blob: Blob },
+): Promise<CutBlob | undefined> {
+  if (contentDirectory === undefined) return undefined;
+  const length = await stat(fileOf(contentDirectory, blob)).then(
+    ({ size }) => size,
+    () => 0,
+  );
+  return length === blob.size ? undefined : { what, blob, length };
+}
+
+/** A snapshot's and those below it. A directory that is gone fails the view of it, as it fails a container. */
+function placesOf(examination: Examination, chain: readonly string[]): Promise<readonly LayerPlace[]> {
+  const [top, ...below] = chain;
+  if (top === undefined) return Promise.resolve([]);
+  const { containerd, node, directories } = examination;
+  return directories.getOrInsertComputed(top, async () => {
+    try {
+      const found = await containerd.layerDirectories(node.snapshotter, top);
+      return Promise.all(chain.map((chainId, nth) => placeAt(chainId, found?.[nth])));
+    } catch (error) {
+      if (!(error instanceof ApiError) || toFailure(error).class !== "unknown") throw error;
+      return [{ chainId: top, directory: undefined, isGone: true }, ...(await placesOf(examination, below))];
+    }
+  });
+}
+
+async function placeAt(chainId: string, directory: string | undefined): Promise<LayerPlace> {
+  if (directory === undefined) return { chainId, directory, isGone: false };
+  const isGone = await stat(directory).then(
+    () => false,
+    () => true,
+  );
+  return { chainId, directory, isGone };
+}
+
+/** @param places of the layer, and of those below it */
+function stateOf(
+  { node: { contentDirectory }, isWritten, layers }: Examination,
+  places: readonly LayerPlace[],
+  layer: Blob | undefined,
+): Promise<LayerState> {
+  const [own] = places;
+  if (own?.isGone === true) return Promise.resolve("gone");
+  const { chainId = "", directory } = own ?? {};
+  if (isWritten(chainId)) return Promise.resolve("whole");
+  if (directory === undefined || layer === undefined || contentDirectory === undefined)
+    return Promise.resolve("unknown");
+  const directories = places.flatMap((place) => place.directory ?? []);
+  return layers.getOrInsertComputed(chainId, () =>
+    compareFiles(fileOf(contentDirectory, layer), directories),
+  );
+}

@@ -1,0 +1,76 @@
+// Before a run says that something is in place, it is written to the disk: containerd leaves what it unpacks in memory, where a
+// power loss takes it, and all that remains is a database that shows everything whole.
+import { stat } from "node:fs/promises";
+import type { Node } from "../core/node.ts";
+import { chainIdAt, writtenIn, type DiskRecord } from "../core/written.ts";
+import type { Context } from "./context.ts";
+import type { Placed } from "./work.ts";
+import { toFailure } from "./tool-failure.ts";
+
+export interface Flush {
+  /** Writes what the images need, if any of it is not known to be written. It never fails a run. */
+  readonly flush: (placed: readonly Placed[]) => Promise<void>;
+  /** What is known now, of these sources, which are right. */
+  readonly known: (sources: readonly string[], now: Node) => DiskRecord;
+}
+
+/**
+ * @param node as it was before the pulls
+ * @param record of what was known then
+ */
+export function flusher({ containerd, clock, emit, stop }: Context, node: Node, record: DiskRecord): Flush {
+  /** When the snapshots were made that were there before the last writing. */
+  let synced: ReadonlyMap<string, string> = new Map();
+  const written = writtenIn(node, record);
+  const isNew = ({ image, how }: Placed): boolean => {
+    const chainId = chainIdAt(node, image.source.name);
+    return (how !== "present" && how !== "kept") || (chainId !== undefined && !written.has(chainId));
+  };
+  return {
+    flush: async (placed) => {
+      if (stop.signal.aborted || !placed.some(isNew)) return;
+      const begun = clock.now();
+      try {
+        const directories = await fileSystems(node);
+        if (directories.length === 0) return;
+        const before = await containerd.snapshots(node.snapshotter);
+        for (const directory of directories) await containerd.sync(directory);
+        synced = new Map(before.map(({ name, createdAt }) => [name, createdAt]));
+        emit({ type: "synced", ms: clock.now() - begun });
+      } catch (error) {
+        const { message } = toFailure(error, stop.ended);
+        emit({ type: "warning", message: `${UNWRITTEN}: ${message}` });
+      }
+    },
+    known: (sources, now) => {
+      const isHere = ([chainId, createdAt]: readonly [string, string]): boolean =>
+        now.snapshots.get(chainId)?.createdAt === createdAt;
+      const chains = sources.flatMap((name) => chainIdAt(now, name) ?? []);
+      const fresh = chains.map((chainId) => [chainId, synced.get(chainId) ?? ""] as const);
+      const targets = sources.flatMap((name) => now.records.get(name)?.target.digest ?? []);
+      return {
+        sound: new Set([...record.sound, ...targets].filter((digest) => now.blobs.has(digest))),
+        written: new Map([...record.written, ...fresh.filter(isHere)].filter(isHere)),
+      };
+    },
+  };
+}
+
+const UNWRITTEN =
+  "what this run brought may not be on the disk yet, so that a power loss now would damage it; the next run writes it";
+
+/** One that cannot be seen is tried, which tells why. */
+const deviceOf = (directory: string): Promise<number | string> =>
+  stat(directory).then(
+    ({ dev }) => dev,
+    () => directory,
+  );
+
+/** A directory of each file system that containerd uses. */
+async function fileSystems({ contentDirectory, imageDirectory }: Node): Promise<string[]> {
+  const known = [contentDirectory, imageDirectory].filter((directory) => directory !== undefined);
+  const devices = await Promise.all(
+    known.map(async (directory) => [await deviceOf(directory), directory] as const),
+  );
+  return [...new Map(devices).values()];
+}

@@ -1,0 +1,99 @@
+// Mends images that are damaged on the disk: what is unpacked is unpacked again from its blobs, without the registry, and a
+// blob that is cut is deleted, so that it is pulled again.
+import { documentsAt, layersOf } from "../core/content.ts";
+import type { Damage } from "../core/damage.ts";
+import type { FailureClass } from "../core/failure.ts";
+import type { Node } from "../core/node.ts";
+import { suspects, writtenIn, type DiskRecord } from "../core/written.ts";
+import type { Containerd } from "../containerd/containerd.ts";
+import type { Context } from "./context.ts";
+import { examine } from "./examine.ts";
+import { slots } from "./slots.ts";
+import { toFailure } from "./tool-failure.ts";
+
+/** Images at once: unpacking is work for CPU and disk. */
+const AT_ONCE = 2;
+
+export interface Examined {
+  /** How many had to be looked at. */
+  readonly images: number;
+  /** With what is wrong on the disk. */
+  readonly node: Node;
+  /** Digests of targets that are whole. */
+  readonly sound: ReadonlySet<string>;
+}
+
+/** Looks below the database at what the names lead to, as far as that was not done in this boot. */
+export async function examineNames(
+  containerd: Pick<Containerd, "layerDirectories">,
+  node: Node,
+  names: readonly string[],
+  record: DiskRecord,
+): Promise<Examined> {
+  const targets = suspects(node, names, record);
+  if (targets.length === 0) return { node, images: 0, sound: record.sound };
+  const written = writtenIn(node, record);
+  const damage = await examine({ containerd, node, isWritten: (chainId) => written.has(chainId) }, targets);
+  const looked = targets.map(({ digest }) => digest).filter((digest) => !damage.has(digest));
+  return { node: { ...node, damage }, images: targets.length, sound: record.sound.union(new Set(looked)) };
+}
+
+/**
+ * Mends what can be mended.
+ * @param look at the node, anew
+ * @returns the node as it is then, with what a container holds, so that it stays damaged
+ */
+export async function mend(
+  context: Context,
+  { damage, ...node }: Node,
+  names: readonly string[],
+  look: () => Promise<Node>,
+): Promise<Node> {
+  const mendable = new Map([...damage].filter(([, { mend: how }]) => how !== "held"));
+  if (mendable.size === 0) return { ...node, damage };
+  await clear(context, node, [...mendable.values()]);
+  const named = new Map(names.map((name) => [node.records.get(name)?.target.digest, name]));
+  const limit = slots(AT_ONCE);
+  const unpacked = [...mendable].map(([digest, each]) =>
+    limit(() => unpack(context, node, { digest, name: named.get(digest) ?? digest, ...each })),
+  );
+  await Promise.all(unpacked);
+  return { ...(await look()), damage: new Map([...damage].filter(([digest]) => !mendable.has(digest))) };
+}
+
+/** Takes away what is not whole, so that it is made again. */
+async function clear(
+  { containerd }: Context,
+  node: Pick<Node, "snapshotter">,
+  damage: readonly Damage[],
+): Promise<void> {
+  const snapshots = new Set(damage.flatMap((each) => each.snapshots));
+  // One after the other: those on top go first.
+  for (const chainId of snapshots) await containerd.removeSnapshot(node.snapshotter, chainId);
+  for (const digest of new Set(damage.flatMap(({ blobs }) => blobs))) await containerd.deleteBlob(digest);
+}
+
+/** Failures that are not the blobs' own. */
+const OF_THE_NODE = new Set<FailureClass>(["disk", "runtime", "cancelled", "timeout"]);
+
+async function unpack(
+  { config, containerd, emit, stop }: Context,
+  node: Omit<Node, "damage">,
+  { digest, name, what, mend: how }: Damage & { readonly digest: string; readonly name: string },
+): Promise<void> {
+  const tell = (mended: string): void =>
+    emit({ type: "warning", message: `${name} was damaged on the disk: ${what}; ${mended}` });
+  if (how === "pull") return tell("what is not whole is deleted, to be pulled again");
+  const bounds = { signal: stop.signal, timeout: config.deadline };
+  try {
+    await containerd.unpack(digest, node.snapshotter, bounds);
+    tell("unpacked again from its layers, which are whole");
+  } catch (error) {
+    const failure = toFailure(error, stop.signal);
+    tell(`it could not be unpacked again: ${failure.message}`);
+    if (OF_THE_NODE.has(failure.class)) return;
+    // Of the right length, and not what they should be.
+    for (const { blob } of documentsAt(node.blobs, digest))
+      for (const layer of layersOf(blob)) await containerd.deleteBlob(layer);
+  }
+}
