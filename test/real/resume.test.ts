@@ -70,6 +70,7 @@ describeEveryLine("a broken download", (line) => {
   const settings = {
     retry: { attempts: 5, min_delay: "1s", max_delay: "1s" },
     stall_timeout: `${stallTimeout}s`,
+    registry_timeout: "1m",
   };
   const run = (name: string) => agent.run({ images: [{ name }], ...settings });
   const phaseOf = (name: string): string => imageOf(agent.status(), name).phase;

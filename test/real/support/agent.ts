@@ -52,7 +52,7 @@ export interface Agent {
 /** So short that a test of failures is over soon; the number of attempts stays a matter of each test. */
 const impatient = {
   retry: { attempts: 2, min_delay: "20ms", max_delay: "100ms" },
-  registry_timeout: "2s",
+  registry_timeout: "8s",
 };
 
 /** Where no run gets as far as a containerd. */
