@@ -55,9 +55,9 @@ function aligned(width: number, lines: readonly Line[]): string[] {
   const ends = WIDTHS.map((_, index) => sum(WIDTHS.slice(0, index + 1)) + index + 1);
   const fitting = ends.filter((end) => least + end <= width);
   const nameWidth = Math.min(longest, width - (fitting.at(-1) ?? 0));
+  const row = (texts: readonly string[]): string =>
+    fitting.map((_, index) => (texts[index] ?? "").padStart(WIDTHS[index] ?? 0)).join(" ");
   return lines.map(([name, cells]) => {
-    const row = (texts: readonly string[]) =>
-      fitting.map((_, index) => (texts[index] ?? "").padStart(WIDTHS[index] ?? 0)).join(" ");
     const beside = typeof cells === "string" ? cells : row(cells);
     const room = beside === "" ? width : nameWidth;
     return `${keepEnd(name, room).padEnd(room)} ${beside}`.trimEnd().slice(0, Math.max(width, 0));

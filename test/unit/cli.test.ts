@@ -91,7 +91,7 @@ describe("help", () => {
     const named = [...options.matchAll(/^ {2}--(?<option>[a-z-]+)/gmu)].map(
       ({ groups }) => groups?.["option"],
     );
-    expect(named.toSorted()).toEqual(TAKES[name].toSorted());
+    expect(new Set(named)).toEqual(new Set(TAKES[name]));
   });
 
   test("shows what a command takes", () => {

@@ -264,9 +264,9 @@ describe("a run on a terminal", () => {
     output.columns = 20;
     const before = output.raw().length;
     vi.advanceTimersByTime(500);
-    const drawn = output.raw().slice(before).replaceAll(SEQUENCE, "");
-    for (const line of drawn.split("\n")) expect(line.length).toBeLessThan(20);
-    expect(drawn).toContain("50%");
+    const redrawn = output.raw().slice(before).replaceAll(SEQUENCE, "");
+    for (const line of redrawn.split("\n")) expect(line.length).toBeLessThan(20);
+    expect(redrawn).toContain("50%");
   });
 
   it("clears the rows that a narrower terminal made of a line", () => {

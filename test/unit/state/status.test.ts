@@ -198,7 +198,7 @@ test("an image that was never pulled began at no time", () => {
     { type: "run-started", images: [{ name, names: [name], required: true }] },
     { type: "image-done", image: name, phase: "present", verified },
   );
-  const [read] = parseStatus(statusText(state)).images;
-  expect(read).toMatchObject({ phase: "present", endedAt: Date.UTC(2025, 0, 2, 3, 4, 7), ...verified });
-  expect(read?.startedAt).toBeUndefined();
+  const [parsed] = parseStatus(statusText(state)).images;
+  expect(parsed).toMatchObject({ phase: "present", endedAt: Date.UTC(2025, 0, 2, 3, 4, 7), ...verified });
+  expect(parsed?.startedAt).toBeUndefined();
 });
