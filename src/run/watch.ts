@@ -156,8 +156,9 @@ function lookerAt(options: WatchOptions, attempts: ReadonlySet<Attempt>, whole: 
     if (grewSince(before, sizes) || before.size !== sizes.size) nodeMovedAt = now();
     await seek([...attempts]);
     await Promise.all([...attempts].map((attempt) => askForLayers(options, attempt, sizes)));
+    const at = now();
     for (const attempt of attempts) {
-      const sample = { downloads: sizes, finished: attempt.finished, at: now() };
+      const sample = { downloads: sizes, finished: attempt.finished, at };
       attempt.movement = advance(attempt.movement, attempt.candidates, attempt.before ?? sizes, sample);
     }
     await Promise.all([...attempts].map((attempt) => hold(options, attempt)));
@@ -166,7 +167,7 @@ function lookerAt(options: WatchOptions, attempts: ReadonlySet<Attempt>, whole: 
     for (const attempt of attempts) {
       const own = likeliest(attempt, taken);
       if (own !== undefined) taken.add(own.digest);
-      tell(options, attempt, own, { sizes, at: now(), queuedUntil: isQueueing ? nodeMovedAt : 0 });
+      tell(options, attempt, own, { sizes, at, queuedUntil: isQueueing ? nodeMovedAt : 0 });
     }
   };
   return {

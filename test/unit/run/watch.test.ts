@@ -267,6 +267,20 @@ describe("a pull is not ended", () => {
   });
 });
 
+test("bytes are told of a look that took its time", async () => {
+  const { node, clock, watch, begin, have } = watching();
+  const attempt = begin();
+  await clock.sleep(0.1 * SECOND);
+  const image = served("held", { layers: [9_000_000] });
+  have("a", image.manifest, image.config);
+  node.downloads.set(open(image, 0, 10).ref, open(image, 0, 10));
+  node.before("createLease", () => clock.sleep(0.05 * SECOND));
+  await clock.sleep(2 * SECOND);
+  attempt.end();
+  await watch.stop();
+  expect(attempt.told).toContain("bytes");
+});
+
 describe("where several manifests of a repository may be an attempt's own", () => {
   const [left, now] = [served("left", { layers: [5_000_000] }), served("now", { layers: [9_000_000] })];
 
