@@ -63,9 +63,13 @@ const rowOf = ({ archive: { path, required }, action, why }: PlannedArchive): Ro
     ? []
     : [{ name: path, source: path, required, present: false, pinned: false, problem: why }];
 
-/** A name counts as present when it is the source's image and usable, not merely some image. */
-const rowsOf = ({ image, judgement, names }: PlannedImage, node: Node): Row[] =>
-  namesOf(image).map((name) => {
+/**
+ * A name counts as present when it is the source's image and usable, not merely some image. Names by digest go without
+ * saying, except those that a run would make.
+ */
+const rowsOf = ({ image, judgement, names }: PlannedImage, node: Node): Row[] => {
+  const toMake = names.filter(({ action }) => action !== "keep").map(({ name }) => name);
+  return [...new Set([...namesOf(image), ...toMake])].map((name) => {
     const found = judge(node, name);
     const elsewhere = names.some((other) => other.name === name && other.action !== "keep");
     return {
@@ -78,6 +82,7 @@ const rowsOf = ({ image, judgement, names }: PlannedImage, node: Node): Row[] =>
       ...(found.is === "usable" || found.is === "absent" ? {} : { problem: problemOf(found) }),
     };
   });
+};
 
 /** As wide as `table` is where there is no terminal. */
 const WIDTH = 100;

@@ -200,9 +200,9 @@ function leases({ ask }: Connection) {
     hold: async (lease: string, { type, id }: Resource): Promise<void> => {
       await ask(addResource, { id: lease, resource: { type, id } });
     },
-    /** What nothing else holds is gone on return. */
-    deleteLease: async (id: string): Promise<void> => {
-      await ask(remove, { id, sync: true }).catch(unlessCode(CODE.notFound));
+    /** @param sync whether what nothing else holds is gone on return, which takes longer */
+    deleteLease: async (id: string, sync = true): Promise<void> => {
+      await ask(remove, { id, sync }).catch(unlessCode(CODE.notFound));
     },
   };
 }

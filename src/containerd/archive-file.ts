@@ -1,5 +1,4 @@
 // The file of an archive: its compression, the tar inside it, and what that holds.
-import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { pipeline, type Readable } from "node:stream";
@@ -27,7 +26,6 @@ export async function unpackedStream(path: string): Promise<Readable | undefined
   const compression = await compressionOf(path);
   if (compression === undefined) return undefined;
   if (!("unpack" in compression)) throw new Error(`compressed with ${compression.name}`);
-  // Not loaded at the start of a program that seldom needs it.
   const zlib = await import("node:zlib");
   const input = createReadStream(path, { highWaterMark: CHUNK });
   // An error of the unpacking ends the stream early, and ctr tells what it makes of that.
@@ -60,6 +58,8 @@ export async function readArchive(path: string, signal: AbortSignal): Promise<He
       : damagedArchive(messageOf(error));
   }
   if (!reader.isBetweenFiles) return damagedArchive("it ends in the middle of a file");
+  // Not loaded at the start of a program that seldom needs it; nor is zlib.
+  const { createHash } = await import("node:crypto");
   return heldBy(reader, (text) => `sha256:${createHash("sha256").update(text).digest("hex")}`);
 }
 

@@ -1,7 +1,7 @@
 // What may be said of a name on the node: whether a container can be created from it, and if not, why.
 import { chainIdOf, configOf, hasUnknownParts, isDocument, layersOf, manifestsOf } from "./content.ts";
 import type { Damage } from "./damage.ts";
-import type { Blob, Descriptor, IndexEntry, Node } from "./node.ts";
+import type { Blob, Descriptor, IndexEntry, KnownImages, Node } from "./node.ts";
 import { isPinned } from "./pins.ts";
 import { contradicts, platformText, rankOf } from "./platform.ts";
 
@@ -24,7 +24,7 @@ export interface Unusable {
 export type Judgement = Usable | Unusable;
 
 /** What of a node is looked at. */
-type Judged = Omit<Node, "cri" | "documents"> & { readonly documents: Pick<Node["documents"], "get"> };
+type Judged = Omit<KnownImages, "documents"> & { readonly documents: Pick<Node["documents"], "get"> };
 
 /** What a literal name is good for: whether a container can be created from it. */
 export function judge(node: Judged, name: string): Judgement {
@@ -156,7 +156,7 @@ export function configsOf(node: Pick<Node, "records" | "blobs">, names: Iterable
 }
 
 /** The documents for which the judgement of the names asks, as long as it does not have them. */
-export function documentsToRead(node: Omit<Judged, "cri">, names: Iterable<string>): Blob[] {
+export function documentsToRead(node: Judged, names: Iterable<string>): Blob[] {
   const asked = new Set<string>();
   const documents = {
     get: (digest: string) => {

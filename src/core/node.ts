@@ -71,15 +71,13 @@ export interface CriImage {
   readonly pinned: boolean;
 }
 
-export interface Node {
+/** What is known of images, of one or of all: enough to judge them. */
+export interface KnownImages {
   readonly platform: Platform;
   /** By name. */
   readonly records: ReadonlyMap<string, ImageRecord>;
   /** By digest. */
   readonly blobs: ReadonlyMap<string, Blob>;
-  /** Where CRI keeps what is unpacked, and where containerd keeps blobs, as far as they tell. */
-  readonly imageDirectory?: string;
-  readonly contentDirectory?: string;
   /** The one that CRI uses. */
   readonly snapshotter: string;
   /** Its snapshots, committed ones by their chain ids. */
@@ -88,6 +86,13 @@ export interface Node {
   readonly documents: ReadonlyMap<string, Document>;
   /** What is wrong on the disk, by the digest of a target, as far as it was looked at. */
   readonly damage: ReadonlyMap<string, Damage>;
+}
+
+/** The whole node at one moment. What is known of a single image cannot stand for it. */
+export interface Node extends KnownImages {
+  /** Where CRI keeps what is unpacked, and where containerd keeps blobs, as far as they tell. */
+  readonly imageDirectory?: string;
+  readonly contentDirectory?: string;
   /** By name; two images share one where a short record beside the full one leads elsewhere. */
   readonly cri: ReadonlyMap<string, readonly CriImage[]>;
 }

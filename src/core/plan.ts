@@ -2,7 +2,7 @@
 import type { Credential } from "./credentials.ts";
 import type { Failure } from "./failure.ts";
 import { ELSEWHERE, judge, type Judgement, type Unusable, type Usable } from "./judge.ts";
-import { type Node } from "./node.ts";
+import type { KnownImages, Node } from "./node.ts";
 import { archiveOfPin, isPin, isPinned, namesOfPin, pinName } from "./pins.ts";
 import { digestName, type Reference } from "./reference.ts";
 
@@ -64,6 +64,8 @@ export interface Plan {
   readonly images: readonly PlannedImage[];
   /** Pins of ours that are no longer wanted: the record that pins, and the image's names for a person. */
   readonly unpin: readonly { readonly record: string; readonly name: string }[];
+  /** The node on which it was made, where it changes nothing: so long as nobody else does, that is how it still is. */
+  readonly settled?: Node;
 }
 
 /** Source first, then the further names. */
@@ -85,11 +87,12 @@ const ALL: ReadonlySet<string> = new Set();
 export function planRun(wanted: readonly WantedImage[], node: Node, options: PlanOptions): Plan {
   const { pins, only = ALL } = options;
   const chosen = wanted.filter(({ source }) => only.size === 0 || only.has(source.name));
-  return { images: planImages(chosen, node, pins), unpin: unwantedPins(wanted, node, options) };
+  const plan = { images: planImages(chosen, node, pins), unpin: unwantedPins(wanted, node, options) };
+  return isDone(plan) ? { ...plan, settled: node } : plan;
 }
 
 /** Whether the node is as it should be. */
-export const isDone = ({ images, unpin }: Plan): boolean =>
+const isDone = ({ images, unpin }: Plan): boolean =>
   unpin.length === 0 &&
   images.every(
     ({ decision, names, pin }) =>
@@ -135,7 +138,7 @@ export function planImages(wanted: readonly WantedImage[], node: Node, pins: boo
 const expectedDigest = ({ source, archive }: WantedImage): string | undefined =>
   archive === undefined ? source.digest : archive.digest;
 
-export function planImage(image: WantedImage, node: Node, pins: boolean): PlannedImage {
+export function planImage(image: WantedImage, node: KnownImages, pins: boolean): PlannedImage {
   const judgement = judgeSource(image, node);
   const names = planNames(image, node, judgement);
   const hasPin = judgement.is === "usable" && isPinned(node, judgement.target);
@@ -143,7 +146,7 @@ export function planImage(image: WantedImage, node: Node, pins: boolean): Planne
   return { image, decision: decide(image, judgement), judgement, names, pin };
 }
 
-function judgeSource(image: WantedImage, node: Node): Judgement {
+function judgeSource(image: WantedImage, node: KnownImages): Judgement {
   const judgement = judge(node, image.source.name);
   const digest = expectedDigest(image);
   return judgement.is === "usable" && judgement.target.digest !== (digest ?? judgement.target.digest)
@@ -192,7 +195,7 @@ const whyPull = ({ is, why }: Unusable): string =>
   is === "absent" || is === "damaged" ? why : `present, but ${why}`;
 
 /** Names are compared by what they lead to, never by their text alone: one that exists may lead elsewhere. */
-function planNames(image: WantedImage, { records }: Node, judgement: Judgement): NameDecision[] {
+function planNames(image: WantedImage, { records }: KnownImages, judgement: Judgement): NameDecision[] {
   const digest = judgement.is === "usable" ? judgement.target.digest : undefined;
   return namesToGive(image, digest).map((name): NameDecision => {
     const current = records.get(name)?.target.digest;

@@ -1,45 +1,65 @@
-// Free space of the file system that holds containerd's images.
-import { statfs } from "node:fs/promises";
-import { Failed } from "../core/failure.ts";
-import type { Emit } from "../core/events.ts";
+// The disks that hold containerd's images, of which there may be two, for blobs and for what is unpacked: how much room
+// they have, and what is done when one is full. It is the same for pulls, imports and names.
+import { stat, statfs } from "node:fs/promises";
+import { Failed, nextStep, type Failure } from "../core/failure.ts";
 import { formatBytes } from "../core/units.ts";
+import type { Context } from "./context.ts";
+import type { Leases } from "./lease.ts";
 
 /** The kubelet's default imageGCHighThresholdPercent: above it, it deletes images that no pod uses and nobody pinned. */
 const KUBELET_LINE = 85;
 
-export type DiskGuard = ReturnType<typeof diskGuard>;
+export type Disks = ReturnType<typeof watchDisks>;
 
-/** @param directory of that file system; a runtime that does not tell it is no reason not to pull */
-export function diskGuard(directory: string | undefined, minFreePercent: number, emit: Emit) {
+export interface DiskOptions extends Pick<Context, "config" | "emit" | "stop"> {
+  /** In which containerd keeps images; a runtime that does not tell any is no reason not to pull. */
+  readonly directories: readonly string[];
+  readonly leases: Pick<Leases, "release">;
+}
+
+export function watchDisks({ config, emit, stop, directories, leases }: DiskOptions) {
+  const least = config.disk.min_free_percent;
   const told = new Set<string>();
   const warn = (about: string, message: string): void => {
     if (!told.has(about)) emit({ type: "warning", message });
     told.add(about);
   };
   let asked = false;
-  const look = async () => (directory === undefined ? undefined : measure(directory).catch(() => undefined));
-  const lookAndWarn = async () => {
-    const usage = await look();
-    if (usage === undefined && minFreePercent > 0) warn("unknown", UNKNOWN);
-    if (usage !== undefined && 100 - usage.freePercent >= KUBELET_LINE)
-      warn("full", `${usage.text}: ${FULL}`);
-    return usage;
+  const lookAndWarn = async (): Promise<Room[]> => {
+    const { rooms, areKnown } = await look(directories);
+    if (!areKnown && least > 0) warn("unknown", UNKNOWN);
+    for (const { is, text, directory, freePercent } of rooms)
+      if (is === "bytes" && 100 - freePercent >= KUBELET_LINE) warn(directory, `${text}: ${FULL}`);
+    return rooms;
   };
   return {
-    /** Before a pull. @throws Failed (disk) below `disk.min_free_percent` */
-    admit: async (): Promise<void> => {
+    /** Before a pull or an import. @throws Failed (disk) below `disk.min_free_percent` */
+    admit: async (what: "pulled" | "imported" = "pulled"): Promise<void> => {
       asked = true;
-      const usage = await lookAndWarn();
-      if (usage === undefined || usage.freePercent >= minFreePercent) return;
-      const message = `${usage.text}, and disk.min_free_percent is ${minFreePercent}: not pulled`;
+      const low = (await lookAndWarn()).find(({ freePercent }) => freePercent < least);
+      if (low === undefined) return;
+      const message = `${low.text}, and disk.min_free_percent is ${least}: not ${what}`;
       throw new Failed({ class: "disk", message });
     },
-    /** After the pulls, if there were any: warns of a disk that they filled beyond the kubelet's line. */
+    /** After the work, if there was any: warns of a disk that it filled beyond the kubelet's line. */
     review: async (): Promise<void> => {
       if (asked) await lookAndWarn();
     },
-    /** For a message: `1.2GB of 40GB (3.0%) free on /var/vcap/store/containerd`. */
-    describe: async (): Promise<string> => (await look())?.text ?? "free space unknown",
+    /**
+     * A disk is full or broken: nothing more is begun, and what is held for a later attempt goes, because that is what fills it.
+     * @param ended waits for what may still hold something
+     * @param needs what is known of the need, for the message
+     * @returns the failure with the disk that is full: `1.2GB of 40GB (3.0%) free on /var/vcap/store/containerd`
+     */
+    full: async (failure: Failure, ended: () => Promise<void>, needs = ""): Promise<Failure> => {
+      const isFull = failure.next === undefined || failure.next === nextStep("disk");
+      // Of one that is broken free space says nothing.
+      const room = isFull ? await roomFor(directories, failure) : "";
+      stop.diskFull(isFull ? room : failure.message, failure.next);
+      await ended();
+      await leases.release();
+      return isFull ? { ...failure, message: `${failure.message} (${needs}${room})` } : failure;
+    },
   };
 }
 
@@ -47,10 +67,49 @@ const UNKNOWN =
   "disk.min_free_percent cannot be checked: the file system of containerd's images is not known";
 const FULL = `above ${KUBELET_LINE}% in use the kubelet deletes images that are neither used nor pinned`;
 
-async function measure(directory: string) {
-  const { bsize, blocks, bavail } = await statfs(directory);
-  const [total, free] = [blocks * bsize, bavail * bsize];
-  const freePercent = total === 0 ? 100 : (100 * free) / total;
-  const text = `${formatBytes(free)} of ${formatBytes(total)} (${freePercent.toFixed(1)}%) free on ${directory}`;
-  return { freePercent, text };
+interface Room {
+  readonly directory: string;
+  /** What is scarcer there. */
+  readonly is: "bytes" | "inodes";
+  readonly freePercent: number;
+  readonly text: string;
 }
+
+/** Of the disk to which the tool says that it could not write, or else the scarcest. */
+async function roomFor(directories: readonly string[], { message }: Failure): Promise<string> {
+  const { rooms } = await look(directories);
+  const [scarcest] = rooms.toSorted((a, b) => a.freePercent - b.freePercent);
+  const named = rooms.find(({ directory }) => message.includes(directory));
+  return (named ?? scarcest)?.text ?? "free space unknown";
+}
+
+/** Of each file system once. */
+async function look(directories: readonly string[]): Promise<{ rooms: Room[]; areKnown: boolean }> {
+  const seen = directories.map(async (directory) => {
+    const [{ dev }, room] = await Promise.all([stat(directory), measure(directory)]);
+    return [dev, room] as const;
+  });
+  const known = (await Promise.allSettled(seen)).flatMap((each) =>
+    each.status === "fulfilled" ? [each.value] : [],
+  );
+  const areKnown = directories.length > 0 && known.length === directories.length;
+  return { rooms: [...new Map(known).values()], areKnown };
+}
+
+async function measure(directory: string): Promise<Room> {
+  const { bsize, blocks, bavail, files, ffree } = await statfs(directory);
+  const bytes = share(bavail, blocks);
+  const inodes = share(ffree, files);
+  if (inodes < bytes)
+    return {
+      directory,
+      is: "inodes",
+      freePercent: inodes,
+      text: `${ffree} of ${files} inodes free on ${directory}`,
+    };
+  const text = `${formatBytes(bavail * bsize)} of ${formatBytes(blocks * bsize)} (${bytes.toFixed(1)}%) free on ${directory}`;
+  return { directory, is: "bytes", freePercent: bytes, text };
+}
+
+/** Some file systems make inodes as they need them, and tell of none. */
+const share = (free: number, total: number): number => (total === 0 ? 100 : (100 * free) / total);

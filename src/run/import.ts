@@ -19,7 +19,8 @@ import type { Descriptor, ImageRecord } from "../core/node.ts";
 import { codeOf } from "../core/plain-text.ts";
 import { factsOf, fileFailure, type Import } from "./archives.ts";
 import type { Context } from "./context.ts";
-import { leaseOf } from "./lease.ts";
+import type { Disks } from "./disk.ts";
+import type { Leases } from "./lease.ts";
 import type { UntilBack } from "./ready.ts";
 import { toFailure } from "./tool-failure.ts";
 
@@ -48,8 +49,9 @@ export interface Importing {
   readonly context: Context;
   readonly journal: Journal;
   readonly untilBack: UntilBack;
-  /** Of the lease that holds what the names led to. */
-  readonly lease: { readonly id: string; readonly expires: Date };
+  /** Hold what the names led to. */
+  readonly leases: Leases;
+  readonly disks: Disks;
   /** Whether ctr has to be told not to use the transfer service. */
   readonly local: boolean;
   readonly snapshotter: string;
@@ -61,15 +63,18 @@ const TRIES = 3;
 export const importer =
   (importing: Importing): Import =>
   async (plan, earlier) => {
-    const { context, untilBack } = importing;
+    const { context, untilBack, disks } = importing;
     const { emit, stop } = context;
     for (let attempt = 1; ; attempt += 1) {
       try {
         stop.signal.throwIfAborted();
+        await disks.admit("imported");
         emit({ type: "attempt-started", image: plan.archive.path, attempt });
         return await transaction(importing, plan, earlier);
       } catch (error) {
         const failure = archiveFailure(error, stop.signal);
+        if (failure.class === "disk" && !(error instanceof Failed) && !stop.signal.aborted)
+          return disks.full(failure, async () => {});
         if (failure.class !== "runtime" || attempt === TRIES || stop.signal.aborted) return failure;
         try {
           await untilBack();
@@ -86,27 +91,26 @@ async function transaction(
   plan: ImportPlan,
   earlier: readonly ArchiveOutcome[],
 ): Promise<Brought> {
-  const { context, journal, lease } = importing;
+  const { context, journal, leases } = importing;
   const { containerd } = context;
-  await undo(containerd, journal);
-  const before = new Map((await containerd.records()).map((record) => [record.name, record]));
-  const begun = begin(plan, before);
-  const held = leaseOf(containerd, lease.id, lease.expires);
+  await undo(containerd, journal, leases);
+  const records = new Map((await containerd.records()).map((record) => [record.name, record]));
+  const begun = begin(plan, records);
   const { imported } = journal.record;
-  await held.hold(
-    begun.names.flatMap((name) => (name.before ? [{ type: "content", id: name.before.digest }] : [])),
-  );
+  const before = begun.names.flatMap((name) => name.before ?? []);
+  const toHold = before.map(({ digest }) => ({ type: "content" as const, id: digest }));
+  if (!(await leases.hold(begun.path, toHold, true))) throw new Failed(NOT_HELD);
   journal.write({ imported, begun });
   try {
-    const names = await bring(importing, plan, before);
+    const names = await bring(importing, plan, records);
     refuseConflict(names, earlier);
     journal.write({ imported: { ...imported, [plan.archive.path]: { ...plan.file, names } } });
-    await held.releaseOwn();
+    await leases.letGo(begun.path);
     return names;
   } catch (error) {
     await putBack(containerd, begun, () => true);
     journal.write({ imported });
-    await held.releaseOwn();
+    await leases.letGo(begun.path);
     throw error;
   }
 }
@@ -175,21 +179,23 @@ function refuseConflict(names: Brought, earlier: readonly ArchiveOutcome[]): voi
 export async function mendImport(
   { containerd, emit }: Pick<Context, "containerd" | "emit">,
   journal: Journal,
+  leases: Leases,
 ): Promise<void> {
   const path = journal.record.begun?.path;
-  await undo(containerd, journal);
+  await undo(containerd, journal, leases);
   const message = `the last run ended while it imported ${path}: the archive's names lead again to what they led to before`;
   if (path !== undefined) emit({ type: "warning", message });
 }
 
 /** Of an import that did not come to its end. */
-async function undo(containerd: Containerd, journal: Journal): Promise<void> {
+async function undo(containerd: Containerd, journal: Journal, leases: Leases): Promise<void> {
   const { begun, imported } = journal.record;
   if (begun === undefined) return;
   await putBack(containerd, begun, async (name, target) =>
     isBrought(name, target, configOf((await containerd.blob(target.digest)) ?? NO_BLOB)),
   );
   journal.write({ imported });
+  await leases.letGo(begun.path);
 }
 
 const NO_BLOB = { digest: "", size: 0, labels: {} };
@@ -216,6 +222,11 @@ async function restore(containerd: Containerd, name: string, before: Descriptor 
   else if ((await containerd.blob(before.digest)) !== undefined)
     await containerd.saveRecord({ name, labels: {}, target: before });
 }
+
+const NOT_HELD: Failure = {
+  class: "runtime",
+  message: "containerd does not hold what the archive's names lead to, so it is not imported",
+};
 
 const CHANGED: Failure = {
   class: "transfer",

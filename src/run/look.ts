@@ -8,7 +8,16 @@ import {
   snapshottersOf,
 } from "../core/content.ts";
 import { configsOf, documentsToRead } from "../core/judge.ts";
-import type { Blob, CriImage, Descriptor, Document, ImageRecord, Node, Platform } from "../core/node.ts";
+import type {
+  Blob,
+  CriImage,
+  Descriptor,
+  Document,
+  ImageRecord,
+  KnownImages,
+  Node,
+  Platform,
+} from "../core/node.ts";
 import { pinName } from "../core/pins.ts";
 import type { WantedImage } from "../core/plan.ts";
 import { digestName } from "../core/reference.ts";
@@ -52,7 +61,11 @@ export async function lookAtNode(
  * before the pull, and CRI is not asked: the proof sees whether somebody has changed them meanwhile. Everything is asked
  * for by its key: a list would go through all that the node has, once for each image.
  */
-export async function lookAtImage(containerd: Containerd, image: WantedImage, node: Node): Promise<Node> {
+export async function lookAtImage(
+  containerd: Containerd,
+  image: WantedImage,
+  node: Node,
+): Promise<KnownImages> {
   const source = await containerd.record(image.source.name);
   const target = source?.target;
   const [byDigest, blobs] = await Promise.all([
@@ -67,7 +80,8 @@ export async function lookAtImage(containerd: Containerd, image: WantedImage, no
   const snapshots = keyed(present(await Promise.all(unpacked)));
   const layers = snapshots.size > 0 ? [] : await layersFrom(containerd, blobs);
   for (const layer of layers) found.blobs.set(layer.digest, layer);
-  const seen = { ...node, ...found, cri: new Map(), snapshots };
+  const { platform, snapshotter, documents, damage } = node;
+  const seen = { platform, snapshotter, documents, damage, ...found, snapshots };
   return { ...seen, documents: await readDocuments(containerd, seen, [image.source.name]) };
 }
 

@@ -3,7 +3,7 @@ import { impossibleName, planImage, type WantedImage } from "../core/plan.ts";
 import type { Failure } from "../core/failure.ts";
 import type { Unusable, Usable } from "../core/judge.ts";
 import type { Containerd } from "../containerd/containerd.ts";
-import type { Descriptor, Node } from "../core/node.ts";
+import type { Descriptor, KnownImages } from "../core/node.ts";
 import { pinName, pinRecord } from "../core/pins.ts";
 import { digestName } from "../core/reference.ts";
 import type { Step } from "../core/run-state.ts";
@@ -18,7 +18,7 @@ export interface Unplaced {
 }
 
 /** Pins and names an image. Its node is that of now, at least the part that the image needs. */
-export type Place = (image: WantedImage, node: Node) => Promise<Usable | Unplaced>;
+export type Place = (image: WantedImage, node: KnownImages) => Promise<Usable | Unplaced>;
 
 /** For images that may share what is made: an archive can bring one under thousands of names. */
 export function placer({ containerd, emit, stop }: Context, pins: boolean): Place {

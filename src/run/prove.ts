@@ -1,7 +1,7 @@
 // The end state, read back; what is wrong gets one repair, because others pull and delete beside us.
 import type { Failure } from "../core/failure.ts";
 import type { Node } from "../core/node.ts";
-import { namesOf, planImages, type WantedImage } from "../core/plan.ts";
+import { namesOf, planImages, type Plan, type WantedImage } from "../core/plan.ts";
 import type { Verified } from "../core/run-state.ts";
 import { verdictOn } from "../core/verdict.ts";
 import type { Flush } from "./flush.ts";
@@ -18,13 +18,13 @@ export interface Proof {
 
 /**
  * Tells of every image whether it is right.
- * @param seen the node as it was seen before, if nothing has changed it since
+ * @param seen the node as the plan saw it, if the plan had nothing to change
  * @param flush writes what the repair brings
  */
 export async function prove(
   work: Work,
   placed: readonly Placed[],
-  seen: Node | undefined,
+  seen: Plan["settled"],
   flush: Flush["flush"],
 ): Promise<Proof> {
   const { emit, stop } = work.context;

@@ -5,7 +5,6 @@ import { isFailure } from "../core/failure.ts";
 import type { Node } from "../core/node.ts";
 import {
   countDecisions,
-  isDone,
   namesOf,
   planRun,
   unwantedPins,
@@ -20,12 +19,13 @@ import { archiveReader, bringArchives, isUnread, planArchives } from "./archives
 import type { Context } from "./context.ts";
 import { flusher } from "./flush.ts";
 import { kubeletWarnings } from "./kubelet-records.ts";
-import { importer, journalOf, mendImport } from "./import.ts";
-import { leaseOf } from "./lease.ts";
+import { importer, journalOf, mendImport, type Journal } from "./import.ts";
+import { watchDisks } from "./disk.ts";
+import { leasesOf } from "./lease.ts";
 import { lookAtNode } from "./look.ts";
 import { examineNames, mend } from "./mend.ts";
 import { prove } from "./prove.ts";
-import { runtimeWait, untilReady, withRetry, type UntilBack } from "./ready.ts";
+import { runtimeWait, untilReady, withRetry } from "./ready.ts";
 import { tidy } from "./tidy.ts";
 import { pullAndPlace, type Work } from "./work.ts";
 
@@ -55,30 +55,36 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
   const context = { ...start, containerd: withRetry(start.containerd, untilBack) };
 
   const { only } = options;
-  const { outcomes, node, imported, sound, ...unread } = await archivesOf(context, options, can, untilBack);
+  const leases = leasesOf(context.containerd, options.runId, expiry(context));
+  const journal = journalOf(options.earlier.archives, options.recordArchives);
+  await mendImport(context, journal, leases);
+  const known = Object.values(journal.record.imported).flatMap(({ names }) => Object.keys(names));
+  const { before, sound } = await lookBelow(context, known, options.earlier.disk);
+  const disks = watchDisks({ ...context, directories: directoriesOf(before), leases });
+  const base = { context, can, untilBack, leases, disks };
+  const { outcomes, node, imported, ...unread } = await archivesOf({ ...base, journal, before, only });
   const wanted = withArchived(context.config.images, outcomes, node);
   const planning: PlanOptions = { pins: can.pins, only, ...unread };
   const plan = planRun(wanted, node, planning);
   announce(context, can, plan);
 
-  const lease = leaseOf(context.containerd, `import-images-${options.runId}`, expiry(context));
   const { sizes } = options.earlier;
-  const work: Work = { context, can, lease, untilBack, node, sizes, imported, isRepair: false };
+  const work: Work = { ...base, node, sizes, imported, isRepair: false };
   const placed = await pullAndPlace(work, plan.images);
   context.stop.throwIfLost();
   const disk = flusher(context, node, { ...options.earlier.disk, sound });
   await disk.flush(placed);
   context.emit({ type: "verifying" });
-  const proof = await prove(work, placed, isDone(plan) ? node : undefined, disk.flush);
+  const proof = await prove(work, placed, plan.settled, disk.flush);
   const isWhole = only.size === 0;
   if (proof.node !== undefined) {
     const right = proof.right.map(({ image }) => image.source.name);
-    const known = disk.known(right, proof.node);
-    if (!isSameRecord(known, options.earlier.disk)) options.recordDisk(known);
+    const written = disk.known(right, proof.node);
+    if (!isSameRecord(written, options.earlier.disk)) options.recordDisk(written);
     await warnOfKubelet(context, wanted, proof.node);
     await tidy(context, unwantedPins(wanted, proof.node, planning));
   }
-  if (proof.right.length === plan.images.length) await (isWhole ? lease.release() : lease.releaseOwn());
+  if (proof.right.length === plan.images.length) await (isWhole ? leases.release() : leases.releaseOwn());
   context.stop.throwIfLost();
   context.stop.throwIfStopped();
 }
@@ -118,38 +124,25 @@ interface Archives extends Pick<PlanOptions, "isUnread"> {
   readonly outcomes: readonly ArchiveOutcome[];
   /** Names that this run imported. */
   readonly imported: ReadonlySet<string>;
-  /** Digests of targets that are whole on the disk. */
-  readonly sound: ReadonlySet<string>;
   /** As it is after the imports. */
   readonly node: Node;
 }
 
-async function archivesOf(
-  context: Context,
-  { runId, only, earlier, recordArchives }: RunOptions,
-  can: Capabilities,
-  back: UntilBack,
-): Promise<Archives> {
+interface Bringing extends Pick<Work, "context" | "can" | "untilBack" | "leases" | "disks"> {
+  readonly journal: Journal;
+  readonly before: Node;
+  readonly only: ReadonlySet<string>;
+}
+
+async function archivesOf({ can, before, only, ...base }: Bringing): Promise<Archives> {
+  const { context, journal } = base;
   const { config, stop } = context;
-  const journal = journalOf(earlier.archives, recordArchives);
-  await mendImport(context, journal);
-  const record = journal.record;
-  const known = Object.values(record.imported).flatMap(({ names }) => Object.keys(names));
-  const { before, sound } = await lookBelow(context, known, earlier.disk);
   const read = archiveReader(stop.signal);
-  const planned = await planArchives(config.archives, { record, node: before, listed: config.images, read });
+  const known = { record: journal.record, node: before, listed: config.images, read };
+  const planned = await planArchives(config.archives, known);
   const imported = new Set<string>();
   let isChanged = false;
-  const lease = { id: `import-images-${runId}-import`, expires: expiry(context) };
-  const { snapshotter } = before;
-  const importOne = importer({
-    context,
-    journal,
-    untilBack: back,
-    lease,
-    local: can.transferService,
-    snapshotter,
-  });
+  const importOne = importer({ ...base, local: can.transferService, snapshotter: before.snapshotter });
   const outcomes = await bringArchives(context, planned, only, async (plan, done) => {
     isChanged = true;
     const brought = await importOne(plan, done);
@@ -158,8 +151,11 @@ async function archivesOf(
   });
   const names = outcomes.flatMap((outcome) => Object.keys(outcome.names));
   const node = isChanged ? { ...(await look(context, names)), damage: before.damage } : before;
-  return { outcomes, imported, node, sound, isUnread: isUnread(planned) };
+  return { outcomes, imported, node, isUnread: isUnread(planned) };
 }
+
+const directoriesOf = ({ contentDirectory, imageDirectory }: Node): string[] =>
+  [contentDirectory, imageDirectory].filter((directory) => directory !== undefined);
 
 function announce({ emit, config }: Context, can: Capabilities, plan: Plan): void {
   for (const message of config.warnings) emit({ type: "warning", message });

@@ -21,12 +21,12 @@ import {
 import { formatDuration } from "../core/units.ts";
 import { unlessCode } from "../containerd/connection.ts";
 import type { Context } from "./context.ts";
-import type { Lease } from "./lease.ts";
+import type { Leases } from "./lease.ts";
 import type { UntilBack } from "./ready.ts";
 import { toFailure } from "./tool-failure.ts";
 
 export interface WatchOptions extends Pick<Context, "config" | "containerd" | "clock" | "emit"> {
-  readonly lease: Pick<Lease, "hold">;
+  readonly leases: Pick<Leases, "hold">;
   readonly untilBack: UntilBack;
   readonly nodeWideDownloads: boolean;
   /** Ids of images that are whole, whose manifests are therefore not what is being pulled. */
@@ -276,14 +276,14 @@ async function askForLayers(
 }
 
 /** Holds what moves, with its documents and layers to come, when losing them would cost more than writing that down. */
-async function hold({ lease, clock }: WatchOptions, attempt: Attempt): Promise<void> {
-  const { candidates, finished, movement, begunAt } = attempt;
+async function hold({ leases, clock }: WatchOptions, attempt: Attempt): Promise<void> {
+  const { candidates, finished, movement, begunAt, image } = attempt;
   const moving = candidates.filter(({ layers }) => layers.some(({ digest }) => movement.active.has(digest)));
   for (const { digest, layers, above } of moving) {
     const missing = layers.filter((layer) => !finished.has(layer.digest));
     // With all of them here only unpacking is left, which a write to the database would keep waiting.
     if (missing.length === 0 || (bytesOf(missing) < LITTLE && clock.now() - begunAt < SLOW)) continue;
-    await lease.hold([
+    await leases.hold(image.source.name, [
       ...[digest, ...above].map((id) => ({ type: "content" as const, id })),
       ...missing.map((layer) => ({ type: "ingests" as const, id: layerRef(layer.digest) })),
     ]);

@@ -2,14 +2,14 @@
 // full disk or a lost runtime leaves nothing to try.
 import type { Capabilities } from "../core/capabilities.ts";
 import { configsOf } from "../core/judge.ts";
-import { type Node } from "../core/node.ts";
-import { nextStep, type Failure, type FailureClass } from "../core/failure.ts";
+import type { KnownImages, Node } from "../core/node.ts";
+import type { Failure, FailureClass } from "../core/failure.ts";
 import { longestFirst, type PlannedImage, type WantedImage } from "../core/plan.ts";
 import type { Step } from "../core/run-state.ts";
 import { formatBytes } from "../core/units.ts";
 import type { Context } from "./context.ts";
-import { diskGuard, type DiskGuard } from "./disk.ts";
-import type { Lease } from "./lease.ts";
+import type { Disks } from "./disk.ts";
+import type { Leases } from "./lease.ts";
 import { lookAtImage } from "./look.ts";
 import { placer, type Place } from "./place.ts";
 import { puller, type Pull } from "./pull.ts";
@@ -20,7 +20,8 @@ import { watchPulls, type Watch } from "./watch.ts";
 export interface Work {
   readonly context: Context;
   readonly can: Capabilities;
-  readonly lease: Lease;
+  readonly leases: Leases;
+  readonly disks: Disks;
   /** Resolves when containerd answers again. @throws when it does not in its time */
   readonly untilBack: UntilBack;
   /** Before the pulls. */
@@ -43,7 +44,6 @@ export interface Placed {
 interface Shared {
   readonly pull: Pull;
   readonly watch: Watch;
-  readonly disk: DiskGuard;
   readonly place: Place;
 }
 
@@ -66,7 +66,7 @@ export async function pullAndPlace(work: Work, planned: readonly PlannedImage[])
     return results.flatMap((result) => (result.status === "fulfilled" ? (result.value ?? []) : []));
   } finally {
     await shared.watch.stop();
-    await shared.disk.review();
+    await work.disks.review();
   }
 }
 
@@ -80,8 +80,8 @@ function inTurn({ can, node, sizes }: Work, planned: readonly PlannedImage[]): P
 const isShared = ({ decision }: PlannedImage): boolean => decision.action === "share";
 
 function sharedBy(work: Work, planned: readonly PlannedImage[]): Shared {
-  const { context, can, lease, untilBack, node } = work;
-  const { config, emit, stop } = context;
+  const { context, can, leases, disks, untilBack, node } = work;
+  const { stop } = context;
   const damaged = planned
     .filter(({ judgement }) => judgement.is === "damaged")
     .map(({ image }) => image.source.name);
@@ -89,26 +89,21 @@ function sharedBy(work: Work, planned: readonly PlannedImage[]): Shared {
   const whole = ids.difference(new Set(configsOf(node, damaged)));
   const { nodeWideDownloads } = can;
   const { crashed } = stop;
-  const watch = watchPulls({ ...context, lease, untilBack, nodeWideDownloads, whole, crashed });
-  const disk = diskGuard(node.imageDirectory, config.disk.min_free_percent, emit);
-  const diskFull = async (image: WantedImage, failure: Failure): Promise<Failure> => {
-    // What is held for a later attempt is what fills it.
-    await lease.release();
-    const room = await disk.describe();
-    stop.diskFull(isFull(failure) ? room : failure.message, failure.next);
+  const watch = watchPulls({ ...context, leases, untilBack, nodeWideDownloads, whole, crashed });
+  const diskFull = (image: WantedImage, failure: Failure): Promise<Failure> => {
     const size = watch.sizeOf(image);
-    const needed =
+    const needs =
       size === undefined ? "" : `the image is ${formatBytes(size)} compressed, and larger when unpacked; `;
-    return { ...failure, message: `${failure.message} (${needed}${room})` };
+    return disks.full(failure, watch.stop, needs);
   };
-  const pull = puller({ ...context, watch, untilBack, admit: disk.admit, diskFull });
-  return { pull, watch, disk, place: placer(context, can.pins) };
+  const pull = puller({ ...context, watch, untilBack, admit: disks.admit, diskFull });
+  return { pull, watch, place: placer(context, can.pins) };
 }
 
 interface Obtained {
   readonly how: Placed["how"];
-  /** With the image, as it is now. */
-  readonly node: Node;
+  /** The image as it is now. */
+  readonly node: KnownImages;
 }
 
 /** Has the image on the node, pulled or not; undefined when it failed. */
@@ -196,27 +191,22 @@ async function place(
     return fail(work, shared, image, placed.step, placed.failure);
   }
   shared.watch.pulled(placed.id);
+  await work.leases.letGo(image.source.name);
   work.context.emit({ type: "placed", image: image.source.name });
   return { image, how };
 }
 
-/** As opposed to one that is broken, where free space says nothing. */
-const isFull = ({ next = nextStep("disk") }: Failure): boolean => next === nextStep("disk");
-
 const PASSING = new Set<FailureClass>(["runtime", "unknown"]);
 
 async function fail(
-  { context, lease }: Work,
-  { disk }: Shared,
+  { context, disks }: Work,
+  { watch }: Shared,
   image: WantedImage,
   step: Step,
   failure: Failure,
 ): Promise<undefined> {
   const { stop, emit } = context;
-  const full = failure.class === "disk" && !stop.signal.aborted;
-  if (full) {
-    await lease.release();
-    stop.diskFull(isFull(failure) ? await disk.describe() : failure.message, failure.next);
-  }
-  emit({ type: "image-failed", image: image.source.name, step, failure });
+  const isNews = failure.class === "disk" && !stop.signal.aborted;
+  const told = isNews ? await disks.full(failure, watch.stop) : failure;
+  emit({ type: "image-failed", image: image.source.name, step, failure: told });
 }

@@ -2,6 +2,7 @@
 import { mkdirSync, statfsSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { dockerArchive } from "../rig/archive.ts";
 import { type Containerd, startContainerd } from "../rig/containerd.ts";
 import { temporaryFolder } from "../rig/folder.ts";
 import { startFaultProxy } from "../rig/fault-proxy.ts";
@@ -38,6 +39,20 @@ describeEachLine("a small disk", (line) => {
   const push = async (name: string, ...sizes: number[]): Promise<string> => {
     const layers = sizes.map((bytes, at) => ({ bytes, seed: `${name}-${at}` }));
     return (await pushImage(registry, `disk/${name}:1`, { layers })).reference;
+  };
+  /** A containerd on a disk of its own, of which a part may be another one. */
+  const diskFor = async ({ size, inodes, place }: { size?: string; inodes?: number; place?: string }) => {
+    const stack = new AsyncDisposableStack();
+    const own = path.join(stack.use(temporaryFolder()).path, "disk");
+    mkdirSync(own);
+    const bounds = `size=64m${inodes === undefined ? "" : `,nr_inodes=${inodes}`}`;
+    await run("mount", ["-t", "tmpfs", "-o", bounds, "tmpfs", own]);
+    if (place !== undefined) {
+      mkdirSync(path.join(own, place));
+      await run("mount", ["-t", "tmpfs", "-o", `size=${size}`, "tmpfs", path.join(own, place)]);
+    }
+    const started = stack.use(await startContainerd(line, { root: own }));
+    return { containerd: started, [Symbol.asyncDispose]: () => stack.disposeAsync() };
   };
   /** Fills the disk but for so many bytes. */
   const leave = (bytes: number): void => {
@@ -91,6 +106,52 @@ describeEachLine("a small disk", (line) => {
     });
     expect((await containerd.images()).flatMap(({ repoTags }) => repoTags)).toEqual([small]);
     expect(await heldOn(containerd)).toEqual([]);
+  });
+
+  test("is named, where the other of the two has room", async () => {
+    await using large = await diskFor({ size: "512m", place: "io.containerd.snapshotter.v1.overlayfs" });
+    const name = await push("content", MB, 70 * MB);
+    const ended = await agentFor(large.containerd).run({ images: [{ name }] });
+
+    expect(ended.stderr).toMatch(/no space left.*\((?:.*; )?[\d.]+MB of 64\.0?MB .* free on \S*content/u);
+  });
+
+  test("is said to be out of inodes where it is", async () => {
+    await using small = await diskFor({ inodes: 2_000 });
+    const layers = [{ files: 3_000, fileBytes: 10, seed: "inodes" }];
+    const { reference } = await pushImage(registry, "disk/inodes:1", { layers });
+    const ended = await agentFor(small.containerd).run({ images: [{ name: reference }] });
+
+    expect(ended.stderr).toMatch(/no space left.*\((?:.*; )?\d+ of 2000 inodes free on /u);
+  });
+
+  test("stops the run also where an archive fills it, which keeps its names", async () => {
+    const archive = (seed: string, bytes: number): string => {
+      const file = path.join(containerd.folder, "large.tar");
+      writeFileSync(file, dockerArchive({ names: ["local.example/large:1"], layers: [{ bytes, seed }] }));
+      return file;
+    };
+    const images = [{ name: await push("never", 10_000) }];
+    const archives = [{ path: archive("small", 10_000) }];
+    expect((await agent.run({ archives, images: [] })).exitCode).toBe(0);
+    const before = (await containerd.records()).get("local.example/large:1")?.digest;
+    archive("large", 90 * MB);
+    const refused = await agent.run({ archives, images, disk: { min_free_percent: 99 } });
+
+    expect(refused.stdout).toContain("disk.min_free_percent is 99: not imported");
+
+    const ended = await agent.run({ archives, images });
+
+    expect(ended.exitCode).toBe(1);
+    expect(imageOf(agent.status(), archives[0]!.path).failure?.message).toMatch(/no space left.*free on/u);
+    expect(imageOf(agent.status(), images[0]!.name)).toMatchObject({
+      phase: "failed",
+      attempts: 0,
+      failure: { class: "disk" },
+    });
+    expect((await containerd.records()).get("local.example/large:1")?.digest).toBe(before);
+    expect(await heldOn(containerd)).toEqual([]);
+    writeFileSync(path.join(root, "room"), Buffer.alloc(30 * MB));
   });
 
   test("says what the image needs and what there is", async () => {

@@ -13,16 +13,22 @@ export interface ArchiveSpec {
   absent?: readonly string[];
 }
 
-/** What `docker save` makes: a tar with manifest.json. */
-export function dockerArchive({ names, layers, platform = "linux/amd64" }: ArchiveSpec): Buffer {
-  const made = layers.map(makeLayer);
-  const config = Buffer.from(JSON.stringify(imageConfig(platform, made)));
-  const files = made.map(({ blob }, index) => ({ name: `layer-${index}.tar`, content: blob }));
-  const manifest = [{ Config: "config.json", RepoTags: names, Layers: files.map(({ name }) => name) }];
+/** What `docker save` makes: a tar with manifest.json, here of one image or of several. */
+export function dockerArchive(...images: readonly ArchiveSpec[]): Buffer {
+  const saved = images.map(({ names, layers, platform = "linux/amd64" }, nth) => {
+    const made = layers.map(makeLayer);
+    const place = nth === 0 ? "" : `${nth}-`;
+    const config = {
+      name: `${place}config.json`,
+      content: Buffer.from(JSON.stringify(imageConfig(platform, made))),
+    };
+    const files = made.map(({ blob }, index) => ({ name: `${place}layer-${index}.tar`, content: blob }));
+    const entry = { Config: config.name, RepoTags: names, Layers: files.map(({ name }) => name) };
+    return { entry, files: [config, ...files] };
+  });
   return tar([
-    { name: "manifest.json", content: Buffer.from(JSON.stringify(manifest)) },
-    { name: "config.json", content: config },
-    ...files,
+    { name: "manifest.json", content: Buffer.from(JSON.stringify(saved.map(({ entry }) => entry))) },
+    ...saved.flatMap(({ files }) => files),
   ]);
 }
 

@@ -68,7 +68,7 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
 
   /**
    * Each step is taken in one call, before it does anything; one that throws fails the call, one that waits holds it up.
-   * @param what `pull`, `pull a.b/c:1`, or a part of a call: `name of tag`, `name of importArchive`, `unpack`
+   * @param what `pull`, `pull a.b/c:1`, or a part of a call: `name of tag`, `name of importArchive`, `unpack`, `unpack PATH`
    */
   const before = (what: string, ...more: readonly Step[]): void =>
     void steps.set(what, [...(steps.get(what) ?? []), ...more]);
@@ -274,7 +274,7 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
           record(name, image);
         }
         for (const [, image] of held) {
-          await take(["unpack"]);
+          await take([`unpack ${path}`, "unpack"]);
           fetch(EVERYWHERE, image, true);
         }
       } finally {

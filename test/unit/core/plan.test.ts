@@ -4,7 +4,6 @@ import { pinName, pinRecord } from "../../../src/core/pins.ts";
 import {
   countDecisions,
   impossibleName,
-  isDone,
   longestFirst,
   namesOf,
   planRun,
@@ -229,7 +228,7 @@ describe("a plan is done", () => {
   const right = nodeOf({ [A]: ONE, [AT_ONE]: ONE }, [pinRecord(ONE.target)]);
 
   test("when every image, name and pin is there and nothing else is ours", () => {
-    expect(isDone(planRun([wanted(A)], right, { pins: true }))).toBe(true);
+    expect(planRun([wanted(A)], right, { pins: true }).settled).toBeDefined();
   });
 
   test.each<[string, Plan]>([
@@ -238,7 +237,7 @@ describe("a plan is done", () => {
     ["a pin is missing", planRun([wanted(A)], nodeOf({ [A]: ONE, [AT_ONE]: ONE }), { pins: true })],
     ["a pin is left over", planRun([], right, { pins: true })],
   ])("not while %s", (_what, plan) => {
-    expect(isDone(plan)).toBe(false);
+    expect(plan.settled).toBeUndefined();
   });
 
   test("and counts its decisions", () => {

@@ -153,6 +153,26 @@ describe("an import that fails", () => {
     expect(leads(node, APP)).toBe(OLD.target.digest);
   });
 
+  test("on a full disk puts the names back, lets go of all that is held, and stops the run", async () => {
+    const { node, run, path, record } = await replaced({ [APP]: NEW });
+    node.leases.set("import-images-earlier", new Set(["layer-x"]));
+    node.before("unpack", fails(TEXTS.disk));
+    const next = archiveOf(node, { [OTHER]: THIRD });
+    const { outcomes } = await run(
+      ["r.one/never:1"],
+      { archives: [archive(path), archive(next)] },
+      { archives: record },
+    );
+    expect(outcomes).toEqual({
+      [path]: "failed in import: disk",
+      [next]: "failed in import: disk",
+      [APP]: "present",
+      "r.one/never:1": "failed in pull: disk",
+    });
+    expect(leads(node, APP)).toBe(OLD.target.digest);
+    expect([node.leases.size, pulls(node)]).toEqual([0, []]);
+  });
+
   test("because containerd went away is begun again from what was before", async () => {
     const { node, run, path, record } = await replaced({ [APP]: NEW });
     node.before("unpack", () => {
@@ -269,7 +289,7 @@ describe("one name", () => {
     set.serve(OLD, "r.one/a:1");
     const list = [wanted("r.one/a:1", { furtherNames: [reference("app:1")] })];
     let recorded: Ran["recorded"] = { imported: {} };
-    for (let nth = 0; nth < 3; nth += 1) {
+    for (let round = 0; round < 3; round += 1) {
       const ran = await set.run(list, { archives: [archive(path)] }, { archives: recorded });
       recorded = ran.recorded;
       expect(ran.outcomes[path]).toBe("failed in import: reference");
@@ -376,7 +396,10 @@ test("no name that a pod could use is gone or leads to a stranger, whatever arch
   });
   const scenario = fc.record({
     before: some,
-    archives: fc.array(fc.record({ holds: some, docker: fc.boolean() }), { minLength: 1, maxLength: 3 }),
+    archives: fc.array(fc.record({ holds: some, docker: fc.boolean(), isDamaged: fc.boolean() }), {
+      minLength: 1,
+      maxLength: 3,
+    }),
     listed: fc.subarray(["docker.io/library/a:1", "r.one/c:1"]),
     failures: fc.array(failure, { maxLength: 3 }),
   });
@@ -386,6 +409,8 @@ test("no name that a pod could use is gone or leads to a stranger, whatever arch
       const stranger = serve(served("stranger"), ...names);
       for (const [name, image] of Object.entries(before))
         node.bring(reference(name).name, images[image] ?? OLD);
+      // Nothing but its name holds an image.
+      for (const name of node.records.keys()) if (name.includes("sha256:")) node.records.delete(name);
       const was = await usableNames(node);
       const paths = archives.map(({ holds, docker }) =>
         archiveOf(
@@ -403,20 +428,29 @@ test("no name that a pod could use is gone or leads to a stranger, whatever arch
             throw how();
           }),
         );
+      const damage = (): void =>
+        archives.forEach(({ isDamaged }, at) => {
+          const broken = Array.from({ length: 9 }, () =>
+            fails("ctr: failed to extract layer: unexpected EOF"),
+          );
+          if (isDamaged) node.before(`unpack ${paths[at]}`, ...broken);
+        });
+      damage();
       const first = await run(
         listed.map((name) => wanted(name)),
         { archives: paths.map((path) => archive(path)) },
       );
       node.forget();
+      damage();
       // What the first could not put back, because containerd stayed away, the second does.
       await run([], { archives: paths.map((path) => archive(path)) }, { archives: first.recorded });
       const is = await usableNames(node);
-      const brought = new Set(
-        archives.flatMap(({ holds }) => Object.values(holds).map((image) => images[image]?.target.digest)),
-      );
       for (const [name, digest] of was) {
-        if (name.includes("sha256:")) continue;
-        expect(is.has(name), `${name} is gone`).toBe(true);
+        const brought = archives
+          .filter(({ isDamaged }) => !isDamaged)
+          .flatMap(({ holds }) => Object.entries(holds))
+          .filter(([held]) => reference(held).name === name)
+          .map(([, image]) => images[image]?.target.digest);
         expect([digest, ...brought], name).toContain(is.get(name));
       }
       for (const name of archives.flatMap(({ holds }) => Object.keys(holds)))

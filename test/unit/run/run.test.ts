@@ -392,6 +392,40 @@ describe("what was fetched", () => {
     expect(node.changes()).not.toContain(`pull ${B}`);
   });
 
+  test("of a pull that a full disk elsewhere ends is not made again by a later look", async () => {
+    const { node, clock, run } = bench();
+    const b = served("b", { layers: [5_000_000] });
+    const ref = `layer-${b.layers[0]?.digest}`;
+    node.before(`pull ${A}`, async () => {
+      await clock.sleep(2_000);
+      throw toolError(TEXTS.disk);
+    });
+    node.before(`pull ${B}`, async (signal) => {
+      await clock.sleep(1_950);
+      const labels = { "containerd.io/distribution.source.r.one": "b" };
+      for (const blob of [b.manifest, b.config])
+        node.blobs.set(blob.digest, { ...blob, labels: { ...blob.labels, ...labels } });
+      for (let step = 1; step <= 40; step += 1) {
+        if (signal?.aborted === true) break;
+        node.downloads.set(ref, { ref, offset: step * 100_000, total: 5_000_000 });
+        await clock.sleep(250);
+      }
+      await clock.sleep(1_000);
+      throw toolError("crictl was ended by SIGTERM");
+    });
+    const { outcomes } = await run([A, B], { concurrency: 2 });
+    expect(outcomes).toEqual({ [A]: "failed in pull: disk", [B]: "failed in pull: disk" });
+    expect(node.leases.size).toBe(0);
+  });
+
+  test("lets go of an image that is placed, also where another one fails for good", async () => {
+    const { node, run } = slowly();
+    const { outcomes } = await run([A, "r.one/typo:1"]);
+    expect(outcomes).toEqual({ [A]: "pulled", "r.one/typo:1": "failed in pull: not-found" });
+    expect(node.changes().some((call) => call.startsWith("createLease"))).toBe(true);
+    expect(node.leases.size).toBe(0);
+  });
+
   test("is let go by a narrowed run only as far as it is its own", async () => {
     const { node, run } = slowly();
     node.leases.set("import-images-earlier", new Set(["layer-x"]));

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { RunEvent } from "../../../src/core/events.ts";
-import { leaseOf } from "../../../src/run/lease.ts";
+import { leasesOf } from "../../../src/run/lease.ts";
 import { watchPulls } from "../../../src/run/watch.ts";
 import { gone, inMemoryContainerd } from "../containerd/in-memory.ts";
 import { served, type ServedImage } from "../containerd/served-image.ts";
@@ -22,13 +22,13 @@ function watching({ nodeWideDownloads = false, whole = [], untilBack = async () 
   const node = inMemoryContainerd();
   const clock = fakeClock();
   const events: RunEvent[] = [];
-  const lease = leaseOf(node.containerd, "ours", new Date(0));
+  const leases = leasesOf(node.containerd, "ours", new Date(0));
   const watch = watchPulls({
     config: config(),
     containerd: node.containerd,
     clock,
     emit: (event) => void events.push(event),
-    lease,
+    leases,
     untilBack,
     nodeWideDownloads,
     whole,
@@ -114,7 +114,7 @@ describe("the progress of a pull", () => {
     await clock.sleep(5 * SECOND);
     attempt.end();
     await watch.stop();
-    expect(node.leases.get("ours")).toEqual(
+    expect([...node.leases.values()][0]).toEqual(
       new Set([
         image.target.digest,
         image.manifest.digest,
@@ -298,7 +298,7 @@ describe("where several manifests of a repository may be an attempt's own", () =
     await watch.stop();
     expect(attempt.reason()).toBeUndefined();
     expect(progress().at(-1)).toMatchObject({ received: 8_900_000, total: 9_000_000 });
-    expect(node.leases.get("ours")).toEqual(new Set([now.manifest.digest, open(now, 0, 0).ref]));
+    expect([...node.leases.values()][0]).toEqual(new Set([now.manifest.digest, open(now, 0, 0).ref]));
   });
 
   test("a silent one aborts none that moves, and is noticed when that one is done", async () => {
