@@ -1,0 +1,52 @@
+// The program ends after its last line, whatever is still open.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import path from "node:path";
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { EXIT } from "../../src/exit.ts";
+import { temporaryFolder } from "./folder.ts";
+
+const folder = temporaryFolder();
+const MAIN = path.join(import.meta.dirname, "../../src/main.ts");
+/** A handle that nobody closes. */
+const OPEN = "data:text/javascript,setInterval(() => {}, 1e6)";
+const good = folder.write("good.json", JSON.stringify({ images: [] }));
+const lost = folder.write(
+  "lost.json",
+  JSON.stringify({ images: [], containerd: { crictl: "/no", ctr: "/no" } }),
+);
+
+async function ended(args: readonly string[], signal?: NodeJS.Signals) {
+  const env = { IMPORT_IMAGES_STATE_DIR: folder.path, IMPORT_IMAGES_LOG_DIR: folder.path, PATH: "/usr/bin" };
+  const child = spawn(process.execPath, ["--import", OPEN, MAIN, ...args], { env, stdio: "pipe" });
+  let lastLine = performance.now();
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", () => (lastLine = performance.now()));
+  if (signal !== undefined) {
+    await delay(1_500);
+    child.kill(signal);
+  }
+  const [code] = (await once(child, "exit")) as [number | null];
+  return { code, after: performance.now() - lastLine };
+}
+
+test.each([
+  ["well", ["--version"], EXIT.ok],
+  ["well, with something checked", ["check", good], EXIT.ok],
+  ["with a wrong argument", ["no-such-command"], EXIT.usage],
+  ["with a runtime that is not there", ["run", "--config", lost], EXIT.runtimeNotReady],
+])(
+  "a program that ends %s is gone within a second",
+  async (_how, args, code) => {
+    const end = await ended(args);
+    expect(end.code).toBe(code);
+    expect(end.after).toBeLessThan(1_000);
+  },
+  20_000,
+);
+
+test("a program that a signal ends is gone at once", async () => {
+  const end = await ended(["check", "-"], "SIGTERM");
+  expect(end.code).toBe(143);
+}, 20_000);
