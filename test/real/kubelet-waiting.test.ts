@@ -34,7 +34,7 @@ describeReal(
 
     describe("when the registry of the name that they use refuses at once", () => {
       test("pods with IfNotPresent and Never run some seconds after the import, although they have waited", async () => {
-        const image = await node.push("early/app:1");
+        const image = await node.push("company/early:1");
         const name = "registry.k8s.io/early/app:1";
         const waiting = [start(name, "IfNotPresent"), start(name, "Never")];
         await kubelet.refused(waiting[0]!, "ErrImagePull");

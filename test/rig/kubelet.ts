@@ -304,13 +304,14 @@ async function wholeCollection(log: () => string): Promise<void> {
 
 // Through CRI: what runs in a pod outlives its kubelet and its containerd by design.
 async function removeSandboxes({ crictl }: Containerd, ...filter: string[]): Promise<void> {
-  await poll("the sandboxes are gone", async () => {
+  const gone = async (): Promise<true | undefined> => {
     const sandboxes = (await crictl("pods", "--quiet", ...filter)).split("\n").filter(Boolean);
     if (sandboxes.length === 0) return true;
     // It fails for one that the kubelet has removed meanwhile.
     await crictl("rmp", "--force", ...sandboxes);
     return undefined;
-  });
+  };
+  await poll("the sandboxes are gone", gone, { bound: 60_000 });
 }
 
 const lastLines = ({ logFile }: Setup): string =>
