@@ -80,7 +80,7 @@ describeEachLine(
         const running = agent.start({ ...defaults, images: [...list(names), ...list(goodNames)] });
         const last = await agent.logged(
           "the last good one",
-          ({ event, image = "" }) => event === "placed" && image === goodNames.at(-1),
+          ({ event, image = "" }) => event === "pulled" && image === goodNames.at(-1),
         );
         const ended = await running.ended;
         const begun = Date.parse(agent.log()[0]!.time);
@@ -93,7 +93,8 @@ describeEachLine(
         expect(goodNames.map((name) => imageOf(agent.status(), name).phase)).toEqual(
           goodNames.map(() => "pulled"),
         );
-        expect(Date.parse(last.time) - begun).toBeLessThan(15_000);
+        // Seconds, but for a machine that is busy with all the others.
+        expect(Date.parse(last.time) - begun).toBeLessThan(60_000);
         expect(ends).toHaveLength(40);
         expect(Math.max(...moments) - Math.min(...moments)).toBeLessThan(1_000);
         expect(ended.seconds).toBeGreaterThan(299);
