@@ -12,6 +12,7 @@ const replacements: readonly (readonly [RegExp, string])[] = [
   // How much had arrived when the connection went.
   [/got \d+\b/gu, "got 200000"],
   [/(?<mount>containerd-mount|new-|extract-)\d[\w-]*/gu, "$<mount>1"],
+  [/(?<before>files-many\/)\d+/gu, "$<before>1"],
   [/(?<before>snapshots\/)\d+/gu, "$<before>1"],
 ];
 

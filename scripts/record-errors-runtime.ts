@@ -1,12 +1,15 @@
 // Faults of containerd itself, of its disk and of the calls: each has a containerd to itself, in this order.
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { gzipSync } from "node:zlib";
 import type { Site } from "../test/real/faults-catalogue.ts";
 import { type Containerd, startContainerd } from "../test/rig/containerd.ts";
 import { startFaultProxy } from "../test/rig/fault-proxy.ts";
 import { temporaryFolder } from "../test/rig/folder.ts";
+import type { LayerSpec } from "../test/rig/layers.ts";
 import { type PushedImage, pushImage } from "../test/rig/push.ts";
 import { run } from "../test/rig/run.ts";
+import { tar } from "../test/rig/tar.ts";
 import type { CrictlVersion } from "../test/rig/tools.ts";
 import { type Tools, toolsOf } from "./record-errors-tools.ts";
 
@@ -73,17 +76,37 @@ async function withoutProgress({ site, crictl, containerd: { line } }: Subject):
   return await during("no-progress", () => undefined)({ site, containerd, tools, crictl });
 }
 
-/** 48 MB for an image of 60. */
-async function diskFull({ site, crictl, containerd: { line } }: Subject): Promise<string | undefined> {
-  using folder = temporaryFolder();
-  await run("mount", ["-t", "tmpfs", "-o", "size=48m", "tmpfs", folder.path]);
-  await using small = await startContainerd(line, { root: folder.path, crictl });
-  const { reference } = await pushImage(site.registry, "faults/large:1", {
-    layers: [{ bytes: 60_000_000, seed: "large" }],
-  });
-  await small.useHost(site.registry.host, { server: `http://${site.registry.host}` });
-  const said = await toolsOf(small).pull(reference);
-  return said?.replaceAll(folder.path, "/var/lib/containerd");
+/** @param options of the disk that containerd has @param spoil done to it before the pull */
+const onDisk =
+  (name: string, options: string, layer: LayerSpec, spoil?: (root: string) => Promise<unknown>): Recording =>
+  async ({ site, crictl, containerd: { line } }) => {
+    using folder = temporaryFolder();
+    await run("mount", ["-t", "tmpfs", "-o", options, "tmpfs", folder.path]);
+    await using small = await startContainerd(line, { root: folder.path, crictl });
+    const { reference } = await pushImage(site.registry, `faults/${name}:1`, { layers: [layer] });
+    await small.useHost(site.registry.host, { server: `http://${site.registry.host}` });
+    await spoil?.(folder.path);
+    const said = await toolsOf(small).pull(reference);
+    return said?.replaceAll(folder.path, "/var/lib/containerd");
+  };
+
+/** What containerd has open keeps the whole disk from being made so. */
+async function makeReadOnly(root: string): Promise<void> {
+  const content = path.join(root, "io.containerd.content.v1.content");
+  await mkdir(content, { recursive: true });
+  await run("mount", ["--bind", content, content]);
+  await run("mount", ["-o", "remount,ro,bind", content]);
+}
+
+const zeros = gzipSync(tar([{ name: "zeros", content: Buffer.alloc(60_000_000) }]));
+
+/** containerd's own bound for an answer, which older ones do not have. */
+async function withoutHeaders({ site, tools, containerd }: Subject): Promise<string | undefined> {
+  if (!containerd.line.startsWith("2")) return undefined;
+  const proxy = site.cleanup.use(await startFaultProxy(site.registry));
+  proxy.set({ hang: true });
+  await containerd.useHost(proxy.host, { server: `http://${proxy.host}` });
+  return tools.pull(`${proxy.host}/faults/silent:1`);
 }
 
 export const runtimeFaults: Readonly<Record<string, Recording>> = {
@@ -94,7 +117,15 @@ export const runtimeFaults: Readonly<Record<string, Recording>> = {
   "bad-reference": ({ tools }) => tools.pull("registry.example.com/Team/App:1"),
   "crictl-terminated": during("terminated", (_subject, stop) => stop.abort()),
   "pull-without-progress": withoutProgress,
-  "disk-full": diskFull,
+  "disk-full": onDisk("large", "size=48m", { bytes: 60_000_000, seed: "large" }),
+  "disk-full-unpacked": onDisk("zeros", "size=48m", { raw: zeros }),
+  "disk-without-inodes": onDisk("many", "size=48m,nr_inodes=1k", {
+    files: 1200,
+    fileBytes: 10,
+    seed: "many",
+  }),
+  "disk-read-only": onDisk("ro", "size=48m", { bytes: 10_000, seed: "ro" }, makeReadOnly),
+  "no-response-headers": withoutHeaders,
   "containerd-killed": during("killed", ({ containerd }) => containerd.kill()),
   "containerd-down": ({ tools }) => tools.pull("registry.example.com/team/app:1"),
   "containerd-restarted": async (subject) => {
