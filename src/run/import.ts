@@ -15,6 +15,7 @@ import {
 } from "../core/archives.ts";
 import { configOf } from "../core/content.ts";
 import { Failed, isFailure, type Failure, type FailureClass } from "../core/failure.ts";
+import { judge } from "../core/judge.ts";
 import type { Descriptor, ImageRecord } from "../core/node.ts";
 import { codeOf } from "../core/plain-text.ts";
 import { factsOf, fileFailure, type Import } from "./archives.ts";
@@ -22,6 +23,7 @@ import type { Context } from "./context.ts";
 import type { Disks } from "./disk.ts";
 import type { Leases } from "./lease.ts";
 import type { UntilBack } from "./ready.ts";
+import { lookAtNode } from "./look.ts";
 import { toFailure } from "./tool-failure.ts";
 
 /** archives.json, as the run goes on. */
@@ -104,6 +106,7 @@ async function transaction(
   try {
     const names = await bring(importing, plan, records);
     refuseConflict(names, earlier);
+    await refuseUnusable(context, Object.keys(names));
     journal.write({ imported: { ...imported, [plan.archive.path]: { ...plan.file, names } } });
     await leases.letGo(begun.path);
     return names;
@@ -175,6 +178,18 @@ function refuseConflict(names: Brought, earlier: readonly ArchiveOutcome[]): voi
         throw new Failed(conflict(name, archive.path));
 }
 
+/** What ctr imports may be for another platform, or no image: no pod could start from it. */
+async function refuseUnusable({ containerd, machine }: Context, names: readonly string[]): Promise<void> {
+  const node = await lookAtNode(containerd, machine.platform, names);
+  for (const name of names) {
+    const { is, ...judged } = judge(node, name);
+    if (is === "usable" || !("why" in judged)) continue;
+    const failureClass = is === "foreign" ? "platform" : is === "not-an-image" ? is : "transfer";
+    const message = `the archive's image ${name} is ${judged.why}`;
+    throw new Failed({ class: failureClass, message, ...(is === "foreign" && { next: SAVE_AGAIN }) });
+  }
+}
+
 /** Mends what the last run left: it was killed in the middle of an import. */
 export async function mendImport(
   { containerd, emit }: Pick<Context, "containerd" | "emit">,
@@ -234,6 +249,8 @@ const CHANGED: Failure = {
   next: "see what writes it, then run again when that is done",
 };
 
+const SAVE_AGAIN = "save the image again for this node's platform";
+
 const FOREIGN = /might be filtered out/iu;
 /** What ends a pull as a broken image is the archive's here. */
 const BROKEN = /failed to extract layer|unexpected EOF|unexpected commit|invalid tar header/iu;
@@ -247,7 +264,7 @@ const TOLD: Partial<Record<FailureClass, Partial<Failure>>> = {
   reference: { next: "correct the name that the archive gives its image" },
   platform: {
     message: "the archive holds no image for this node's platform",
-    next: "save the image again for this node's platform",
+    next: SAVE_AGAIN,
   },
 };
 

@@ -8,7 +8,7 @@ import type { RunEvent } from "../../../src/core/events.ts";
 import { lookAtNode } from "../../../src/run/look.ts";
 import { gone, toolError, type InMemory } from "../containerd/in-memory.ts";
 import { packed, saved } from "../containerd/packed.ts";
-import { LINUX, served, type ServedImage } from "../containerd/served-image.ts";
+import { ARM, LINUX, served, type ServedImage } from "../containerd/served-image.ts";
 import { temporaryFolder } from "../folder.ts";
 import { reference, wanted } from "../samples.ts";
 import { bench, TEXTS, typesOf, type Ran } from "./bench.ts";
@@ -199,6 +199,13 @@ describe("an import that fails", () => {
       throw toolError("ctr was ended by SIGTERM");
     });
     await run([], { archives: [archive(path)] }, { archives: record, signal: stop.signal });
+    expect(leads(node, APP)).toBe(OLD.target.digest);
+  });
+
+  test("to bring an image that works here keeps the one that did", async () => {
+    const { node, run, path, record } = await replaced({ [APP]: served("arm", { platform: ARM }) });
+    const { outcomes } = await run([], { archives: [archive(path)] }, { archives: record });
+    expect(outcomes).toEqual({ [path]: "failed in import: platform", [APP]: "present" });
     expect(leads(node, APP)).toBe(OLD.target.digest);
   });
 
