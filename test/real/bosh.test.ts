@@ -229,7 +229,7 @@ describeReal(
           ],
         });
         expect(code).toBe(1);
-        expect(output).toContain("images[1].retagAs: must be an image reference, not a mapping");
+        expect(output).toContain("images[1].retagAs: must be an image reference");
         expect(output).not.toContain(auth);
       });
     });
