@@ -30,7 +30,7 @@ export const paths = (environment: Readonly<Record<string, string | undefined>>)
   state: environment["IMPORT_IMAGES_STATE_DIR"] ?? "/var/vcap/data/import-images",
 });
 
-export interface Edge extends Machine {
+export interface Edge extends Pick<Machine, "platform"> {
   readonly stdin: Input;
   readonly stdout: Output;
   readonly stderr: Output;

@@ -15,6 +15,7 @@ import { reason } from "../report/failures.ts";
 import { summary } from "../report/summary.ts";
 import { findArchives } from "../run/archives.ts";
 import { realClock } from "../run/context.ts";
+import { diskUsage } from "../run/disk.ts";
 import { requireTools } from "../run/ready.ts";
 import { run as importImages, type Earlier } from "../run/run.ts";
 import { stopper, type Stopper } from "../run/stopper.ts";
@@ -100,7 +101,14 @@ async function perform(run: Run, sizes: Earlier["sizes"]): Promise<Ending> {
   requireTools(config.containerd);
   using containerd = realContainerd(config, stop.ended);
   await importImages(
-    { config, containerd, machine: edge, clock: realClock, emit: log.emit, stop },
+    {
+      config,
+      containerd,
+      machine: { platform: edge.platform, usage: diskUsage },
+      clock: realClock,
+      emit: log.emit,
+      stop,
+    },
     {
       runId: log.state().run,
       only,

@@ -20,7 +20,8 @@ export type Decoded = ({ readonly ok: true; readonly config: Config } | { readon
 
 /** @param value parsed JSON or YAML */
 export function decodeConfig(value: unknown): Decoded {
-  const written = v.safeParse(configSchema, withoutUnset(value));
+  const given = withoutUnset(value);
+  const written = v.safeParse(configSchema, given);
   const single = (written.issues ?? []).map(toIssue);
   const { images, registries, docker_config }: Partial<WrittenConfig> = Object(written.output);
   const docker = readDockerConfig(docker_config);
@@ -33,7 +34,7 @@ export function decodeConfig(value: unknown): Decoded {
     ...single,
     ...docker.issues,
     ...conflicts(parts),
-    ...timesThatClash(Object(written.output), single),
+    ...timesThatClash(Object(written.output), Object(given), single),
   ];
   if (!written.success || issues.length > 0) return { ok: false, issues, warnings: [] };
   const warnings = [...docker.warnings, ...unusedLogins(parts)];

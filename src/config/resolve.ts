@@ -74,9 +74,14 @@ const LIMITS = [
   ["stall_timeout", "image_timeout"],
 ] as const;
 
-/** Times that cannot mean what they say. @param wrong what is wrong with single values, of which no more is said */
+/**
+ * Times that cannot mean what they say. A default gives way: nobody meant it.
+ * @param given as it was written, without defaults
+ * @param wrong what is wrong with single values, of which no more is said
+ */
 export function timesThatClash(
   { start_jitter, deadline, retry, stall_timeout, image_timeout }: Partial<WrittenConfig>,
+  given: Readonly<Record<string, unknown>>,
   wrong: readonly Issue[],
 ): Issue[] {
   const times: Readonly<Record<string, number | undefined>> = {
@@ -89,8 +94,10 @@ export function timesThatClash(
   };
   const known = (path: string): number =>
     wrong.some((issue) => issue.path === path) ? Number.NaN : (times[path] ?? Number.NaN);
+  const isGiven = (path: string): boolean =>
+    path.split(".").reduce<unknown>((value, key) => Object(value)[key], given) !== undefined;
   return LIMITS.flatMap(([longer, limit]) => {
-    if (!(known(longer) > known(limit))) return [];
+    if (!isGiven(longer) || !(known(longer) > known(limit))) return [];
     const issue = issueAt(longer.split("."), `must not be longer than ${limit}`);
     return [{ ...issue, against: limit.split(".") }];
   });

@@ -18,8 +18,20 @@ export interface Clock {
   readonly random: () => number;
 }
 
+/** How full the file system of a directory is. Blocks have `bsize` bytes; `device` tells one file system from another. */
+export interface DiskUsage {
+  readonly device: number;
+  readonly bsize: number;
+  readonly blocks: number;
+  readonly bavail: number;
+  readonly files: number;
+  readonly ffree: number;
+}
+
 export interface Machine {
   readonly platform: Platform;
+  /** Rejects for a directory that cannot be seen. */
+  readonly usage: (directory: string) => Promise<DiskUsage>;
 }
 
 export interface Context {

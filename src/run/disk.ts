@@ -3,7 +3,7 @@
 import { stat, statfs } from "node:fs/promises";
 import { Failed, nextStep, type Failure } from "../core/failure.ts";
 import { formatBytes } from "../core/units.ts";
-import type { Context } from "./context.ts";
+import type { Context, DiskUsage, Machine } from "./context.ts";
 import type { Leases } from "./lease.ts";
 
 /** The kubelet's default imageGCHighThresholdPercent: above it, it deletes images that no pod uses and nobody pinned. */
@@ -11,13 +11,13 @@ const KUBELET_LINE = 85;
 
 export type Disks = ReturnType<typeof watchDisks>;
 
-export interface DiskOptions extends Pick<Context, "config" | "emit" | "stop"> {
+export interface DiskOptions extends Pick<Context, "config" | "emit" | "machine" | "stop"> {
   /** In which containerd keeps images; a runtime that does not tell any is no reason not to pull. */
   readonly directories: readonly string[];
   readonly leases: Pick<Leases, "release">;
 }
 
-export function watchDisks({ config, emit, stop, directories, leases }: DiskOptions) {
+export function watchDisks({ config, emit, machine, stop, directories, leases }: DiskOptions) {
   const least = config.disk.min_free_percent;
   const told = new Set<string>();
   const warn = (about: string, message: string): void => {
@@ -26,7 +26,7 @@ export function watchDisks({ config, emit, stop, directories, leases }: DiskOpti
   };
   let asked = false;
   const lookAndWarn = async (): Promise<Room[]> => {
-    const { rooms, areKnown } = await look(directories);
+    const { rooms, areKnown } = await look(machine, directories);
     if (!areKnown && least > 0) warn("unknown", UNKNOWN);
     for (const { is, text, directory, freePercent } of rooms)
       if (is === "bytes" && 100 - freePercent >= KUBELET_LINE) warn(directory, `${text}: ${FULL}`);
@@ -54,7 +54,7 @@ export function watchDisks({ config, emit, stop, directories, leases }: DiskOpti
     full: async (failure: Failure, ended: () => Promise<void>, needs = ""): Promise<Failure> => {
       const isFull = failure.next === undefined || failure.next === nextStep("disk");
       // Of one that is broken free space says nothing.
-      const room = isFull ? await roomFor(directories, failure) : "";
+      const room = isFull ? await roomFor(machine, directories, failure) : "";
       stop.diskFull(isFull ? room : failure.message, failure.next);
       await ended();
       await leases.release();
@@ -76,18 +76,25 @@ interface Room {
 }
 
 /** Of the disk to which the tool says that it could not write, or else the scarcest. */
-async function roomFor(directories: readonly string[], { message }: Failure): Promise<string> {
-  const { rooms } = await look(directories);
+async function roomFor(
+  machine: Machine,
+  directories: readonly string[],
+  { message }: Failure,
+): Promise<string> {
+  const { rooms } = await look(machine, directories);
   const [scarcest] = rooms.toSorted((a, b) => a.freePercent - b.freePercent);
   const named = rooms.find(({ directory }) => message.includes(directory));
   return (named ?? scarcest)?.text ?? "free space unknown";
 }
 
 /** Of each file system once. */
-async function look(directories: readonly string[]): Promise<{ rooms: Room[]; areKnown: boolean }> {
+async function look(
+  { usage }: Machine,
+  directories: readonly string[],
+): Promise<{ rooms: Room[]; areKnown: boolean }> {
   const seen = directories.map(async (directory) => {
-    const [{ dev }, room] = await Promise.all([stat(directory), measure(directory)]);
-    return [dev, room] as const;
+    const found = await usage(directory);
+    return [found.device, roomIn(directory, found)] as const;
   });
   const known = (await Promise.allSettled(seen)).flatMap((each) =>
     each.status === "fulfilled" ? [each.value] : [],
@@ -96,8 +103,15 @@ async function look(directories: readonly string[]): Promise<{ rooms: Room[]; ar
   return { rooms: [...new Map(known).values()], areKnown };
 }
 
-async function measure(directory: string): Promise<Room> {
-  const { bsize, blocks, bavail, files, ffree } = await statfs(directory);
+export async function diskUsage(directory: string): Promise<DiskUsage> {
+  const [{ dev }, { bsize, blocks, bavail, files, ffree }] = await Promise.all([
+    stat(directory),
+    statfs(directory),
+  ]);
+  return { device: dev, bsize, blocks, bavail, files, ffree };
+}
+
+function roomIn(directory: string, { bsize, blocks, bavail, files, ffree }: DiskUsage): Room {
   const bytes = share(bavail, blocks);
   const inodes = share(ffree, files);
   if (inodes < bytes)

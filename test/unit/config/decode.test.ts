@@ -296,7 +296,7 @@ describe("times that cannot mean what they say are an error with both paths:", (
     ],
     [
       "a stall beyond the image's time",
-      { image_timeout: "59s" },
+      { stall_timeout: "60s", image_timeout: "59s" },
       "stall_timeout: must not be longer than image_timeout",
     ],
   ])("%s", (_what, times, problem) => {
@@ -321,6 +321,10 @@ describe("times that cannot mean what they say are an error with both paths:", (
 
   test("but may be equal", () => {
     expect(problemsOf({ images: [], start_jitter: "60m", stall_timeout: "30m" })).toEqual([]);
+  });
+
+  test("and a default gives way to what somebody wrote", () => {
+    expect(problemsOf({ images: [], image_timeout: "15s", retry: { max_delay: "500ms" } })).toEqual([]);
   });
 });
 

@@ -4,7 +4,7 @@ import type { ServedImage } from "../containerd/served-image.ts";
 import type { FailureClass } from "../../../src/core/failure.ts";
 import type { WantedImage } from "../../../src/core/plan.ts";
 import type { RunEvent } from "../../../src/core/events.ts";
-import type { Context } from "../../../src/run/context.ts";
+import type { Context, Machine } from "../../../src/run/context.ts";
 import { listed } from "../../../src/commands/run.ts";
 import { applyEvent } from "../../../src/core/events.ts";
 import { startState, totals, type RunState } from "../../../src/core/run-state.ts";
@@ -15,6 +15,19 @@ import { inMemoryContainerd } from "../containerd/in-memory.ts";
 import { LINUX } from "../containerd/served-image.ts";
 import { wanted } from "../samples.ts";
 import { fakeClock } from "./fake-clock.ts";
+
+/** Half empty, whatever is looked at: a look at a real disk takes time, which the clock here would not wait for. */
+export const MACHINE: Machine = {
+  platform: LINUX,
+  usage: async () => ({
+    device: 1,
+    bsize: 4_096,
+    blocks: 1_000_000,
+    bavail: 500_000,
+    files: 1_000,
+    ffree: 500,
+  }),
+};
 
 export const config = (overrides: Partial<Config> = {}): Config => ({
   images: [],
@@ -99,7 +112,7 @@ export function bench(version?: string, random = 1) {
       const context: Context = {
         config: made,
         containerd: node.containerd,
-        machine: { platform: LINUX },
+        machine: MACHINE,
         clock,
         emit,
         stop,

@@ -2,10 +2,10 @@ import { statfs } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import type { RunEvent } from "../../../src/core/events.ts";
 import { Failed } from "../../../src/core/failure.ts";
-import { watchDisks } from "../../../src/run/disk.ts";
+import { diskUsage, watchDisks } from "../../../src/run/disk.ts";
 import { temporaryFolder } from "../folder.ts";
 import { failure } from "../samples.ts";
-import { config } from "./bench.ts";
+import { config, MACHINE } from "./bench.ts";
 
 const folder = temporaryFolder();
 /** No file system has more than 100 % free. */
@@ -20,6 +20,7 @@ function watched(minFreePercent: number, directories: readonly string[] = [folde
     emit: (event) => void events.push(event),
     stop: { diskFull: (why: string) => void done.push(`stopped: ${why}`) } as never,
     directories,
+    machine: { ...MACHINE, usage: diskUsage },
     leases: { release: async () => void done.push("let go") },
   });
   return { events, done, ...disks };

@@ -3,12 +3,13 @@ import { mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { ApiError } from "../../../src/containerd/connection.ts";
-import { CODE } from "../../../src/core/failure.ts";
+import type { RunEvent } from "../../../src/core/events.ts";
+import { CODE, Failed } from "../../../src/core/failure.ts";
 import { NOTHING_KNOWN } from "../../../src/core/written.ts";
 import { tar } from "../../rig/tar.ts";
 import { notFound, toolError } from "../containerd/in-memory.ts";
 import { served, type ServedImage } from "../containerd/served-image.ts";
-import { snapshotOf } from "../samples.ts";
+import { failure, snapshotOf } from "../samples.ts";
 import { temporaryFolder } from "../folder.ts";
 import { bench, typesOf } from "./bench.ts";
 
@@ -187,7 +188,9 @@ describe("what a run brings", () => {
     const { node, run, image, disk } = setUp();
     node.rmi(image);
     const stop = new AbortController();
-    await run([A], {}, { signal: stop.signal, onEvent: (event) => event.type === "placed" && stop.abort() });
+    const reason = new Failed(failure("cancelled", "stopped by SIGTERM"));
+    const onEvent = ({ type }: RunEvent): void => void (type === "placed" && stop.abort(reason));
+    await run([A], {}, { signal: stop.signal, onEvent });
     expect(node.calls.filter((call) => call.startsWith("sync "))).toEqual([]);
     expect(disk().written).toEqual(NOTHING_KNOWN.written);
   });

@@ -9,7 +9,7 @@ import { stopper } from "../../../src/run/stopper.ts";
 import { inMemoryContainerd, toolError, type InMemory } from "../containerd/in-memory.ts";
 import { ARM, LINUX, served } from "../containerd/served-image.ts";
 import { reference, wanted } from "../samples.ts";
-import { config, TEXTS } from "./bench.ts";
+import { config, MACHINE, TEXTS } from "./bench.ts";
 import { fakeClock } from "./fake-clock.ts";
 
 const A = "r.one/a:1";
@@ -31,7 +31,7 @@ async function placedTogether(node: InMemory, wishes: readonly WantedImage[], pi
   const context = {
     config: config(),
     containerd: node.containerd,
-    machine: { platform: LINUX },
+    machine: MACHINE,
     clock: fakeClock(),
     emit: (event: RunEvent) => void events.push(event),
     stop,

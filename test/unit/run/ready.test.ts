@@ -8,9 +8,9 @@ import { requireTools, runtimeWait, untilReady, withRetry, type Waiting } from "
 import { realClock } from "../../../src/run/context.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 import { gone, inMemoryContainerd, notFound, toolError, type InMemory } from "../containerd/in-memory.ts";
-import { LINUX, served } from "../containerd/served-image.ts";
+import { served } from "../containerd/served-image.ts";
 import { temporaryFolder } from "../folder.ts";
-import { config } from "./bench.ts";
+import { config, MACHINE } from "./bench.ts";
 import { fakeClock } from "./fake-clock.ts";
 
 const folder = temporaryFolder();
@@ -153,7 +153,7 @@ describe("a step that finds containerd gone", () => {
     const context = {
       config: config(),
       containerd: node.containerd,
-      machine: { platform: LINUX },
+      machine: MACHINE,
       clock: fakeClock(),
       emit: (event: RunEvent) => void events.push(event),
       stop,

@@ -8,7 +8,7 @@ import { stopper } from "../../../src/run/stopper.ts";
 import { tidy } from "../../../src/run/tidy.ts";
 import { inMemoryContainerd, toolError } from "../containerd/in-memory.ts";
 import { LINUX, served } from "../containerd/served-image.ts";
-import { config } from "./bench.ts";
+import { config, MACHINE } from "./bench.ts";
 import { fakeClock } from "./fake-clock.ts";
 
 const [ONE, TWO] = [served("one"), served("two")];
@@ -21,8 +21,14 @@ async function untidy(pins = true) {
   const events: RunEvent[] = [];
   const stop = stopper(new AbortController().signal, 3_600_000, realClock);
   const emit = (event: RunEvent): void => void events.push(event);
-  const machine = { platform: LINUX };
-  const context = { config: config(), containerd: node.containerd, machine, clock: fakeClock(), emit, stop };
+  const context = {
+    config: config(),
+    containerd: node.containerd,
+    machine: MACHINE,
+    clock: fakeClock(),
+    emit,
+    stop,
+  };
   const seen = await lookAtNode(node.containerd, LINUX, []);
   const act = async (): Promise<void> => {
     using _stop = stop;
