@@ -113,7 +113,17 @@ describeEachLine("a small disk", (line) => {
     const name = await push("content", MB, 70 * MB);
     const ended = await agentFor(large.containerd).run({ images: [{ name }] });
 
-    expect(ended.stderr).toMatch(/no space left.*\((?:.*; )?[\d.]+MB of 64\.0?MB .* free on \S*content/u);
+    expect(ended.stderr).toMatch(/no space left.*\((?:.*; )?[\d.]+[kM]?B of 67\.1MB .* free on \S*content/u);
+  });
+
+  test("is named, where it is the one for what is unpacked", async () => {
+    await using small = await diskFor({ size: "16m", place: "io.containerd.snapshotter.v1.overlayfs" });
+    const name = await push("unpacked", 30 * MB);
+    const ended = await agentFor(small.containerd).run({ images: [{ name }] });
+
+    expect(ended.stderr).toMatch(
+      /no space left.*\((?:.*; )?[\d.]+[kM]?B of 16\.8MB .* free on \S*overlayfs/u,
+    );
   });
 
   test("is said to be out of inodes where it is", async () => {
@@ -136,14 +146,18 @@ describeEachLine("a small disk", (line) => {
     expect((await agent.run({ archives, images: [] })).exitCode).toBe(0);
     const before = (await containerd.records()).get("local.example/large:1")?.digest;
     archive("large", 90 * MB);
-    const refused = await agent.run({ archives, images, disk: { min_free_percent: 99 } });
+    leave(40 * MB);
+    const refused = await agent.run({ archives, images, disk: { min_free_percent: 80 } });
 
-    expect(refused.stdout).toContain("disk.min_free_percent is 99: not imported");
+    expect(refused.stdout).toContain("disk.min_free_percent is 80: not imported");
 
     const ended = await agent.run({ archives, images });
 
     expect(ended.exitCode).toBe(1);
-    expect(imageOf(agent.status(), archives[0]!.path).failure?.message).toMatch(/no space left.*free on/u);
+    expect(imageOf(agent.status(), archives[0]!.path)).toMatchObject({
+      phase: "failed",
+      failure: { class: "disk", message: expect.stringMatching(/no space left.*free on/u) },
+    });
     expect(imageOf(agent.status(), images[0]!.name)).toMatchObject({
       phase: "failed",
       attempts: 0,

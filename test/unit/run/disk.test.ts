@@ -2,6 +2,7 @@ import { statfs } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import type { RunEvent } from "../../../src/core/events.ts";
 import { Failed } from "../../../src/core/failure.ts";
+import type { DiskUsage } from "../../../src/run/context.ts";
 import { diskUsage, watchDisks } from "../../../src/run/disk.ts";
 import { temporaryFolder } from "../folder.ts";
 import { failure } from "../samples.ts";
@@ -13,14 +14,14 @@ const ALWAYS_TOO_LITTLE = 101;
 /** A limit that every disk keeps, so that a pull waits for the look at it. */
 const NEXT_TO_NOTHING = 0.000_001;
 
-function watched(minFreePercent: number, directories: readonly string[] = [folder.path]) {
+function watched(minFreePercent: number, directories: readonly string[] = [folder.path], usage = diskUsage) {
   const [events, done]: [RunEvent[], string[]] = [[], []];
   const disks = watchDisks({
     config: config({ disk: { min_free_percent: minFreePercent } }),
     emit: (event) => void events.push(event),
     stop: { diskFull: (why: string) => void done.push(`stopped: ${why}`) } as never,
     directories,
-    machine: { ...MACHINE, usage: diskUsage },
+    machine: { ...MACHINE, usage },
     leases: { release: async () => void done.push("let go") },
   });
   return { events, done, ...disks };
@@ -104,10 +105,21 @@ test("a full disk stops the run, then ends what may hold more, then lets go of w
   expect(told.message).toMatch(/^no space left on device \(it needs much; .* free on .*\)$/u);
 });
 
-test("of two disks the one that the tool could not write to is named", async () => {
-  const { full } = watched(0, ["/", "/dev/shm"]);
-  for (const directory of ["/", "/dev/shm"]) {
-    const told = await full(failure("disk", `write ${directory}/x: no space left on device`), async () => {});
-    expect(told.message).toMatch(/ free on \/\S*\)$/u);
-  }
+describe("of two disks is named", () => {
+  const free: Record<string, number> = { "/content": 90, "/unpacked": 50 };
+  const usage = async (directory: string): Promise<DiskUsage> => {
+    const bavail = free[directory]!;
+    return { device: bavail, bsize: 1_000, blocks: 100, bavail, files: 0, ffree: 0 };
+  };
+
+  test.each([
+    ["the one to which the tool could not write", "write /content/x: no space left on device", "/content"],
+    ["the scarcer where the tool says nothing", "no space left on device", "/unpacked"],
+  ])("%s", async (_what, message, named) => {
+    const { full, done } = watched(0, Object.keys(free), usage);
+    const told = await full(failure("disk", message), async () => {});
+    const room = `${free[named]}.0kB of 100kB (${free[named]}.0%) free on ${named}`;
+    expect(told.message).toBe(`${message} (${room})`);
+    expect(done).toContain(`stopped: ${room}`);
+  });
 });
