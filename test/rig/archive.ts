@@ -32,6 +32,10 @@ export function dockerArchive(...images: readonly ArchiveSpec[]): Buffer {
   ]);
 }
 
+/** Of an image in either kind of archive: what CRI calls its id. */
+export const configDigest = (platform: string, layers: readonly LayerSpec[]): string =>
+  digestOf(Buffer.from(JSON.stringify(imageConfig(platform, layers.map(makeLayer)))));
+
 /** An OCI image layout in a tar, as `ctr images export` and `skopeo copy` make it. Without names it has one image without. */
 export function ociArchive(spec: ArchiveSpec): Buffer {
   const { layers, platform = "linux/amd64", absent, annotation = "io.containerd.image.name" } = spec;
