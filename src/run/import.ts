@@ -252,8 +252,9 @@ const CHANGED: Failure = {
 const SAVE_AGAIN = "save the image again for this node's platform";
 
 const FOREIGN = /might be filtered out/iu;
-/** What ends a pull as a broken image is the archive's here. */
-const BROKEN = /failed to extract layer|unexpected EOF|unexpected commit|invalid tar header/iu;
+/** What ends a pull as a broken image, or as a part that containerd lost, is the archive's fault here. */
+const BROKEN =
+  /failed to extract layer|unexpected EOF|unexpected commit|invalid tar header|content digest \S+: not found/iu;
 
 /** What an import can end with that is not the archive's fault, or not all of its fault; and how that is told. */
 const TOLD: Partial<Record<FailureClass, Partial<Failure>>> = {

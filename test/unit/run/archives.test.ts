@@ -167,6 +167,7 @@ describe("an archive", () => {
 
   test.each([
     ["damaged", "ctr: archive/tar: invalid tar header", "transfer"],
+    ["one that lacks a blob", "ctr: content digest sha256:12ab: not found", "transfer"],
     ["cut off", "ctr: unexpected EOF", "transfer"],
     ["for another platform", "ctr: image might be filtered out", "platform"],
   ])("that is %s fails with its class, and the next one is imported", async (_what, text, failureClass) => {
