@@ -265,8 +265,6 @@ describeEachLine(
         const ended = await agent.run({
           images: names.map((name) => ({ name })),
           concurrency: 1,
-          image_timeout: "12s",
-          stall_timeout: "10s",
         });
         expect(ended.exitCode).toBe(0);
         const begun = agent.log().filter(({ event }) => event === "attempt-started");
