@@ -7,10 +7,13 @@ import type { Reference } from "./reference.ts";
 const PART = "containerd.io/gc.ref.content.";
 const SNAPSHOT = "containerd.io/gc.ref.snapshot.";
 
+/** By their numbers: labels come in any order. */
 const partsNamed = ({ labels }: Blob, pattern: RegExp): string[] =>
   Object.entries(labels)
     .filter(([label]) => label.startsWith(PART) && pattern.test(label.slice(PART.length)))
+    .toSorted(([a], [b]) => numberOf(a) - numberOf(b))
     .map(([, digest]) => digest);
+const numberOf = (label: string): number => Number(/\d*$/u.exec(label)?.[0]);
 
 /** What an index lists, indexes too, whether it is here or not. */
 export const manifestsOf = (index: Blob): string[] =>

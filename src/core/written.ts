@@ -30,15 +30,18 @@ export function corrected({ sound, written }: DiskRecord, { damage }: Pick<Node,
 
 export const NOTHING_KNOWN: DiskRecord = { sound: new Set(), written: new Map() };
 
+/** A snapshot and those below it. */
+export function chainOf({ snapshots }: Pick<Node, "snapshots">, top = ""): string[] {
+  const chain: string[] = [];
+  for (let next = snapshots.get(top); next !== undefined; next = snapshots.get(next.parent))
+    chain.push(next.name);
+  return chain;
+}
+
 /** Chain ids of snapshots that are known to be on the disk, with those below them. */
 export function writtenIn({ snapshots }: Pick<Node, "snapshots">, { written }: DiskRecord): Set<string> {
-  const known = new Set<string>();
-  for (const [chainId, createdAt] of written) {
-    if (snapshots.get(chainId)?.createdAt !== createdAt) continue;
-    for (let next = snapshots.get(chainId); next !== undefined; next = snapshots.get(next.parent))
-      known.add(next.name);
-  }
-  return known;
+  const tops = [...written].filter(([chainId, createdAt]) => snapshots.get(chainId)?.createdAt === createdAt);
+  return new Set(tops.flatMap(([chainId]) => chainOf({ snapshots }, chainId)));
 }
 
 /** What names lead to that was not looked at in this boot, or is not as it should be; each once. */

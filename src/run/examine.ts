@@ -6,6 +6,7 @@ import path from "node:path";
 import { chainIdOf, configOf, documentsAt, layersOf, type FoundDocument } from "../core/content.ts";
 import { damageOf, type CutBlob, type Damage, type LayerState } from "../core/damage.ts";
 import type { Blob, Descriptor, Node } from "../core/node.ts";
+import { chainOf } from "../core/written.ts";
 import type { Containerd } from "../containerd/containerd.ts";
 import { ApiError } from "../containerd/connection.ts";
 import { compareFiles } from "./layer-files.ts";
@@ -58,7 +59,7 @@ async function damageAt(examination: Examination, digest: string): Promise<Damag
     const found = layers.map((layer) => node.blobs.get(layer));
     for (const layer of new Set(found))
       if (layer !== undefined) cut.push(await cutIn(node, { what: "layer", blob: layer }));
-    const places = await placesOf(examination, chainOf(node, blob));
+    const places = await placesOf(examination, chainAt(node, blob));
     for (const [nth, { chainId }] of places.entries()) {
       const layer = found.at(places.length - nth - 1);
       states.set(
@@ -75,14 +76,9 @@ async function damageAt(examination: Examination, digest: string): Promise<Damag
 }
 
 /** Chain ids of a manifest's unpacked layers, the top one first; none where it is not unpacked. */
-function chainOf({ blobs, snapshots, snapshotter }: Node, manifest: Blob): string[] {
-  const config = blobs.get(configOf(manifest) ?? "");
-  const chain: string[] = [];
-  for (let next = snapshots.get((config && chainIdOf(config, snapshotter)) ?? ""); next !== undefined;) {
-    chain.push(next.name);
-    next = snapshots.get(next.parent);
-  }
-  return chain;
+function chainAt(node: Node, manifest: Blob): string[] {
+  const config = node.blobs.get(configOf(manifest) ?? "");
+  return chainOf(node, config && chainIdOf(config, node.snapshotter));
 }
 
 const fileOf = (directory: string, { digest }: Blob): string =>

@@ -111,6 +111,7 @@ async function transaction(
     await leases.letGo(begun.path);
     return names;
   } catch (error) {
+    await abortIngests(containerd);
     await putBack(containerd, begun, () => true);
     journal.write({ imported });
     await leases.letGo(begun.path);
@@ -206,11 +207,21 @@ export async function mendImport(
 async function undo(containerd: Containerd, journal: Journal, leases: Leases): Promise<void> {
   const { begun, imported } = journal.record;
   if (begun === undefined) return;
+  await abortIngests(containerd);
   await putBack(containerd, begun, async (name, target) =>
     isBrought(name, target, configOf((await containerd.blob(target.digest)) ?? NO_BLOB)),
   );
   journal.write({ imported });
   await leases.letGo(begun.path);
+}
+
+/**
+ * What an import has of a layer when it ends early is kept under the layer's path in the archive, and not under a digest: the
+ * next import goes on from it, also when its archive has another layer there, and makes one blob of both.
+ */
+async function abortIngests(containerd: Containerd): Promise<void> {
+  const downloads = await containerd.downloads();
+  for (const { ref } of downloads) if (ref.startsWith("tar-")) await containerd.abort(ref);
 }
 
 const NO_BLOB = { digest: "", size: 0, labels: {} };

@@ -4,7 +4,7 @@ import { documentsAt, layersOf } from "../core/content.ts";
 import type { Damage } from "../core/damage.ts";
 import type { FailureClass } from "../core/failure.ts";
 import type { Node } from "../core/node.ts";
-import { suspects, writtenIn, type DiskRecord } from "../core/written.ts";
+import { chainIdAt, chainOf, suspects, writtenIn, type DiskRecord } from "../core/written.ts";
 import type { Containerd } from "../containerd/containerd.ts";
 import type { Context } from "./context.ts";
 import { examine } from "./examine.ts";
@@ -36,6 +36,35 @@ export async function examineNames(
   const damage = await examine({ containerd, node, isWritten: (chainId) => written.has(chainId) }, targets);
   const looked = targets.map(({ digest }) => digest).filter((digest) => !damage.has(digest));
   return { node: { ...node, damage }, images: targets.length, sound: record.sound.union(new Set(looked)) };
+}
+
+/**
+ * A pull takes what it finds unpacked as it is, also what a power loss has emptied: of the images that were pulled, those on
+ * top of something that was here before and is not known to be written are looked at, and mended.
+ * @param before the node, before anything was pulled @param names of what was pulled
+ */
+export async function mendPulled(
+  context: Context,
+  before: Node,
+  names: readonly string[],
+  record: DiskRecord,
+  look: () => Promise<Node>,
+): Promise<void> {
+  const written = writtenIn(before, record);
+  const doubtful = new Set([...before.snapshots.keys()].filter((chainId) => !written.has(chainId)));
+  if (names.length === 0 || doubtful.size === 0) return;
+  const node = await look();
+  const isOld = (chainId: string): boolean =>
+    doubtful.has(chainId) &&
+    before.snapshots.get(chainId)?.createdAt === node.snapshots.get(chainId)?.createdAt;
+  const targets = names.flatMap((name) => {
+    const chainId = chainIdAt(node, name);
+    const target = node.records.get(name)?.target;
+    return target !== undefined && chainOf(node, chainId).some(isOld) ? [target] : [];
+  });
+  const isWritten = (chainId: string): boolean => !isOld(chainId);
+  const damage = await examine({ containerd: context.containerd, node, isWritten }, targets);
+  await mend(context, { ...node, damage }, names, look);
 }
 
 /**

@@ -23,7 +23,7 @@ import { importer, journalOf, mendImport, type Journal } from "./import.ts";
 import { watchDisks } from "./disk.ts";
 import { leasesOf } from "./lease.ts";
 import { lookAtNode } from "./look.ts";
-import { examineNames, mend } from "./mend.ts";
+import { examineNames, mend, mendPulled } from "./mend.ts";
 import { prove } from "./prove.ts";
 import { runtimeWait, untilReady, withRetry } from "./ready.ts";
 import { tidy } from "./tidy.ts";
@@ -72,6 +72,8 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
   const work: Work = { ...base, node, sizes, imported, isRepair: false };
   const placed = await pullAndPlace(work, plan.images);
   context.stop.throwIfLost();
+  const pulled = placed.filter(({ how }) => how === "pulled").map(({ image }) => image.source.name);
+  await mendPulled(context, before, pulled, options.earlier.disk, () => look(context, pulled));
   const disk = flusher(context, node, { ...options.earlier.disk, sound });
   await disk.flush(placed);
   context.emit({ type: "verifying" });

@@ -124,7 +124,7 @@ describeEachLine("damage that the database does not show", (line) => {
         1,
         expect.stringMatching(new RegExp(`its ${what} has 0 of [\\d,]+ bytes`, "u")),
       ]);
-      expect(run.exitCode).toBe(0);
+      expect(run.exitCode, run.stderr).toBe(0);
       expect(imageOf(site.agent.status(), name).phase).toBe("pulled");
       expect(statSync(blobFile(site.containerd.root, digest())).size).toBeGreaterThan(0);
       await site.containerd.ctr("containers", "create", "registry.example.com/app:1", "one", "/bin/sh");
@@ -235,7 +235,7 @@ describeEachLine("a power loss", (line) => {
 
     expect(whole(site.containerd.root)).toBeLessThan(4 * FILES);
     const run = await runInBoot(site.agent, "two", { images });
-    expect([run.exitCode, whole(site.containerd.root)]).toEqual([0, 6 * FILES]);
+    expect([run.exitCode, whole(site.containerd.root)], run.stdout + run.stderr).toEqual([0, 6 * FILES]);
   });
 
   test("after somebody else's pull is mended as well", async () => {

@@ -268,7 +268,8 @@ describeEachLine(
         });
         expect(ended.exitCode).toBe(0);
         const begun = agent.log().filter(({ event }) => event === "attempt-started");
-        expect(begun.slice(0, 3).filter(({ image }) => image === names[0])).toHaveLength(2);
+        // It is due within a second, in which one or two of the others begin.
+        expect(begun.slice(0, 4).filter(({ image }) => image === names[0])).toHaveLength(2);
       },
       MINUTE,
     );

@@ -128,7 +128,10 @@ describe("a blob that is cut", () => {
     const { node, run, image, fileOf } = setUp();
     truncateSync(fileOf(digestOf(image)));
     node.before("pull", () =>
-      writeFileSync(fileOf(digestOf(image)), node.blobs.get(digestOf(image))?.text ?? ""),
+      writeFileSync(
+        fileOf(digestOf(image)),
+        image.blobs.find(({ digest }) => digest === digestOf(image))?.text ?? "",
+      ),
     );
     const ran = await run([A]);
     expect(ran.outcomes).toEqual({ [A]: "pulled" });
