@@ -88,6 +88,7 @@ describeReal(
         .map((name: string) => ({ name })),
       registries: [{ host: locked.host, username: "robot", password: "wrong" }],
       retry: { attempts: 2, min_delay: "20ms", max_delay: "100ms" },
+      registry_timeout: "5s",
     });
 
     test("tells on two screens what failed and what changed, and of the rest how many", () => {
@@ -97,7 +98,7 @@ describeReal(
       expect(output.split("\n").length).toBeLessThan(60);
       expect(images.present.filter((name) => output.includes(name))).toEqual([]);
       expect(errand.stdout).toContain("… and 990 more in place");
-      expect(errand.stdout).toMatch(/1000 images: 3 pulled, 990 present, 7 failed in \S+, \d+ at once\n$/u);
+      expect(errand.stdout).toMatch(/1000 images: 3 pulled, 990 present, 7 failed in \S+\n$/u);
     });
 
     test("has the failures first in its summary, each kind with one next step, then a table that fits", () => {

@@ -142,7 +142,7 @@ describeEachLine(
         run.stdout.indexOf("RESULT"),
       );
 
-      expect(told).toMatch(/in pull: not-found, after 1 attempt\n {2}why: {2}.+\n {2}next: .+\n\n$/u);
+      expect(told).toMatch(/in pull: not-found, after 2 attempts\n {2}why: {2}.+\n {2}next: .+\n\n$/u);
       expect(status.exitCode).toBe(1);
       expect(status.stdout).toContain(`\n\n${told}PRESENT`);
     });
@@ -269,10 +269,10 @@ describeEachLine(
       await poll("it is there", () => existsSync(file) || undefined, { every: 5 });
       const seen: unknown[] = [];
       await poll(
-        "it was read 200 times",
+        "it was read 400 times",
         () => {
           seen.push(JSON.parse(readFileSync(file, "utf8")));
-          return seen.length === 200 || undefined;
+          return seen.length === 400 || undefined;
         },
         { every: 10 },
       );

@@ -45,7 +45,7 @@ describeEachLine("images at once", (line) => {
 
     expect(ended).toMatchObject({ exitCode: 0 });
     expect([levels, status.concurrency]).toEqual([[], 16]);
-    expect(ended.stdout).toContain(", 16 at once\n");
+    expect(ended.stdout).toContain(", 16 images at once\n");
   });
 
   test("are fewer where the registry refuses too many requests, and every image comes", async () => {
@@ -62,6 +62,6 @@ describeEachLine("images at once", (line) => {
 
     expect(ended).toMatchObject({ exitCode: 0 });
     expect(levels).toEqual([]);
-    expect(ended.stdout).toContain(", 3 at once\n");
+    expect(ended.stdout).toContain(", 3 images at once\n");
   });
 });

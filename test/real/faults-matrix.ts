@@ -137,13 +137,20 @@ const untilTimeout = new Set<RegistryFault>([
   "alert-for-http",
   "never-answers",
   "mirror-lacks",
+  "layer-stalled",
 ]);
+
+/** Debian's 1.6.20 is built with a Go that accepts it. */
+export const isTakenOn = (line: string, fault: RegistryFault): boolean =>
+  line === "1.6.20" && fault === "negative-serial";
 
 export const faults = Object.keys(classes) as RegistryFault[];
 /** @param most as the property retry.attempts has it @returns undefined where their number is a matter of time */
 export function attemptsOn(line: string, fault: RegistryFault, most: number): number | undefined {
   if (twice.has(fault) || (fault === "mirror-lacks" && line.startsWith("2"))) return 2;
-  if (untilTimeout.has(fault)) return undefined;
+  // 1.x names the registry where its store answers.
+  const isRegistrys = untilTimeout.has(fault) || (fault === "store-429" && !line.startsWith("2"));
+  if (isRegistrys) return undefined;
   return retried.has(classes[fault]) && fault !== "manifest-407" ? most : 1;
 }
 export const ending = faults.filter((fault) => attemptsOn("1.7", fault, 2) !== 1 && !permanent.has(fault));

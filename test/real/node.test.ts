@@ -105,7 +105,12 @@ describeEveryLine("the node", (line) => {
 
       expect(await presence(properties)).toEqual([
         1,
-        { [image.reference]: true, [wanted[0]!]: false, [wanted[1]!]: false },
+        {
+          [image.reference]: true,
+          ...Object.fromEntries(
+            wanted.flatMap((name) => [name, byDigest(name, image)]).map((name) => [name, false]),
+          ),
+        },
       ]);
       const plan = await agent.run(properties, "plan");
       for (const name of wanted) expect(plan.stdout).toContain(`  tag  ${name}: not on this node`);
@@ -185,13 +190,13 @@ describeEveryLine("the node", (line) => {
     const damages: readonly Damage[] = [
       {
         what: "config",
-        missing: "its config missing",
+        missing: "its config is missing",
         done: ({ configDigest }) => removeContent(configDigest),
       },
-      { what: "manifest", missing: "its manifest missing", done: ({ digest }) => removeContent(digest) },
+      { what: "manifest", missing: "its manifest is missing", done: ({ digest }) => removeContent(digest) },
       {
         what: "layer",
-        missing: "1 of 1 layers missing",
+        missing: "1 of 1 layers are missing",
         done: async (image) => {
           await removeSnapshot(image);
           await removeContent(image.layers[0]!.digest);
@@ -349,7 +354,7 @@ describeEveryLine("the node", (line) => {
 
       await node.containerd.ctr("content", "rm", ours.digest);
       expect((await agent.run(properties, "plan")).stdout).toContain(
-        `pull   ${reference}: damaged: its manifest missing`,
+        `pull   ${reference}: damaged: its manifest is missing`,
       );
       expectOk(await agent.run(properties));
       await makesContainer(node.containerd, reference);
@@ -407,7 +412,7 @@ describeEveryLine("the node", (line) => {
       const digestNames = further.map((name) => byDigest(name, image));
       const [pull, tag, ...others] = starts.taken();
       expect(pull).toEqual(["crictl", "pull", image.reference]);
-      expect(tag?.slice(0, 5)).toEqual(["ctr", "images", "tag", "--force", image.reference]);
+      expect(tag?.slice(0, 5)).toEqual(["ctr", "images", "tag", "--force", byDigest(image.reference, image)]);
       expect(tag?.slice(5).toSorted()).toEqual([...further, ...digestNames].toSorted());
       expect(others).toEqual([]);
       const spellings = [
@@ -434,7 +439,14 @@ describeEveryLine("the node", (line) => {
       expectOk(await agent.run({ images, containerd: starts.tools }));
 
       expect(starts.taken()).toEqual([
-        ["ctr", "images", "tag", "--force", image.reference, "docker.io/library/names-kept:2"],
+        [
+          "ctr",
+          "images",
+          "tag",
+          "--force",
+          byDigest(image.reference, image),
+          "docker.io/library/names-kept:2",
+        ],
       ]);
     });
 
@@ -592,7 +604,7 @@ describeEveryLine("a node with settings of its own", (line) => {
     await containerd.ctr("content", "rm", image.layers[1]!.digest);
     const status = await agent.run(properties, "status");
     expect(status.exitCode).toBe(1);
-    expect(status.stdout).toContain("it is damaged: 1 of 2 layers missing");
+    expect(status.stdout).toContain("it is damaged: 1 of 2 layers are missing");
     expectOk(await agent.run(properties));
     await makesContainer(containerd, image.reference, "native");
   });

@@ -188,7 +188,7 @@ describeReal("a process", "1.7", () => {
       const { exitCode, stdout, stderr } = await start(command, { IMPORT_IMAGES_STATE_DIR: state }).ended;
       expect([exitCode, stdout]).toEqual([0, expect.stringContaining("1 image: ")]);
       expect(stderr).toMatch(
-        /^warning: status\.json cannot be written: \S+: ENOSPC: no space left on device\n$/u,
+        /^warning: status\.json cannot be written: \S+: ENOSPC: no space left on device\nwarning: [^\n]+\/disk\.json: ENOSPC: no space left on device\n$/u,
       );
       expect(statSync(path.join(state, "lock")).mode & 0o777).toBe(0o600);
     });

@@ -146,7 +146,7 @@ describeEveryLine("run", (line) => {
       expect(lastLine(first.stderr)).toMatch(/^import-images: .*next: /);
       expect(lastLine(first.stderr)).toContain(`${missing} failed in pull (not-found)`);
       expect(lastLine(first.stderr)).toContain(`${wrong} failed in pull (auth) — next: `);
-      expect(first.stdout).toContain(`FAILED ${missing} in pull: not-found, after 1 attempt`);
+      expect(first.stdout).toContain(`FAILED ${missing} in pull: not-found, after 2 attempts`);
       expect(first.stdout).toContain(`FAILED ${wrong} in pull: auth, after 1 attempt`);
       expect(lastLine(first.stdout)).toMatch(/^9 images: 7 pulled, 0 present, 2 failed/);
     });
@@ -294,7 +294,7 @@ describeEveryLine("run", (line) => {
     });
 
     expectOk(ended);
-    expect(ended.stdout).toContain(`FAILED ${missing} in pull: not-found, after 1 attempt (not required)`);
+    expect(ended.stdout).toContain(`FAILED ${missing} in pull: not-found, after 2 attempts (not required)`);
     expect(failures(agent.status())).toEqual({ [missing]: "not-found" });
   });
 
@@ -414,6 +414,7 @@ describeEveryLine("run", (line) => {
       const properties = { images: [{ name: fast.reference }, { name: held.reference }] };
       const running = agent.start(properties);
       await held.pulling();
+      await agent.logged("the other is pulled", (l) => l.event === "pulled" && l.image === fast.reference);
       return { fast, held, properties, running };
     };
     const expectNoClients = () =>
