@@ -10,8 +10,11 @@ import { readRegular, replaceRegular } from "./regular-file.ts";
 
 const fileIn = (directory: string): string => path.join(directory, "status.json");
 
-/** Milliseconds between two writes: a thousand images change state several thousand times. */
-const PAUSE = 1_000;
+/**
+ * Milliseconds between two writes: a thousand images change state several thousand times, and a write of theirs takes so long
+ * that it may have a twentieth of the time only.
+ */
+const [SHORTEST, LONGEST, SHARE] = [200, 1_000, 20];
 
 /**
  * Disposing it writes what has not been written yet.
@@ -26,6 +29,7 @@ export function statusFile(directory: string, onProblem: (why: string) => void) 
     clearTimeout(timer);
     timer = undefined;
     if (pending === undefined) return;
+    const begun = performance.now();
     try {
       replaceRegular(fileIn(directory), statusText(pending), 0o640);
     } catch (error) {
@@ -34,7 +38,7 @@ export function statusFile(directory: string, onProblem: (why: string) => void) 
       tell = () => {};
     }
     pending = undefined;
-    pause = PAUSE;
+    pause = Math.min(LONGEST, Math.max(SHORTEST, SHARE * (performance.now() - begun)));
   };
   return {
     update: (state: RunState): void => {

@@ -1,4 +1,6 @@
 // What is true of a node, and what becomes of it: the built executable judges and mends, crictl and ctr say how it was and is.
+import { writeFileSync } from "node:fs";
+import path from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { bashPostStart } from "../bosh/bash-release.ts";
 import { type Containerd, type ContainerdOptions, startContainerd } from "../rig/containerd.ts";
@@ -448,6 +450,27 @@ describeEveryLine("the node", (line) => {
           "docker.io/library/names-kept:2",
         ],
       ]);
+    });
+
+    test("by the digest that was looked at, also when its tag moves before ctr gives the names", async () => {
+      const image = await push("names/moves:1");
+      const { folder, crictlPath, ctrPath, socket } = node.containerd;
+      await node.containerd.crictl("pull", image.reference);
+      const moved = await push("names/moves:1", small("names/moves:1, anew"));
+      const ctr = path.join(folder, "ctr-late");
+      const pull = `${crictlPath} -r unix://${socket} -i unix://${socket} pull ${image.reference}`;
+      const once = `[ -e ${ctr}.done ] || { : >${ctr}.done; ${pull} >${ctr}.log 2>&1; }`;
+      writeFileSync(ctr, `#!/bin/sh\n${once}\nexec ${ctrPath} "$@"\n`, { mode: 0o755 });
+      newAgent();
+      const images = [{ name: image.reference, retagAs: "names-moves:1", pullPolicy: "IfNotPresent" }];
+      expectOk(await agent.run({ images, containerd: { ctr } }));
+
+      const after = await records();
+      expect(after.get(image.reference)?.digest).toBe(moved.digest);
+      expect(after.get("docker.io/library/names-moves:1")?.digest).toBe(moved.digest);
+      const byDigests = [...after.values()].filter(({ name }) => name.includes("moves@"));
+      expect(byDigests.length).toBeGreaterThan(1);
+      for (const { name, digest } of byDigests) expect(name.split("@")[1]).toBe(digest);
     });
 
     test("by a digest that the image has, in the first run, and with none a clear failure that stops no other", async () => {
