@@ -2,8 +2,9 @@
 import type { Blob, Node, Snapshot } from "./node.ts";
 import { counted } from "./units.ts";
 
-/** How the files of an unpacked layer are. `unknown`: there is nothing to hold them against. */
-export type LayerState = "whole" | "unknown" | "gone" | "missing" | "empty" | "cut";
+/** How the files of an unpacked layer are. `unknown`: there is nothing to hold them against.
+ * `unchecked`: what they are to be held against is cut itself. */
+export type LayerState = "whole" | "unknown" | "unchecked" | "gone" | "missing" | "empty" | "cut";
 
 export interface CutBlob {
   readonly what: "index" | "manifest" | "config" | "layer";
@@ -37,7 +38,7 @@ export function damageOf(
   const needed = cut.filter(({ what }) => what !== "layer" || layers.size === 0 || broken.size > 0);
   if (broken.size === 0 && needed.length === 0) return undefined;
   const above = withDescendants(snapshots, new Set(broken.keys()));
-  const isHeld = above.some(({ isCommitted }) => !isCommitted);
+  const isHeld = above.some(({ isCommitted, name }) => !isCommitted && !name.startsWith(UNPACKING));
   return {
     what: [...needed.map(cutText), ...brokenText([...broken.values()], layers.size)].join(", and "),
     mend: isHeld ? "held" : needed.length > 0 ? "pull" : "unpack",
@@ -45,6 +46,9 @@ export function damageOf(
     snapshots: above.map(({ name }) => name),
   };
 }
+
+/** What containerd calls a snapshot while it unpacks into it, also when that has ended early. All others are containers'. */
+const UNPACKING = "extract-";
 
 const cutText = ({ what, blob, length }: CutBlob): string =>
   `its ${what} has ${length.toLocaleString("en-US")} of ${blob.size.toLocaleString("en-US")} bytes`;
@@ -54,6 +58,7 @@ const WORDS: Readonly<Record<Exclude<LayerState, "whole" | "unknown">, string>> 
   missing: "files are missing",
   empty: "files are empty",
   cut: "files are cut short",
+  unchecked: "files cannot be checked",
 };
 
 function brokenText(states: readonly LayerState[], count: number): string[] {

@@ -22,6 +22,8 @@ interface Examination {
   readonly node: Node;
   /** Whether the files of a snapshot are known to be on the disk, by its chain id. */
   readonly isWritten: (chainId: string) => boolean;
+  /** Digests of layers whose blobs are cut. */
+  readonly cutLayers: Set<string>;
   /** By chain id: images share layers, and each is looked at once. */
   readonly directories: Map<string, Promise<readonly LayerPlace[]>>;
   readonly layers: Map<string, Promise<LayerState>>;
@@ -39,7 +41,7 @@ export async function examine(
   options: Pick<Examination, "containerd" | "node" | "isWritten">,
   targets: readonly Descriptor[],
 ): Promise<Map<string, Damage>> {
-  const examination = { ...options, directories: new Map(), layers: new Map() };
+  const examination = { ...options, cutLayers: new Set<string>(), directories: new Map(), layers: new Map() };
   const limit = slots(IMAGES_AT_ONCE);
   const found = await Promise.all(
     targets.map(({ digest }) => limit(async () => [digest, await damageAt(examination, digest)] as const)),
@@ -59,6 +61,7 @@ async function damageAt(examination: Examination, digest: string): Promise<Damag
     const found = layers.map((layer) => node.blobs.get(layer));
     for (const layer of new Set(found))
       if (layer !== undefined) cut.push(await cutIn(node, { what: "layer", blob: layer }));
+    for (const one of cut) if (one?.what === "layer") examination.cutLayers.add(one.blob.digest);
     const places = await placesOf(examination, chainAt(node, blob));
     for (const [nth, { chainId }] of places.entries()) {
       const layer = found.at(places.length - nth - 1);
@@ -123,7 +126,7 @@ async function placeAt(chainId: string, directory: string | undefined): Promise<
 
 /** @param places of the layer, and of those below it */
 function stateOf(
-  { node: { contentDirectory }, isWritten, layers }: Examination,
+  { node: { contentDirectory }, isWritten, cutLayers, layers }: Examination,
   places: readonly LayerPlace[],
   layer: Blob | undefined,
 ): Promise<LayerState> {
@@ -133,6 +136,7 @@ function stateOf(
   if (isWritten(chainId)) return Promise.resolve("whole");
   if (directory === undefined || layer === undefined || contentDirectory === undefined)
     return Promise.resolve("unknown");
+  if (cutLayers.has(layer.digest)) return Promise.resolve("unchecked");
   const directories = places.flatMap((place) => place.directory ?? []);
   return layers.getOrInsertComputed(chainId, () =>
     compareFiles(fileOf(contentDirectory, layer), directories),

@@ -75,6 +75,12 @@ export function leasesOf(containerd: Containerd, run: string, expires: Date) {
       const ids = new Set([...found, ...(mine?.isMade === true ? [mine.id] : [])]);
       await Promise.allSettled([...ids].map((id) => containerd.deleteLease(id, false)));
     },
+    /** What nothing holds or needs is gone on return: containerd collects garbage when a lease ends. */
+    collect: async (): Promise<void> => {
+      const id = `${OURS}collect-${run}`;
+      await containerd.createLease(id, expires);
+      await containerd.deleteLease(id, true);
+    },
     /** Lets go of all that this and earlier runs hold, for good. What no image needs is gone on return. */
     release: async (): Promise<void> => {
       isOver = true;

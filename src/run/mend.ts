@@ -2,17 +2,21 @@
 // blob that is cut is deleted, so that it is pulled again.
 import { documentsAt, layersOf } from "../core/content.ts";
 import type { Damage } from "../core/damage.ts";
-import type { FailureClass } from "../core/failure.ts";
+import type { Failure, FailureClass } from "../core/failure.ts";
 import type { Node } from "../core/node.ts";
 import { chainIdAt, chainOf, suspects, writtenIn, type DiskRecord } from "../core/written.ts";
 import type { Containerd } from "../containerd/containerd.ts";
 import type { Context } from "./context.ts";
+import type { Leases } from "./lease.ts";
 import { examine } from "./examine.ts";
 import { slots } from "./slots.ts";
 import { toFailure } from "./tool-failure.ts";
+import type { Placed } from "./work.ts";
 
 /** Images at once: unpacking is work for CPU and disk. */
 const AT_ONCE = 2;
+
+type MendLeases = Pick<Leases, "hold" | "collect">;
 
 export interface Examined {
   /** How many had to be looked at. */
@@ -41,30 +45,39 @@ export async function examineNames(
 /**
  * A pull takes what it finds unpacked as it is, also what a power loss has emptied: of the images that were pulled, those on
  * top of something that was here before and is not known to be written are looked at, and mended.
- * @param before the node, before anything was pulled @param names of what was pulled
+ * @param before the node, before anything was pulled
+ * @returns the images without those that stay damaged, which have failed
  */
 export async function mendPulled(
   context: Context,
+  leases: MendLeases,
   before: Node,
-  names: readonly string[],
+  placed: readonly Placed[],
   record: DiskRecord,
-  look: () => Promise<Node>,
-): Promise<void> {
+  look: (names: readonly string[]) => Promise<Node>,
+): Promise<readonly Placed[]> {
+  const names = placed.filter(({ how }) => how === "pulled").map(({ image }) => image.source.name);
   const written = writtenIn(before, record);
   const doubtful = new Set([...before.snapshots.keys()].filter((chainId) => !written.has(chainId)));
-  if (names.length === 0 || doubtful.size === 0) return;
-  const node = await look();
+  if (names.length === 0 || doubtful.size === 0) return placed;
+  const node = await look(names);
   const isOld = (chainId: string): boolean =>
     doubtful.has(chainId) &&
     before.snapshots.get(chainId)?.createdAt === node.snapshots.get(chainId)?.createdAt;
   const targets = names.flatMap((name) => {
-    const chainId = chainIdAt(node, name);
     const target = node.records.get(name)?.target;
-    return target !== undefined && chainOf(node, chainId).some(isOld) ? [target] : [];
+    return target !== undefined && chainOf(node, chainIdAt(node, name)).some(isOld) ? [target] : [];
   });
   const isWritten = (chainId: string): boolean => !isOld(chainId);
-  const damage = await examine({ containerd: context.containerd, node, isWritten }, targets);
-  await mend(context, { ...node, damage }, names, look);
+  const found = await examine({ containerd: context.containerd, node, isWritten }, targets);
+  const { damage } = await mend(context, leases, { ...node, damage: found }, names, () => look(names));
+  return placed.filter(({ image: { source } }) => {
+    const left = damage.get(node.records.get(source.name)?.target.digest ?? "");
+    if (left === undefined) return true;
+    const failure: Failure = { class: "damaged", message: `it is damaged: ${left.what}` };
+    context.emit({ type: "image-failed", image: source.name, step: "verify", failure });
+    return false;
+  });
 }
 
 /**
@@ -74,14 +87,19 @@ export async function mendPulled(
  */
 export async function mend(
   context: Context,
+  leases: MendLeases,
   { damage, ...node }: Node,
   names: readonly string[],
   look: () => Promise<Node>,
 ): Promise<Node> {
   const mendable = new Map([...damage].filter(([, { mend: how }]) => how !== "held"));
   if (mendable.size === 0) return { ...node, damage };
-  await clear(context, node, [...mendable.values()]);
   const named = new Map(names.map((name) => [node.records.get(name)?.target.digest, name]));
+  for (const [digest, { mend: how }] of mendable)
+    if (how === "pull") await leases.hold(named.get(digest) ?? digest, layersAt(node, digest));
+  await clear(context, node, [...mendable.values()]);
+  // A blob of which only the record is deleted would be taken for what is pulled, cut as it is.
+  await leases.collect();
   const limit = slots(AT_ONCE);
   const unpacked = [...mendable].map(([digest, each]) =>
     limit(() => unpack(context, node, { digest, name: named.get(digest) ?? digest, ...each })),
@@ -89,6 +107,13 @@ export async function mend(
   await Promise.all(unpacked);
   return { ...(await look()), damage: new Map([...damage].filter(([digest]) => !mendable.has(digest))) };
 }
+
+/** The layers of an image, which lose what links them to it with its manifest, and need not be fetched again. */
+const layersAt = ({ blobs }: Pick<Node, "blobs">, digest: string) =>
+  documentsAt(blobs, digest)
+    .flatMap(({ blob }) => layersOf(blob))
+    .filter((layer) => blobs.has(layer))
+    .map((id) => ({ type: "content" as const, id }));
 
 /** Takes away what is not whole, so that it is made again. */
 async function clear(

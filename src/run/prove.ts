@@ -1,7 +1,9 @@
 // The end state, read back; what is wrong gets one repair, because others pull and delete beside us.
 import type { Failure } from "../core/failure.ts";
 import type { Node } from "../core/node.ts";
+import { pinName } from "../core/pins.ts";
 import { namesOf, planImages, type Plan, type WantedImage } from "../core/plan.ts";
+import { digestName } from "../core/reference.ts";
 import type { Verified } from "../core/run-state.ts";
 import { verdictOn } from "../core/verdict.ts";
 import type { Flush } from "./flush.ts";
@@ -11,7 +13,8 @@ import { pullAndPlace, type Placed, type Work } from "./work.ts";
 
 export interface Proof {
   readonly right: readonly (Placed & { readonly verified: Verified })[];
-  readonly wrong: readonly (Placed & { readonly failure: Failure })[];
+  /** `mayPass`: CRI may only not have heard of it yet. */
+  readonly wrong: readonly (Placed & { readonly failure: Failure; readonly mayPass: boolean })[];
   /** As it was last seen; undefined when it could not be read. */
   readonly node: Node | undefined;
 }
@@ -42,7 +45,8 @@ export async function prove(
   return proof;
 }
 
-async function repair(work: Work, wrong: Proof["wrong"], node: Node): Promise<Placed[]> {
+async function repair(work: Work, wrong: Proof["wrong"], seen: Node): Promise<Placed[]> {
+  const node = await forgetUnheard(work, wrong, seen);
   // Nobody asks for a newer image a second time.
   const images = wrong.map(({ image }): WantedImage => ({ ...image, pullPolicy: "IfNotPresent" }));
   const planned = planImages(images, node, work.can.pins).map((plan, nth) => ({
@@ -54,6 +58,28 @@ async function repair(work: Work, wrong: Proof["wrong"], node: Node): Promise<Pl
   return mended.map((each) =>
     each.how === "present" ? (wrong.find(({ image }) => image === each.image) ?? each) : each,
   );
+}
+
+/**
+ * CRI never lists a record whose image was damaged when CRI started, but hears of one that is made again.
+ * @returns the node without the further names that are to be made again
+ */
+async function forgetUnheard({ context }: Work, wrong: Proof["wrong"], node: Node): Promise<Node> {
+  const records = new Map(node.records);
+  for (const { image } of wrong.filter(({ mayPass }) => mayPass)) {
+    const source = node.records.get(image.source.name);
+    if (source === undefined) continue;
+    const { target } = source;
+    const pin = node.records.get(pinName(target));
+    for (const record of [{ ...source, labels: {} }, ...(pin === undefined ? [] : [pin])])
+      await context.containerd.saveRecord(record).catch(toFailure);
+    const names = [image.source, ...image.furtherNames].flatMap((each) => [
+      each.name,
+      digestName(each, target.digest),
+    ]);
+    for (const name of names) if (name !== source.name) records.delete(name);
+  }
+  return { ...node, records };
 }
 
 /** CRI learns of a name or pin through an event, some milliseconds later; of a thousand at once in some ten seconds. */
@@ -81,7 +107,11 @@ async function waitForCri(
     const unread = toFailure(error, stop.ended);
     const message = `it is in place, but could not be read back: ${unread.message}`;
     const failure = { ...unread, message };
-    return { right: [], wrong: placed.map((each) => ({ ...each, failure })), node: undefined };
+    return {
+      right: [],
+      wrong: placed.map((each) => ({ ...each, failure, mayPass: false })),
+      node: undefined,
+    };
   }
 }
 

@@ -21,7 +21,7 @@ import { flusher } from "./flush.ts";
 import { kubeletWarnings } from "./kubelet-records.ts";
 import { importer, journalOf, mendImport, type Journal } from "./import.ts";
 import { watchDisks } from "./disk.ts";
-import { leasesOf } from "./lease.ts";
+import { leasesOf, type Leases } from "./lease.ts";
 import { lookAtNode } from "./look.ts";
 import { examineNames, mend, mendPulled } from "./mend.ts";
 import { prove } from "./prove.ts";
@@ -59,7 +59,7 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
   const journal = journalOf(options.earlier.archives, options.recordArchives);
   await mendImport(context, journal, leases);
   const known = Object.values(journal.record.imported).flatMap(({ names }) => Object.keys(names));
-  const { before, sound } = await lookBelow(context, known, options.earlier.disk);
+  const { before, sound } = await lookBelow(context, leases, known, options.earlier.disk);
   const disks = watchDisks({ ...context, directories: directoriesOf(before), leases });
   const base = { context, can, untilBack, leases, disks };
   const { outcomes, node, imported, ...unread } = await archivesOf({ ...base, journal, before, only });
@@ -70,10 +70,11 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
 
   const { sizes } = options.earlier;
   const work: Work = { ...base, node, sizes, imported, isRepair: false };
-  const placed = await pullAndPlace(work, plan.images);
+  const here = await pullAndPlace(work, plan.images);
   context.stop.throwIfLost();
-  const pulled = placed.filter(({ how }) => how === "pulled").map(({ image }) => image.source.name);
-  await mendPulled(context, before, pulled, options.earlier.disk, () => look(context, pulled));
+  const placed = await mendPulled(context, leases, before, here, options.earlier.disk, (names) =>
+    look(context, names),
+  );
   const disk = flusher(context, node, { ...options.earlier.disk, sound });
   await disk.flush(placed);
   context.emit({ type: "verifying" });
@@ -112,14 +113,14 @@ const look = ({ config, containerd, machine }: Context, archived: readonly strin
   lookAtNode(containerd, machine.platform, [...config.images.flatMap(namesOf), ...archived]);
 
 /** Looks below the database as far as that was not done since the node started, and mends what is damaged there. */
-async function lookBelow(context: Context, archived: readonly string[], disk: DiskRecord) {
+async function lookBelow(context: Context, leases: Leases, archived: readonly string[], disk: DiskRecord) {
   const { clock, config, containerd, emit } = context;
   const names = [...config.images.flatMap(namesOf), ...archived];
   const seen = await look(context, archived);
   const begun = clock.now();
   const { node, images, sound } = await examineNames(containerd, seen, names, disk);
   if (images > 0) emit({ type: "examined", images, damaged: node.damage.size, ms: clock.now() - begun });
-  return { sound, before: await mend(context, node, names, () => look(context, archived)) };
+  return { sound, before: await mend(context, leases, node, names, () => look(context, archived)) };
 }
 
 interface Archives extends Pick<PlanOptions, "isUnread"> {

@@ -54,6 +54,8 @@ describe("an image whose files are empty", () => {
     ]);
     expect(node.changes()).toEqual([
       `removeSnapshot overlayfs ${image.chainId}`,
+      expect.stringMatching(/^createLease import-images-collect-/u),
+      expect.stringMatching(/^deleteLease import-images-collect-/u),
       expect.stringContaining(`unpack ${image.target.digest} overlayfs`),
       expect.stringContaining("saveRecord"),
     ]);
@@ -135,7 +137,13 @@ describe("a blob that is cut", () => {
     );
     const ran = await run([A]);
     expect(ran.outcomes).toEqual({ [A]: "pulled" });
-    expect(node.changes()[0]).toBe(`deleteBlob ${digestOf(image)}`);
+    const changes = node.changes();
+    const [held, deleted, pulled] = ["hold", `deleteBlob ${digestOf(image)}`, `pull ${A}`].map((what) =>
+      changes.findIndex((call) => call.startsWith(what)),
+    );
+    // Its layers are kept, and are not fetched again.
+    expect([held, deleted, pulled]).toEqual([held, deleted, pulled].toSorted((a = 0, b = 0) => a - b));
+    expect(held).toBeGreaterThanOrEqual(0);
     expect(messages(ran.events)).toEqual([
       expect.stringMatching(new RegExp(`its ${what} has 0 of \\d+ bytes`, "u")),
     ]);
