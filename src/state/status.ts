@@ -25,6 +25,7 @@ export function statusFile(directory: string, onProblem: (why: string) => void) 
   let timer: NodeJS.Timeout | undefined;
   let tell = onProblem;
   let pause = 0;
+  let phase: RunState["phase"] | undefined;
   const write = (): void => {
     clearTimeout(timer);
     timer = undefined;
@@ -43,7 +44,10 @@ export function statusFile(directory: string, onProblem: (why: string) => void) 
   return {
     update: (state: RunState): void => {
       pending = state;
-      timer ??= setTimeout(write, pause);
+      // A run that is killed leaves at least what it was about.
+      if (state.phase !== phase) write();
+      else timer ??= setTimeout(write, pause);
+      phase = state.phase;
     },
     [Symbol.dispose]: write,
   };

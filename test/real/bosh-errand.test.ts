@@ -88,7 +88,7 @@ describeReal(
         .map((name: string) => ({ name })),
       registries: [{ host: locked.host, username: "robot", password: "wrong" }],
       retry: { attempts: 2, min_delay: "20ms", max_delay: "100ms" },
-      registry_timeout: "5s",
+      registry_timeout: "1s",
     });
 
     test("tells on two screens what failed and what changed, and of the rest how many", () => {

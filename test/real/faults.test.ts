@@ -145,7 +145,7 @@ const propertiesFor = (cases: readonly Case[]): Record<string, unknown> => ({
     ...(bare.has(fault) ? {} : { auth: target.auth ?? marked }),
   })),
   retry: { attempts, min_delay: "200ms", max_delay: "800ms" },
-  registry_timeout: "15s",
+  registry_timeout: "30s",
   // Longer than a busy machine leaves a pull alone.
   stall_timeout: "5s",
   concurrency: 16,
