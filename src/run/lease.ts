@@ -32,20 +32,6 @@ export function leasesOf(containerd: Containerd, run: string, expires: Date) {
       busy: Promise.resolve(),
       isMade: false,
     }));
-  const add = async (lease: Lease, resources: readonly Resource[]): Promise<void> => {
-    const fresh = resources.filter(({ id }) => !lease.held.has(id));
-    if (isOver || fresh.length === 0) return;
-    fresh.forEach(({ id }) => lease.held.add(id));
-    try {
-      if (!lease.isMade) await containerd.createLease(lease.id, expires);
-      lease.isMade = true;
-      await Promise.all(fresh.map((resource) => containerd.hold(lease.id, resource)));
-    } catch (error) {
-      toFailure(error);
-      lease.isMade = false;
-      fresh.forEach(({ id }) => lease.held.delete(id));
-    }
-  };
   const drop = async (ids: readonly string[]): Promise<void> => {
     await Promise.allSettled(ids.map((id, nth) => containerd.deleteLease(id, nth === ids.length - 1)));
   };
@@ -61,7 +47,7 @@ export function leasesOf(containerd: Containerd, run: string, expires: Date) {
      */
     hold: async (image: string, resources: readonly Resource[], isFirm = false): Promise<boolean> => {
       const lease = leaseOf(image, isFirm);
-      lease.busy = lease.busy.then(() => add(lease, resources));
+      lease.busy = lease.busy.then(() => (isOver ? undefined : add(containerd, lease, resources, expires)));
       await lease.busy;
       return resources.every(({ id }) => lease.held.has(id));
     },
@@ -93,6 +79,27 @@ export function leasesOf(containerd: Containerd, run: string, expires: Date) {
       await drop(own().filter(isLoose));
     },
   };
+}
+
+/** What cannot be held is not, and is asked for again the next time. */
+async function add(
+  containerd: Containerd,
+  lease: Lease,
+  resources: readonly Resource[],
+  expires: Date,
+): Promise<void> {
+  const fresh = resources.filter(({ id }) => !lease.held.has(id));
+  if (fresh.length === 0) return;
+  fresh.forEach(({ id }) => lease.held.add(id));
+  try {
+    if (!lease.isMade) await containerd.createLease(lease.id, expires);
+    lease.isMade = true;
+    await Promise.all(fresh.map((resource) => containerd.hold(lease.id, resource)));
+  } catch (error) {
+    toFailure(error);
+    lease.isMade = false;
+    fresh.forEach(({ id }) => lease.held.delete(id));
+  }
 }
 
 const OURS = "import-images-";

@@ -138,8 +138,8 @@ describe("a blob that is cut", () => {
     const ran = await run([A]);
     expect(ran.outcomes).toEqual({ [A]: "pulled" });
     const changes = node.changes();
-    const [held, deleted, pulled] = ["hold", `deleteBlob ${digestOf(image)}`, `pull ${A}`].map((what) =>
-      changes.findIndex((call) => call.startsWith(what)),
+    const [held, deleted, pulled] = ["hold", `deleteBlob ${digestOf(image)}`, `pull ${A}`].map((change) =>
+      changes.findIndex((call) => call.startsWith(change)),
     );
     // Its layers are kept, and are not fetched again.
     expect([held, deleted, pulled]).toEqual([held, deleted, pulled].toSorted((a = 0, b = 0) => a - b));
