@@ -57,7 +57,7 @@ export function watchDisks({ config, emit, machine, stop, directories, leases }:
       const room = isFull ? await roomFor(machine, directories, failure) : "";
       stop.diskFull(isFull ? room : failure.message, failure.next);
       await ended();
-      await leases.release();
+      await leases.release("all");
       return isFull ? { ...failure, message: `${failure.message} (${needs}${room})` } : failure;
     },
   };

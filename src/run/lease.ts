@@ -67,16 +67,14 @@ export function leasesOf(containerd: Containerd, run: string, expires: Date) {
       await containerd.createLease(id, expires);
       await containerd.deleteLease(id, true);
     },
-    /** Lets go of all that this and earlier runs hold, for good. What no image needs is gone on return. */
-    release: async (): Promise<void> => {
+    /**
+     * Lets go of what is held, for good; with `all` of what earlier runs hold, too. What no image needs is gone on return.
+     */
+    release: async (whose: "all" | "own"): Promise<void> => {
       isOver = true;
       await settled();
-      await drop((await all()).filter(isLoose));
-    },
-    /** Lets go of what this run holds. */
-    releaseOwn: async (): Promise<void> => {
-      await settled();
-      await drop(own().filter(isLoose));
+      const ids = whose === "all" ? await all() : own();
+      await drop(ids.filter(isLoose));
     },
   };
 }

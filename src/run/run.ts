@@ -79,7 +79,6 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
   await disk.flush(placed);
   context.emit({ type: "verifying" });
   const proof = await prove(work, placed, plan.settled, disk.flush);
-  const isWhole = only.size === 0;
   if (proof.node !== undefined) {
     const right = proof.right.map(({ image }) => image.source.name);
     const written = disk.known(right, proof.node);
@@ -87,7 +86,7 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
     await warnOfKubelet(context, wanted, proof.node);
     await tidy(context, unwantedPins(wanted, proof.node, planning));
   }
-  if (proof.right.length === plan.images.length) await (isWhole ? leases.release() : leases.releaseOwn());
+  if (proof.right.length === plan.images.length) await leases.release(only.size === 0 ? "all" : "own");
   context.stop.throwIfLost();
   context.stop.throwIfStopped();
 }

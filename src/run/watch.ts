@@ -163,12 +163,7 @@ function lookerAt(options: WatchOptions, attempts: ReadonlySet<Attempt>, whole: 
     }
     await Promise.all([...attempts].map((attempt) => hold(options, attempt)));
     const isQueueing = options.nodeWideDownloads && sizes.size >= NODE_WIDE_DOWNLOADS;
-    const taken = new Set<string>();
-    for (const attempt of attempts) {
-      const own = likeliest(attempt, taken);
-      if (own !== undefined) taken.add(own.digest);
-      tell(options, attempt, own, { sizes, at, queuedUntil: isQueueing ? nodeMovedAt : 0 });
-    }
+    tellAll(options, attempts, { sizes, at, queuedUntil: isQueueing ? nodeMovedAt : 0 });
   };
   return {
     /** Sees what was there before the first attempt. */
@@ -305,6 +300,15 @@ interface Seen {
   readonly at: number;
   /** When any download of the node moved, where one that never grew may wait for its turn; else 0. */
   readonly queuedUntil: number;
+}
+
+function tellAll(options: WatchOptions, attempts: Iterable<Attempt>, seen: Seen): void {
+  const taken = new Set<string>();
+  for (const attempt of attempts) {
+    const own = likeliest(attempt, taken);
+    if (own !== undefined) taken.add(own.digest);
+    tell(options, attempt, own, seen);
+  }
 }
 
 function tell(

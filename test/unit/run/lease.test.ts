@@ -74,7 +74,7 @@ describe("letting go", () => {
     node.leases.set("earlier", new Set());
     node.downloads.set(LAYER.id, { ref: LAYER.id, offset: 1, total: 2 });
     await leases.hold(A, [LAYER]);
-    await leases.release();
+    await leases.release("all");
     expect([node.leases.size, node.downloads.size]).toEqual([0, 0]);
   });
 
@@ -82,7 +82,7 @@ describe("letting go", () => {
     const { node, leases, held } = set();
     await leases.hold(A, [MANIFEST], true);
     await leases.hold(B, [LAYER]);
-    await leases.release();
+    await leases.release("all");
     expect(held()).toEqual([[MANIFEST.id]]);
     await leasesOf(node.containerd, "later", LATER).letGo(A);
     expect(held()).toEqual([]);
@@ -91,10 +91,10 @@ describe("letting go", () => {
   test("of its own leaves the others, and does nothing where there is none", async () => {
     const { node, leases } = set();
     node.leases.set("earlier", new Set());
-    await leases.releaseOwn();
+    await leasesOf(node.containerd, "idle", LATER).release("own");
     expect(node.calls).toEqual([]);
     await leases.hold(A, [LAYER]);
-    await leases.releaseOwn();
+    await leases.release("own");
     expect([...node.leases.keys()]).toEqual(["earlier"]);
   });
 
@@ -102,11 +102,11 @@ describe("letting go", () => {
     const { node, leases } = set();
     await leases.hold(A, [LAYER]);
     node.before("leases", fails);
-    await leases.release();
+    await leases.release("all");
     expect(node.leases.size).toBe(0);
     node.before("leases", fails);
     node.before("deleteLease", fails);
-    await expect(leases.release()).resolves.toBeUndefined();
+    await expect(leases.release("all")).resolves.toBeUndefined();
   });
 
   test("of everything is the end: nothing is held any more, also what was just being held", async () => {
@@ -114,7 +114,7 @@ describe("letting go", () => {
     const gate = Promise.withResolvers<void>();
     node.before("createLease", () => gate.promise);
     const [holding, later] = [leases.hold(A, [LAYER]), leases.hold(A, [MANIFEST])];
-    const released = leases.release();
+    const released = leases.release("all");
     gate.resolve();
     await Promise.all([holding, later, released]);
     await leases.hold(B, [LAYER]);
