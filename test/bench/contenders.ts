@@ -9,10 +9,12 @@ export interface Runtime {
   ctr: string;
   socket: string;
   crictlConfig: string;
+  /** In the file system that has its images. */
+  folder: string;
 }
 
 export function runtimeOf({ crictlPath, ctrPath, socket, folder }: Containerd): Runtime {
-  return { crictl: crictlPath, ctr: ctrPath, socket, crictlConfig: path.join(folder, "crictl.yaml") };
+  return { crictl: crictlPath, ctr: ctrPath, socket, crictlConfig: path.join(folder, "crictl.yaml"), folder };
 }
 
 export interface Contender {
@@ -30,11 +32,25 @@ function environment(runtime: Runtime): Record<string, string> {
   return { PATH: hookPath, CONTAINERD_ADDRESS: runtime.socket, CRI_CONFIG_FILE: runtime.crictlConfig };
 }
 
+/** Whether a contender writes to the disk what it has pulled, as the agent does. */
+interface Ending {
+  synced: boolean;
+}
+
+const named = (name: string, { synced }: Ending): string => (synced ? `${name}, sync -f` : name);
+const ending = ({ folder }: Runtime, { synced }: Ending): string[] => (synced ? [`sync -f ${folder}`] : []);
+
+async function script(folder: string, name: string, lines: readonly string[]): Promise<string> {
+  const file = path.join(folder, name);
+  await writeFile(file, [...lines, ""].join("\n"));
+  await chmod(file, 0o755);
+  return file;
+}
+
 /** What the bash release renders: one image after the other, and the first failure ends it. */
-const bash: Contender = {
-  name: "bash",
+const bash = (end: Ending): Contender => ({
+  name: named("bash", end),
   command: async (runtime, images, folder) => {
-    const script = path.join(folder, "post-start");
     const lines = images.flatMap(({ reference, retagAs }) => [
       `echo "Pulling ${reference}"`,
       `${runtime.crictl} --runtime-endpoint unix://${runtime.socket} pull ${reference}`,
@@ -42,32 +58,30 @@ const bash: Contender = {
         ? `echo "No other name for ${reference}"`
         : `${runtime.ctr} --namespace=k8s.io image tag ${reference} ${retagAs}`,
     ]);
-    await writeFile(script, ["#!/bin/bash", "set -ex", ...lines, ""].join("\n"));
-    await chmod(script, 0o755);
-    return { file: script, args: [], env: environment(runtime) };
+    const file = await script(folder, "post-start", [
+      "#!/bin/bash",
+      "set -ex",
+      ...lines,
+      ...ending(runtime, end),
+    ]);
+    return { file, args: [], env: environment(runtime) };
   },
-};
+});
 
 /** The obvious improvement on it, with nothing but xargs. */
-function xargs(parallel: number): Contender {
-  return {
-    name: `xargs -P${parallel}`,
-    command: async (runtime, images, folder) => {
-      const one = path.join(folder, "one");
-      const list = path.join(folder, "images");
-      const pull = `${runtime.crictl} --runtime-endpoint unix://${runtime.socket} pull "$1"`;
-      const tag = `[ "$2" = - ] || ${runtime.ctr} --namespace=k8s.io image tag "$1" "$2"`;
-      await writeFile(one, ["#!/bin/sh", "set -e", pull, tag, ""].join("\n"));
-      await chmod(one, 0o755);
-      await writeFile(
-        list,
-        images.map(({ reference, retagAs = "-" }) => `${reference} ${retagAs}\n`).join(""),
-      );
-      const args = ["-a", list, "-P", String(parallel), "-n", "2", one];
-      return { file: "/usr/bin/xargs", args, env: environment(runtime) };
-    },
-  };
-}
+const xargs = (parallel: number, end: Ending): Contender => ({
+  name: named(`xargs -P${parallel}`, end),
+  command: async (runtime, images, folder) => {
+    const list = path.join(folder, "images");
+    const pull = `${runtime.crictl} --runtime-endpoint unix://${runtime.socket} pull "$1"`;
+    const tag = `[ "$2" = - ] || ${runtime.ctr} --namespace=k8s.io image tag "$1" "$2"`;
+    const one = await script(folder, "one", ["#!/bin/sh", "set -e", pull, tag]);
+    await writeFile(list, images.map(({ reference, retagAs = "-" }) => `${reference} ${retagAs}\n`).join(""));
+    const pulls = `xargs -a ${list} -P ${parallel} -n 2 ${one}`;
+    const file = await script(folder, "all", ["#!/bin/sh", "set -e", pulls, ...ending(runtime, end)]);
+    return { file, args: [], env: environment(runtime) };
+  },
+});
 
 function agent(executable: string, remembers: boolean): Contender {
   return {
@@ -98,7 +112,15 @@ export async function agentRun(
   };
 }
 
-/** @param parallel pulls at once, for an xargs each */
-export function contenders(executable: string, parallel: readonly number[]): readonly Contender[] {
-  return [bash, ...parallel.map(xargs), agent(executable, false), agent(executable, true)];
+/**
+ * @param parallel pulls at once, for an xargs each
+ * @param endings of bash and each xargs
+ */
+export function contenders(
+  executable: string,
+  parallel: readonly number[],
+  endings: readonly Ending[],
+): readonly Contender[] {
+  const others = endings.flatMap((end) => [bash(end), ...parallel.map((count) => xargs(count, end))]);
+  return [...others, agent(executable, false), agent(executable, true)];
 }

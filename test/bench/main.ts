@@ -14,7 +14,7 @@ import { startup } from "./startup.ts";
 import { table } from "./table.ts";
 
 const usage =
-  "npm run bench -- [--case NAME]... [--line LINE]... [--runs N] [--parallel N]... [--only CONTENDER]... [--json FILE]";
+  "npm run bench -- [--case NAME]... [--line LINE]... [--runs N] [--parallel N]... [--sync] [--only CONTENDER]... [--json FILE]";
 const { values } = parseArgs({
   options: {
     help: { type: "boolean", short: "h" },
@@ -22,6 +22,7 @@ const { values } = parseArgs({
     line: { type: "string", multiple: true, default: ["1.7", "2"] },
     runs: { type: "string", default: "5" },
     parallel: { type: "string", multiple: true, default: ["4"] },
+    sync: { type: "boolean", default: false },
     only: { type: "string", multiple: true },
     executable: { type: "string" },
     json: { type: "string" },
@@ -37,7 +38,8 @@ const executable = path.resolve(values.executable ?? path.join(dist, "import-ima
 const chosen = casesNamed(values.case ?? cases.map((known) => known.name));
 const lines = values.line.map(lineNamed);
 const runs = Number(values.runs);
-const field = fieldOf(contenders(executable, values.parallel.map(Number)), values.only);
+const endings = values.sync ? [{ synced: false }, { synced: true }] : [{ synced: false }];
+const field = fieldOf(contenders(executable, values.parallel.map(Number), endings), values.only);
 
 accessSync(executable, constants.X_OK);
 await using registry = await startRegistry();
