@@ -1,4 +1,5 @@
-// What was imported from which archive file: archives.json in the state directory. Losing it costs an import, no more.
+// What was imported from which archive file: archives.json in the state directory. Losing it costs an import; but not while one
+// is under way, whose names only it can put back.
 import path from "node:path";
 import * as v from "valibot";
 import { archiveRecord, type ArchiveRecord } from "../core/archives.ts";
@@ -23,13 +24,14 @@ export function readArchiveRecord(directory: string, onProblem: (why: string) =>
   }
 }
 
+/** On the disk on return. */
 export function writeArchiveRecord(
   directory: string,
   record: ArchiveRecord,
   onProblem: (why: string) => void,
 ): void {
   try {
-    replaceRegular(fileIn(directory), JSON.stringify(record, null, 1), 0o640);
+    replaceRegular(fileIn(directory), JSON.stringify(record, null, 1), 0o640, "synced");
   } catch (error) {
     onProblem(forgotten(error));
   }

@@ -1,6 +1,7 @@
 // An import is a transaction: what fails, is killed or is damaged leaves each name with what it led to before.
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -160,76 +161,80 @@ describeEachLine("imports", (line) => {
 });
 
 /** So few that the test is over in half of its time on a busy machine. */
-const KILLED = 8;
+const KILLED = Number(process.env["IMPORT_IMAGES_KILLS"] ?? 8);
 
 describeEachLine(
   "imports that are killed",
   (line) => {
-    test("at any of eight moments leave all names with one generation of images, which works", async () => {
-      await using node = await startNode(line);
-      const { containerd } = node;
-      const agent = agentFor(containerd);
-      const file = path.join(containerd.folder, "killed.tar");
-      const properties = { archives: [{ path: file }], images: [] };
-      const layers = (name: string, generation: number) => layersOf(`${name} ${generation}`, 300_000);
-      const content = (generation: number): Buffer =>
-        dockerArchive(...NAMES.map((name) => ({ names: [name], layers: layers(name, generation) })));
-      const configs = (generation: number): string[] =>
-        NAMES.map((name) => configDigest("linux/amd64", layers(name, generation)));
-      const configOn = async (digest: string | undefined): Promise<string> => {
-        const text = await containerd.ctr("content", "get", digest ?? "");
-        return (JSON.parse(text) as { config: { digest: string } }).config.digest;
-      };
-      const configsOn = async (): Promise<string[]> => {
-        const records = await containerd.records();
-        return Promise.all(NAMES.map((name) => configOn(records.get(name)?.digest)));
-      };
-      const work = async (): Promise<void> => {
-        for (const name of NAMES) {
-          await containerd.ctr("containers", "create", name, "probe");
-          await containerd.ctr("containers", "rm", "probe");
+    test(
+      "at any moment leave all names with one generation of images, which works",
+      async () => {
+        await using node = await startNode(line);
+        const { containerd } = node;
+        const agent = agentFor(containerd);
+        const file = path.join(containerd.folder, "killed.tar");
+        const properties = { archives: [{ path: file }], images: [] };
+        const layers = (name: string, generation: number) => layersOf(`${name} ${generation}`, 300_000);
+        const content = (generation: number): Buffer =>
+          dockerArchive(...NAMES.map((name) => ({ names: [name], layers: layers(name, generation) })));
+        const configs = (generation: number): string[] =>
+          NAMES.map((name) => configDigest("linux/amd64", layers(name, generation)));
+        const configOn = async (digest: string | undefined): Promise<string> => {
+          const text = await containerd.ctr("content", "get", digest ?? "");
+          return (JSON.parse(text) as { config: { digest: string } }).config.digest;
+        };
+        const configsOn = async (): Promise<string[]> => {
+          const records = await containerd.records();
+          return Promise.all(NAMES.map((name) => configOn(records.get(name)?.digest)));
+        };
+        const work = async (): Promise<void> => {
+          for (const name of NAMES) {
+            await containerd.ctr("containers", "create", name, "probe");
+            await containerd.ctr("containers", "rm", "probe");
+          }
+        };
+        const isBegun = (): true | undefined =>
+          readFileSync(path.join(agent.stateDirectory, "archives.json"), "utf8").includes('"begun"') ||
+          undefined;
+        writeFileSync(file, content(0));
+        let last = await agent.run(properties);
+        expect(last.exitCode).toBe(0);
+        let before = await configsOn();
+        let mended = 0;
+
+        for (let round = 1; round <= KILLED; round += 1) {
+          const place = `round ${round}`;
+          const logged = agent.log().length;
+          writeFileSync(file, content(round));
+          const running = agent.start(properties);
+          if (round === 1) await poll("an import that is begun", isBegun, { bound: 30_000 });
+          else await sleep((last.seconds * 1_000 * ((round * 3) % KILLED)) / KILLED);
+          running.kill("SIGKILL");
+          await running.ended;
+          const isDone = agent
+            .log()
+            .slice(logged)
+            .some(({ event }) => event === "archive-done");
+          const isDamaged = round % 2 === 0;
+          if (isDamaged) writeFileSync(file, damaged(content(round + 1_000)));
+
+          const next = await agent.run(properties);
+
+          const after = await configsOn();
+          expect(next.exitCode, place).toBe(isDamaged ? 1 : 0);
+          expect(isDamaged && !isDone ? [before, configs(round)] : [configs(round)], place).toContainEqual(
+            after,
+          );
+          if (next.stdout.includes("the last run ended while it imported")) mended += 1;
+          await work();
+          before = after;
+          if (!isDamaged) last = next;
         }
-      };
-      const isBegun = (): true | undefined =>
-        readFileSync(path.join(agent.stateDirectory, "archives.json"), "utf8").includes('"begun"') ||
-        undefined;
-      writeFileSync(file, content(0));
-      let last = await agent.run(properties);
-      expect(last.exitCode).toBe(0);
-      let before = await configsOn();
-      let mended = 0;
-
-      for (let round = 1; round <= KILLED; round += 1) {
-        const place = `round ${round}`;
-        const logged = agent.log().length;
-        writeFileSync(file, content(round));
-        const running = agent.start(properties);
-        if (round === 1) await poll("an import that is begun", isBegun, { bound: 30_000 });
-        else await sleep((last.seconds * 1_000 * ((round * 3) % KILLED)) / KILLED);
-        running.kill("SIGKILL");
-        await running.ended;
-        const isDone = agent
-          .log()
-          .slice(logged)
-          .some(({ event }) => event === "archive-done");
-        const isDamaged = round % 2 === 0;
-        if (isDamaged) writeFileSync(file, damaged(content(round + 1_000)));
-
-        const next = await agent.run(properties);
-
-        const after = await configsOn();
-        expect(next.exitCode, place).toBe(isDamaged ? 1 : 0);
-        expect(isDamaged && !isDone ? [before, configs(round)] : [configs(round)], place).toContainEqual(
-          after,
-        );
-        if (next.stdout.includes("the last run ended while it imported")) mended += 1;
-        await work();
-        before = after;
-        if (!isDamaged) last = next;
-      }
-      expect(mended).toBeGreaterThan(0);
-      expect(await heldOn(containerd)).toEqual([]);
-    });
+        expect(mended).toBeGreaterThan(0);
+        expect(await heldOn(containerd)).toEqual([]);
+      },
+      Math.max(120_000, KILLED * 10_000),
+    );
   },
   { among: ["1.7", "2"] },
 );
