@@ -4,11 +4,11 @@ import { ANSWERS, RULES, type Rule } from "../src/core/rules.ts";
 
 const ATTEMPTS: Readonly<Record<Action, string>> = {
   stop: "1",
-  "once-more": "2, the second late",
-  "at-once": "`retry.attempts`, the second at once",
+  "once-more": "2, the second after `retry.max_delay`",
+  "at-once": "`retry.attempts`, the second immediately",
   "back-off": "`retry.attempts`",
   "registry-back-off": "until `registry_timeout`, one image at a time",
-  "wait-for-runtime": "again when containerd answers",
+  "wait-for-runtime": "again once containerd answers",
   "stop-run": "1, and the run stops",
 };
 
@@ -38,5 +38,5 @@ export function failureTable(): string {
       ),
     ].map(([what, alike]) => `| \`${name}\` | ${alike.map(({ met }) => met).join("; ")} | ${what} |`),
   );
-  return ["| class | met | attempts | next step |", "|---|---|---|---|", ...lines].join("\n");
+  return ["| class | what the run meets | attempts | next step |", "|---|---|---|---|", ...lines].join("\n");
 }
