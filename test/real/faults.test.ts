@@ -43,6 +43,13 @@ interface Case {
   readonly target: Target;
 }
 
+const HEADING = `# Fault matrix
+
+The suite \`faults\` writes this page when \`UPDATE_MATRIX=1\` is set. Each cell shows the outcome of an image and its number of
+attempts, with \`retry.attempts: ${attempts}\`. In the columns "lasts", the fault stays. In the columns "ends", it ends after the first
+failed attempt. The numbers are [lines of containerd](README.md#versions-in-the-real-tests).
+`;
+
 const plan = [
   ...faults.map((fault) => ({ id: fault, fault, ends: false })),
   ...ending.map((fault) => ({ id: `${fault}-ends`, fault, ends: true })),
@@ -52,7 +59,7 @@ afterAll(() => {
   const table = markdown(results);
   console.log(table);
   if (process.env["UPDATE_MATRIX"] === "1") {
-    writeFileSync(path.resolve(import.meta.dirname, "..", "fault-matrix.md"), `${table}\n`);
+    writeFileSync(path.resolve(import.meta.dirname, "..", "fault-matrix.md"), `${HEADING}\n${table}\n`);
   }
 });
 
