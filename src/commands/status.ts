@@ -98,7 +98,7 @@ const iso = (ms: number): string => new Date(ms).toISOString();
 function runLines(run: Status | undefined, locked: boolean, columns = WIDTH): string[] {
   if (run !== undefined && locked && isAlive(run)) return progressLines(run, columns);
   const other = locked
-    ? ["a run is in progress that has recorded nothing: it has just begun, or has --only"]
+    ? ["a run is in progress, but has not recorded anything: it has just started, or has --only"]
     : [];
   if (run === undefined) return [...other, "no run has been recorded here yet", ""];
   const { images, phase, startedAt } = run;

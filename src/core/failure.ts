@@ -101,7 +101,7 @@ const CLASSES = {
   },
   unknown: {
     action: "back-off",
-    next: "this version does not know what was said: please report it with import-images.log",
+    next: "import-images does not recognize this error: please report it, with import-images.log",
   },
 } as const satisfies Record<string, { action: Action; next: string }>;
 

@@ -87,7 +87,7 @@ export function refusedWarnings(root: string, refused: RefusedNames): string[] {
     const names = [...new Set(refused[reason])];
     if (names.length === 0) return [];
     return (
-      `the kubelet will refuse pods ${some(names)}, or pull it anew, although the image is here: ${REASONS[reason]}. ` +
+      `the kubelet will refuse to start pods that use ${some(names)}, or pull it again, although the image is on this node: ${REASONS[reason]}. ` +
       "If its policy is the default, NeverVerifyPreloadedImages: stop the kubelet, " +
       `empty ${root}/image_manager/pulled and ${root}/image_manager/pulling, and start it`
     );

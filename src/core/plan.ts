@@ -181,9 +181,9 @@ function decideArchived({ path, digest, failed }: Origin, judgement: Judgement):
   if (judgement.is === "usable" && digest !== undefined)
     return { action: "keep", why: `present, from ${path}` };
   const why = judgement.is === "usable" ? "it is another image" : problemOf(judgement);
-  const message = `it comes from the archive ${path}, which did not bring it: ${why}`;
+  const message = `the archive ${path} did not bring it: ${why}`;
   const next =
-    "see why the archive failed, then run again; no registry is asked for what comes from an archive";
+    "see why the archive failed, then run again; an image from an archive is never pulled from a registry";
   return { action: "fail", why: message, failure: { class: "not-found", message, next } };
 }
 

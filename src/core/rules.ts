@@ -38,7 +38,7 @@ const HOSTS_FILE: More = {
   next: "correct certs.d/<host>/hosts.toml of this registry, and the files that it names",
 };
 const EXPIRED_LOGIN: More = {
-  next: "the login has expired (one of ECR lasts 12 hours): get a new one, or let a pull-through cache or the node's own role log in",
+  next: "the login has expired (ECR logins last 12 hours): get a new one, or let a pull-through cache or the node's own role log in",
   refused: "login",
 };
 
@@ -64,13 +64,13 @@ export const ANSWERS: readonly Rule[] = [
       next: "the registry served the manifest and then refused a layer: look at the store behind it (missing files, signed addresses, expired tokens) and at this node's clock",
     },
   ),
-  rule("auth", "401 or 403 whose words tell that the login expired", /: 40[0-3]$/u, {
+  rule("auth", "401 or 403 with a message that the login has expired", /: 40[0-3]$/u, {
     ...EXPIRED_LOGIN,
     words: /token (?:has|is) expired/iu,
   }),
   rule("auth", "403 of ECR", /\.dkr\.ecr\.[^\s]*: 403$/u, {
     ...EXPIRED_LOGIN,
-    next: "the login has expired (one of ECR lasts 12 hours), or its account may not pull this repository",
+    next: "the login has expired (ECR logins last 12 hours), or its account may not pull this repository",
   }),
   // Each further try of a login that is refused as such brings the account nearer to a lock-out.
   rule("auth", "401 of a token service", [TOKEN, /: 401$/u], { refused: "login" }),
@@ -81,7 +81,7 @@ export const ANSWERS: readonly Rule[] = [
     next: "the registry rejects what its own token service issued: compare their clocks and keys, and this node's clock",
   }),
   rule("auth", "pull access denied", /(?:pull access denied|server message: |authorization failed)$/u, {
-    next: "the registry has no such repository, or this login (or nobody without one) may not pull it: check the name, the login and the account's rights",
+    next: "the registry has no such repository, or this login (or a pull without one) may not pull it: check the name, the login and the account's rights",
   }),
   rule("auth", "403", /: 403$/u),
   rule("server", "5xx, 408 or 425", /: (?:[^4]\d\d|408|425)$/u, { action: "registry-back-off" }),
@@ -93,20 +93,20 @@ export const ANSWERS: readonly Rule[] = [
     next: "{host} refuses the request: check the user and password, and the realm that the registry names in its answer",
   }),
   rule("tls", "400 to plain http", /: 400$(?<= http:\S+: 400)/u, {
-    next: "plain http reached a server that may want https: give it the right scheme, and its CA, in certs.d/<host>/hosts.toml",
+    next: "the request used plain http, and the server may require https: set the scheme, and its CA, in certs.d/<host>/hosts.toml",
   }),
   // 1.6.20 does not tell the address, and so not its scheme.
   rule("reference", "400", /: 400$/u, {
     next: "the registry, or a proxy in front of it, finds the request malformed: check the image's name, the registry's log, and that plain http does not reach a server that wants https",
   }),
   rule("auth", "402", /: 402$/u, {
-    next: "the registry wants to be paid: renew its plan or quota, or pull from another registry",
+    next: "the registry requires payment: renew its plan or quota, or pull from another registry",
   }),
   rule("not-found", "405", /: 405$/u, {
-    next: "whatever answers there does not serve images: check the host and port of the name, and certs.d/<host>/hosts.toml",
+    next: "the server at this address does not serve images: check the host and port of the name, and certs.d/<host>/hosts.toml",
   }),
   rule("not-found", "409", /: 409$/u, {
-    next: "the registry gives this image to nobody at the moment (it is being deleted, copied or scanned): look at it in the registry",
+    next: "the registry does not serve this image at the moment (it may be being deleted, copied or scanned): check it in the registry",
     action: "once-more",
   }),
   rule("not-found", "410", /: 410$/u, {
@@ -168,7 +168,7 @@ export const NODE_RULES: readonly Rule[] = [
       "file name too long|file too large|too many links|too many levels of symbolic links|value too large for defined data type",
     ),
     {
-      next: "the image holds names, sizes or links that this node's file system does not take: build it otherwise",
+      next: "the image holds names, sizes or links that this node's file system does not support: rebuild it without them",
     },
   ),
 ];
@@ -207,7 +207,7 @@ export const RULES: readonly Rule[] = [
     "HTML, or something else that no registry sends",
     /unexpected media type text\/html|unable to decode token response|not include a token in the response|malformed HTTP (?:response|status code|version)(?! "\\x1[56])|stopped after 10 redirects/u,
     {
-      next: "something in between answers instead of {host} (a captive portal, a login page, a proxy), or the address is not a registry's: open it with curl from this node",
+      next: "another system answers in place of {host} (a captive portal, a login page, a proxy), or the address is not a registry's: open it with curl from this node",
     },
   ),
   rule(
@@ -216,7 +216,7 @@ export const RULES: readonly Rule[] = [
     /failed to find supported auth scheme|no realm specified|challenge realm|reports (?:content size of zero|negative content size)|in header not a valid digest|unhandled content range|Content-Encoding algorithm/u,
     {
       action: "back-off",
-      next: "{host} answers against the protocol of registries: look at its configuration, and at the proxy in front of it",
+      next: "{host} violates the registry protocol: look at its configuration, and at the proxy in front of it",
     },
   ),
   ...NODE_RULES,
@@ -236,7 +236,7 @@ export const RULES: readonly Rule[] = [
   ),
   rule(
     "reference",
-    "a name that is none",
+    "an invalid image name",
     /failed to parse image reference|invalid reference format|error parsing reference/u,
   ),
   rule("platform", "no manifest for this platform", /no match for platform|does not support platform/u),
@@ -292,7 +292,7 @@ export const RULES: readonly Rule[] = [
     /certificate has expired or is not yet valid: current time \S+ is before/u,
     {
       action: "once-more",
-      next: "the certificate of {host} is not valid yet: set this node's clock (NTP), or the clock of whoever issued it",
+      next: "the certificate of {host} is not valid yet: set this node's clock (NTP), or the clock of its issuer",
     },
   ),
   rule("tls", "a certificate that has expired", /certificate has expired/u, {
@@ -344,7 +344,7 @@ export const RULES: readonly Rule[] = [
   }),
   rule("stall", "no answer within containerd's own 30 s", /timeout awaiting response headers/u, {
     action: "back-off",
-    next: "{host} took longer to answer than containerd waits (30 s, which cannot be set): look at the cache or store there, which may be fetching the image itself; run again later",
+    next: "{host} did not answer within containerd's fixed limit of 30 s: look at the cache or store there, which may be fetching the image itself; run again later",
   }),
   // No answer at all. TLS handshake timeout has no colon after `tls`, and so passes the rules above.
   rule(
@@ -388,7 +388,7 @@ export const RULES: readonly Rule[] = [
   ),
   rule(
     "runtime",
-    "what containerd may not do on this node",
+    "an operation that this node does not allow containerd",
     [
       /operation not permitted|permission denied|operation not supported|function not implemented|no such device|exec format error|failed to (?:extract layer|mount|unpack)[^]{0,2000}invalid argument/u,
     ],

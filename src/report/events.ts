@@ -111,12 +111,12 @@ function withFailure({ failure, ...event }: { readonly failure: Failure }): obje
 const soFar = (state: RunState, image: string): number | undefined =>
   lasted({ ...imageOf(state, image), endedAt: stamp() });
 
-/** `5 images: 2 to pull, 1 to name like another, 2 present`. */
+/** `5 images: 2 to pull, 1 to tag from another, 2 present`. */
 export function decided(images: readonly PlannedImage[]): string {
   const { pull, share, keep, unpack, fail } = countDecisions(images);
-  const shared = share === 0 ? "" : `${share} to name like another, `;
+  const shared = share === 0 ? "" : `${share} to tag from another, `;
   const unpacked = unpack === 0 ? "" : `${unpack} to unpack again, `;
-  const failed = fail === 0 ? "" : `, ${fail} that cannot be had`;
+  const failed = fail === 0 ? "" : `, ${fail} that cannot be pulled or imported`;
   return `${counted(images.length, "image")}: ${pull} to pull, ${shared}${unpacked}${keep} present${failed}`;
 }
 

@@ -57,7 +57,7 @@ export function flusher({ containerd, clock, emit, stop }: Context, node: Node, 
 }
 
 const UNWRITTEN =
-  "what this run brought may not be on the disk yet, so that a power loss now would damage it; the next run writes it";
+  "what this run added may not be on the disk yet; a power loss now could damage it; the next run writes it";
 
 /** One that cannot be seen is tried, which tells why. */
 const deviceOf = (directory: string): Promise<number | string> =>

@@ -199,7 +199,7 @@ export async function mendImport(
 ): Promise<void> {
   const path = journal.record.begun?.path;
   await undo(containerd, journal, leases);
-  const message = `the last run ended while it imported ${path}: the archive's names lead again to what they led to before`;
+  const message = `the last run ended while it imported ${path}: the archive's names point to their previous images again`;
   if (path !== undefined) emit({ type: "warning", message });
 }
 

@@ -137,7 +137,7 @@ async function unpack(
 ): Promise<void> {
   const tell = (mended: string): void =>
     emit({ type: "warning", message: `${name} was damaged on the disk: ${what}; ${mended}` });
-  if (how === "pull") return tell("what is not whole is deleted, to be pulled again");
+  if (how === "pull") return tell("what is incomplete is deleted, and pulled again");
   const bounds = { signal: stop.signal, timeout: config.deadline };
   try {
     await containerd.unpack(digest, node.snapshotter, bounds);

@@ -326,8 +326,8 @@ function tell(
   if (silentFor(movement, queuedUntil, at) < bound) return;
   const seen =
     progress === undefined
-      ? "not even a manifest"
+      ? "not even the manifest"
       : `with ${progress.layersDone} of ${progress.layers} layers done`;
-  const message = `no byte came for ${formatDuration(bound)}, ${seen}`;
+  const message = `no data came for ${formatDuration(bound)}, ${seen}`;
   abort.abort(new Failed({ class: "stall", message }));
 }

@@ -62,4 +62,4 @@ export function writeDiskRecord(
 }
 
 const forgotten = (error: unknown): string =>
-  `the next run looks at every file again that it should know: ${messageOf(error)}`;
+  `the next run has to check every file again: ${messageOf(error)}`;

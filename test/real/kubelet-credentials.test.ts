@@ -148,7 +148,7 @@ describeReal(
         const run = await node.agent.run(properties);
         const status = await node.agent.run(properties, "status");
         const warning =
-          /the kubelet will refuse pods registry\.k8s\.io\/team\/raced:1, .* under another name.* empty (?<pulled>\S+) and/u;
+          /the kubelet will refuse to start pods that use registry\.k8s\.io\/team\/raced:1, .* under another name.* empty (?<pulled>\S+) and/u;
         expect([run.exitCode, status.exitCode]).toEqual([0, 0]);
         expect(node.agent.status().warnings).toEqual([expect.stringMatching(warning)]);
         expect(status.stderr).toMatch(warning);

@@ -65,7 +65,7 @@ describeReal(
           utimesSync(path.join(folder("pulling"), file), before, before);
       };
       const warning = new RegExp(
-        `the kubelet will refuse pods .*${name}.*has not finished.*stop the kubelet`,
+        `the kubelet will refuse to start pods that use .*${name}.*has not finished.*stop the kubelet`,
         "u",
       );
 

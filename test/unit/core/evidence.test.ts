@@ -182,7 +182,7 @@ describe("the text of a tool has its class:", () => {
 const PERMANENT: readonly (readonly [string, FailureClass, RegExp])[] = [
   ["https://r/v2/a/manifests/1: 400 Bad Request", "reference", /malformed/u],
   ["http://r/v2/a/manifests/1: 400 Bad Request", "tls", /plain http/u],
-  ["https://r/v2/a/manifests/1: 402 Payment Required", "auth", /paid/u],
+  ["https://r/v2/a/manifests/1: 402 Payment Required", "auth", /requires payment/u],
   ["https://r/v2/a/manifests/1: 404 Not Found", "not-found", /log/u],
   ["https://r/v2/a/manifests/1: 405 Method Not Allowed", "not-found", /does not serve images/u],
   ["https://r/v2/a/manifests/1: 407 Proxy Authentication Required", "network", /HTTPS_PROXY/u],
@@ -352,10 +352,10 @@ describe("what containerd says of itself", () => {
 test.each([
   "failed to authorize: failed to fetch anonymous token: unable to decode token response: invalid character '<' looking for beginning of value",
   "failed to authorize: failed to fetch oauth token: authorization server did not include a token in the response",
-])("HTML in place of an answer is something in between: %s", (what) => {
+])("HTML in place of an answer is that of another system: %s", (what) => {
   expect(diagnose(resolving("app:1", what))).toMatchObject({
     class: "server",
-    next: expect.stringContaining("something in between"),
+    next: expect.stringContaining("another system answers"),
   });
 });
 

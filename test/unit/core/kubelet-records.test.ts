@@ -116,9 +116,9 @@ test("each reason has a warning, with its names and the way out", () => {
     otherName: names,
     unfinished: ["a.b/c:1"],
   });
-  expect(other).toContain("refuse pods registry.k8s.io/app:1, registry.k8s.io/app:2, ");
+  expect(other).toContain("refuse to start pods that use registry.k8s.io/app:1, registry.k8s.io/app:2, ");
   expect(other).toContain("under another name");
-  expect(unfinished).toContain("refuse pods a.b/c:1, ");
+  expect(unfinished).toContain("refuse to start pods that use a.b/c:1, ");
   expect(unfinished).toContain("has not finished");
   expect([other, unfinished]).toEqual([expect.stringMatching(wayOut), expect.stringMatching(wayOut)]);
 });

@@ -53,7 +53,7 @@ describe("a transition is a line:", () => {
           { pins: true },
         ).images,
       },
-      "2 images: 1 to pull, 1 to name like another, 0 present",
+      "2 images: 1 to pull, 1 to tag from another, 0 present",
     ],
     ["a pull", { type: "attempt-started", image: A, attempt: 1 }, `pulling ${A}`],
     ["another attempt", { type: "attempt-started", image: A, attempt: 2 }, `pulling ${A} (attempt 2)`],

@@ -211,7 +211,7 @@ describe("an attempt is ended", () => {
   });
 
   test("when its watcher sees it stall, and another one begins", async () => {
-    const stall = new Failed({ class: "stall", message: "no byte came for 60.0s" });
+    const stall = new Failed({ class: "stall", message: "no data came for 60.0s" });
     let watched = 0;
     const set = pulling(
       {},
@@ -232,7 +232,7 @@ describe("an attempt is ended", () => {
     set.node.registry.set(A, "hangs");
     expect(await set.classesOf(A)).toEqual(["ok"]);
     expect(set.events).toContainEqual(
-      expect.objectContaining({ failure: { class: "stall", message: "no byte came for 60.0s" }, retryIn: 0 }),
+      expect.objectContaining({ failure: { class: "stall", message: "no data came for 60.0s" }, retryIn: 0 }),
     );
     expect(watched).toBe(2);
   });

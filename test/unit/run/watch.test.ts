@@ -174,7 +174,7 @@ describe("a pull is ended as stalled", () => {
     attempt.end();
     await watch.stop();
     expect(attempt.reason()).toMatchObject({
-      failure: { class: "stall", message: expect.stringContaining("not even a manifest") },
+      failure: { class: "stall", message: expect.stringContaining("not even the manifest") },
     });
   });
 

@@ -278,6 +278,6 @@ test("a name that the kubelet will refuse is warned of at the end", async () => 
   const { events } = await run([A], { kubelet: { root_dir: folder.path } });
   expect(events).toContainEqual({
     type: "warning",
-    message: expect.stringContaining("the kubelet will refuse pods r.one/a:1"),
+    message: expect.stringContaining("the kubelet will refuse to start pods that use r.one/a:1"),
   });
 });
