@@ -1,11 +1,13 @@
-// The file of an archive: its compression, the tar inside it, and what that holds.
+// The file of an archive or a layer: its compression, the tar inside it, and what an archive holds.
 import { createReadStream } from "node:fs";
-import { open, type FileHandle } from "node:fs/promises";
-import { pipeline, type Readable } from "node:stream";
-import { damagedArchive, heldBy, type Held } from "../core/archive-content.ts";
+import { open, stat } from "node:fs/promises";
+import { posix } from "node:path";
+import { addAbortSignal, pipeline, type Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import type { Extract } from "tar-stream";
+import { damagedArchive, heldBy, type Documents, type Held } from "../core/archive-content.ts";
 import type { Failure } from "../core/failure.ts";
 import { codeOf, messageOf } from "../core/plain-text.ts";
-import { TarReader } from "../core/tar.ts";
 
 /** By the bytes that they begin with, in hexadecimal. Some are known to those who make archives, and not to us. */
 const COMPRESSIONS = [
@@ -34,10 +36,81 @@ export async function unpackedStream(path: string): Promise<Readable | undefined
 
 async function compressionOf(path: string) {
   await using file = await open(path);
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(4), 0, 4, 0);
-  const begin = buffer.toString("hex", 0, bytesRead);
-  return COMPRESSIONS.find(({ magic }) => magic.test(begin));
+  const begin = await file.read(Buffer.alloc(4), 0, 4, 0);
+  const digits = begin.buffer.toString("hex", 0, begin.bytesRead);
+  return COMPRESSIONS.find(({ magic }) => magic.test(digits));
 }
+
+interface TarEntry {
+  readonly path: string;
+  readonly size: number;
+  /** Regular, and there as a whole: of a sparse file, a tar has only parts. */
+  readonly isFile: boolean;
+  /** Of a file, before the next entry is asked for. */
+  readonly content: () => Promise<Buffer>;
+  /** Where the next entry begins. */
+  readonly end: number;
+}
+
+/** Bytes of a file from which on it is passed over, where the tar is not compressed. */
+const LARGE = 2 ** 20;
+const BLOCK = 512;
+/** As tar-stream says it. */
+const CUT_OFF = "Unexpected end of data";
+
+/**
+ * Of a tar, compressed or not. A compressed one is read to its end, for only then is it known to be whole.
+ * @throws the system's error where the file cannot be read; another where it is no tar, or is cut off
+ */
+export async function* tarEntries(path: string, signal?: AbortSignal): AsyncGenerator<TarEntry> {
+  // Not loaded at the start of a program that seldom needs it; nor are zlib and crypto.
+  const { extract } = await import("tar-stream");
+  // Its types lack this: without it, a tar in the format of old is refused.
+  const options: object = { allowUnknownFormat: true };
+  const unpacked = await unpackedStream(path);
+  if (unpacked !== undefined) return yield* entriesIn(unpacked, extract(options), signal);
+  const { size } = await stat(path);
+  for (let next: number | undefined = 0; next !== undefined;) {
+    const start: number = next;
+    if (start > size) throw new Error(CUT_OFF);
+    next = undefined;
+    const rest = createReadStream(path, { start, highWaterMark: CHUNK });
+    for await (const entry of entriesIn(rest, extract(options), signal)) {
+      yield entry;
+      if (!entry.isFile || entry.size < LARGE) continue;
+      next = start + entry.end;
+      break;
+    }
+  }
+}
+
+async function* entriesIn(archive: Readable, tar: Extract, signal?: AbortSignal): AsyncGenerator<TarEntry> {
+  if (signal !== undefined) addAbortSignal(signal, archive);
+  // The loop throws an error of either.
+  pipeline(archive, tar, () => {});
+  for await (const entry of tar) {
+    const { name, size, type, pax } = entry.header;
+    // tar-stream would wait for the end of such a file.
+    if (!Number.isSafeInteger(size)) throw new Error("a size is no number");
+    const isSparse = Object.keys(pax ?? {}).some((key) => key.startsWith("GNU.sparse."));
+    yield {
+      path: name,
+      size,
+      isFile: (type === "file" || type === "contiguous-file") && !isSparse,
+      content: () => buffer(entry),
+      end: entry.offset + BLOCK + Math.ceil(size / BLOCK) * BLOCK,
+    };
+    entry.resume();
+  }
+}
+
+/** Bytes of a document that is read: of any, and of the few that list what an archive holds. */
+const SMALL = 2 ** 20;
+const LISTS = new Set(["manifest.json", "index.json", "oci-layout"]);
+const LARGEST_LIST = 64 * SMALL;
+/** Bytes of all documents, and how many names are kept; a root file system has more than anybody needs. */
+const MOST_TEXT = 128 * SMALL;
+const MOST_NAMES = 1_000;
 
 /**
  * Reads through it once, without containerd.
@@ -46,50 +119,43 @@ async function compressionOf(path: string) {
 export async function readArchive(path: string, signal: AbortSignal): Promise<Held[] | Failure> {
   const compression = await compressionOf(path);
   if (compression !== undefined && !("unpack" in compression)) return unsupported(compression.name);
-  const reader = new TarReader();
+  let found: Documents;
   try {
-    const unpacked = await unpackedStream(path);
-    await (unpacked === undefined ? readPlain(path, reader, signal) : readUnpacked(unpacked, reader, signal));
+    found = await documentsIn(path, signal);
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof Error && "syscall" in error) throw error;
+    const why = messageOf(error);
     return codeOf(error) === "ZSTD_error_frameParameter_windowTooLarge"
       ? WINDOW
-      : damagedArchive(messageOf(error));
+      : damagedArchive(REASONS[why] ?? why);
   }
-  if (!reader.isBetweenFiles) return damagedArchive("it ends in the middle of a file");
-  // Not loaded at the start of a program that seldom needs it; nor is zlib.
   const { createHash } = await import("node:crypto");
-  return heldBy(reader, (text) => `sha256:${createHash("sha256").update(text).digest("hex")}`);
+  return heldBy(found, (text) => `sha256:${createHash("sha256").update(text).digest("hex")}`);
 }
 
-/** From file to file: layers are passed over. */
-async function readPlain(path: string, reader: TarReader, signal: AbortSignal): Promise<void> {
-  await using file = await open(path);
-  const { size } = await file.stat();
-  let at = 0;
-  while (at < size && !reader.ended) {
-    signal.throwIfAborted();
-    const chunk = await readAt(file, at);
-    reader.push(chunk);
-    at += chunk.length + reader.skip();
-    if (chunk.length === 0) break;
+async function documentsIn(path: string, signal: AbortSignal): Promise<Documents> {
+  const documents = new Map<string, string>();
+  const top = new Set<string>();
+  let left = MOST_TEXT;
+  for await (const entry of tarEntries(path, signal)) {
+    const name = posix.normalize(entry.path);
+    if (top.size < MOST_NAMES) top.add(name.split("/", 1)[0] ?? "");
+    if (!entry.isFile || entry.size > (LISTS.has(name) ? LARGEST_LIST : Math.min(SMALL, left))) continue;
+    const content = await entry.content();
+    if (content[0] !== 0x7b && content[0] !== 0x5b) continue;
+    left -= content.length;
+    documents.set(name, content.toString("utf8"));
   }
-  if (at > size) throw new Error("it ends in the middle of a file");
+  return { documents, top };
 }
 
-async function readAt(file: FileHandle, at: number): Promise<Buffer> {
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(CHUNK), 0, CHUNK, at);
-  return buffer.subarray(0, bytesRead);
-}
-
-/** To its end, behind the tar's own: only then is it known to be whole. */
-async function readUnpacked(unpacked: Readable, reader: TarReader, signal: AbortSignal): Promise<void> {
-  for await (const chunk of unpacked) {
-    signal.throwIfAborted();
-    if (Buffer.isBuffer(chunk)) reader.push(chunk);
-  }
-}
+/** What tar-stream says, in other words. */
+const REASONS: Readonly<Record<string, string>> = {
+  [CUT_OFF]: "it ends in the middle of a file",
+  "Invalid tar header. Maybe the tar is corrupted or it needs to be gunzipped?":
+    "it has an invalid tar header",
+};
 
 const unsupported = (name: string): Failure => ({
   class: "transfer",

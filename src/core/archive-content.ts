@@ -1,7 +1,6 @@
 // What an archive holds, as its own documents tell it; and what it is, where it is no docker or OCI archive.
 import * as v from "valibot";
 import type { Failure } from "./failure.ts";
-import type { TarReader } from "./tar.ts";
 
 /** A name that an import of the archive will make, as it stands there, and what it will lead to. */
 export interface Held {
@@ -27,13 +26,19 @@ const ociIndex = json(v.object({ manifests: v.array(described) }));
 const ociManifest = json(v.object({ config: v.object({ digest: v.string() }) }));
 const folderManifest = json(v.object({ schemaVersion: v.number(), config: v.unknown() }));
 
-type Read = Pick<TarReader, "documents" | "top">;
+/** What is read of an archive. */
+export interface Documents {
+  /** Texts of what may be JSON, by the path in the tar, without `./`. */
+  readonly documents: ReadonlyMap<string, string>;
+  /** The first part of each path. */
+  readonly top: ReadonlySet<string>;
+}
 
 /**
  * @param digestOf of a text
  * @returns the names; or why there is nothing to import
  */
-export function heldBy({ documents, top }: Read, digestOf: (text: string) => string): Held[] | Failure {
+export function heldBy({ documents, top }: Documents, digestOf: (text: string) => string): Held[] | Failure {
   const index = documents.get("index.json");
   const list = documents.get("manifest.json");
   const isLayout = documents.has("oci-layout");
@@ -45,7 +50,7 @@ export function heldBy({ documents, top }: Read, digestOf: (text: string) => str
 }
 
 function dockerNames(
-  documents: Read["documents"],
+  documents: Documents["documents"],
   text: string,
   digestOf: (text: string) => string,
 ): Held[] | undefined {
@@ -59,7 +64,7 @@ function dockerNames(
 }
 
 /** What has a tag alone is recorded under a name that nobody can use; an archive of such images names none. */
-function ociNames(documents: Read["documents"], text: string): Held[] | undefined {
+function ociNames(documents: Documents["documents"], text: string): Held[] | undefined {
   const index = v.safeParse(ociIndex, text);
   if (!index.success) return undefined;
   return index.output.manifests.flatMap(({ digest, annotations }) => {
@@ -72,7 +77,7 @@ function ociNames(documents: Read["documents"], text: string): Held[] | undefine
 /** Indexes may be nested; nobody nests them deeper. */
 const DEEPEST = 8;
 
-function configsBelow(documents: Read["documents"], digest: string, depth = 0): string[] {
+function configsBelow(documents: Documents["documents"], digest: string, depth = 0): string[] {
   const text = documents.get(`blobs/${digest.replace(":", "/")}`);
   const manifest = v.safeParse(ociManifest, text);
   if (manifest.success) return [manifest.output.config.digest];
@@ -91,7 +96,7 @@ const merged = (held: readonly Held[]): Held[] =>
 /** At the top of every Linux. */
 const ROOT = ["bin", "dev", "etc", "lib", "proc", "root", "sbin", "sys", "tmp", "usr", "var"];
 
-function otherKind({ documents, top }: Read): Failure {
+function otherKind({ documents, top }: Documents): Failure {
   if (ROOT.filter((folder) => top.has(folder)).length >= 2)
     return unlike(
       "the archive is the root file system of a container (docker export, crane export), not an image",

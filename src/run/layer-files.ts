@@ -1,9 +1,8 @@
 // Holds the files of an unpacked layer against the layer itself.
-import { createReadStream, lstatSync, readlinkSync, type Stats } from "node:fs";
+import { lstatSync, readlinkSync, type Stats } from "node:fs";
 import path from "node:path";
 import type { LayerState } from "../core/damage.ts";
-import { tarEntries } from "../core/tar-entries.ts";
-import { unpackedStream } from "../containerd/archive-file.ts";
+import { tarEntries } from "../containerd/archive-file.ts";
 
 /**
  * Whether each regular file has the length that the layer says.
@@ -24,10 +23,9 @@ export async function compareFiles(file: string, directories: readonly string[])
 /** Length by path. A later entry stands for an earlier one; what deletes a file of a layer below is none. */
 async function filesIn(file: string): Promise<Map<string, number>> {
   const files = new Map<string, number>();
-  const content = (await unpackedStream(file)) ?? createReadStream(file);
-  for await (const { path: written, size } of tarEntries(content)) {
+  for await (const { path: written, size, isFile } of tarEntries(file)) {
     const name = path.posix.join("/", written).slice(1);
-    if (path.posix.basename(name).startsWith(".wh.") || size === undefined) files.delete(name);
+    if (path.posix.basename(name).startsWith(".wh.") || !isFile) files.delete(name);
     else files.set(name, size);
   }
   return files;

@@ -35,6 +35,9 @@ describe("what an archive holds is read from it", () => {
       Buffer.concat([zstdCompressSync(OCI.subarray(0, half)), zstdCompressSync(OCI.subarray(half))]),
     ],
     ["with zstd behind a frame to skip", Buffer.concat([skippable, zstdCompressSync(OCI), skippable])],
+    ["behind a large file", tar([{ name: "large", content: Buffer.alloc(2_000_000) }, ...files(OCI, "")])],
+    ["with a size to base 256", Buffer.concat([sized("800000000000000000000200"), Buffer.alloc(512), OCI])],
+    ["with a directory that has a size", Buffer.concat([sized("303030303030303030373700", "5"), OCI])],
     ["with paths from ./ on", tar([{ name: "./", directory: true }, ...files(OCI, "./")])],
   ])("%s", async (_what, content) => {
     expect(await read(content)).toEqual(HELD);
@@ -131,6 +134,12 @@ describe("what is no archive is told for what it is", () => {
       "transfer",
       /ends in the middle/u,
     ],
+    [
+      "a size that is no number",
+      Buffer.concat([sized("810000000000000000000200"), OCI]),
+      "transfer",
+      /damaged/u,
+    ],
     ["lists that are no lists", tar([file("manifest.json", ["x"])]), "transfer", /damaged/u],
     ["no name", packed({}), "reference", /names no image/u],
     [
@@ -162,6 +171,16 @@ describe("what is no archive is told for what it is", () => {
     await expect(read(gzipSync(OCI), AbortSignal.abort(reason))).rejects.toBe(reason);
   });
 });
+
+/** The header of an entry whose size is written in these bytes. */
+function sized(size: string, type = "0"): Buffer {
+  const header = tar([{ name: "index.json", type }]).subarray(0, 512);
+  header.write(size, 124, "hex");
+  header.fill(" ", 148, 156);
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, "0")}\0`, 148);
+  return header;
+}
 
 /** Of an archive of small files, below a folder. */
 function files(archive: Buffer, folderName: string): { name: string; content: Buffer }[] {

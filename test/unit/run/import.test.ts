@@ -32,7 +32,7 @@ const archive = (path: string, more: object = {}) => ({
 function archiveOf({ archives }: InMemory, images: Images, path?: string, pack = packed): string {
   const file = path ?? `${folder.path}/${(count += 1)}.tar`;
   // Of another size each time: nothing else of it is another for sure.
-  writeFileSync(file, Buffer.concat([pack(images), Buffer.alloc((count += 1))]));
+  writeFileSync(file, Buffer.concat([pack(images), Buffer.alloc(512 * (count += 1))]));
   archives.set(file, images);
   return file;
 }
