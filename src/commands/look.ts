@@ -13,8 +13,7 @@ import { lookAtNode } from "../run/look.ts";
 import { requireTools, untilReady } from "../run/ready.ts";
 import { runtimeUnusable } from "../run/tool-failure.ts";
 import { corrected, NOTHING_KNOWN } from "../core/written.ts";
-import { readArchiveRecord } from "../state/archive-record.ts";
-import { readDiskRecord, writeDiskRecord } from "../state/disk-record.ts";
+import { readArchiveRecord, readDiskRecord, writeDiskRecord } from "../state/records.ts";
 
 export interface Look {
   readonly node: Node;

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
-import { readArchiveRecord, writeArchiveRecord } from "../../../src/state/archive-record.ts";
+import { readArchiveRecord, writeArchiveRecord } from "../../../src/state/records.ts";
 import { temporaryFolder } from "../folder.ts";
 
 const folder = temporaryFolder();

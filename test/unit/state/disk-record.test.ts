@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { NOTHING_KNOWN } from "../../../src/core/written.ts";
-import { readDiskRecord, writeDiskRecord } from "../../../src/state/disk-record.ts";
+import { readDiskRecord, writeDiskRecord } from "../../../src/state/records.ts";
 import { temporaryFolder } from "../folder.ts";
 
 const folder = temporaryFolder();
