@@ -76,32 +76,26 @@ const LIMITS = [
 
 /**
  * Times that cannot mean what they say. A default gives way: nobody meant it.
- * @param given as it was written, without defaults
+ * @param written with defaults, in milliseconds
+ * @param given as it was written
  * @param wrong what is wrong with single values, of which no more is said
  */
 export function timesThatClash(
-  { start_jitter, deadline, retry, stall_timeout, image_timeout }: Partial<WrittenConfig>,
+  written: Partial<WrittenConfig>,
   given: Readonly<Record<string, unknown>>,
   wrong: readonly Issue[],
 ): Issue[] {
-  const times: Readonly<Record<string, number | undefined>> = {
-    start_jitter,
-    deadline,
-    stall_timeout,
-    image_timeout,
-    "retry.min_delay": retry?.min_delay,
-    "retry.max_delay": retry?.max_delay,
-  };
   const known = (path: string): number =>
-    wrong.some((issue) => issue.path === path) ? Number.NaN : (times[path] ?? Number.NaN);
-  const isGiven = (path: string): boolean =>
-    path.split(".").reduce<unknown>((value, key) => Object(value)[key], given) !== undefined;
+    wrong.some((issue) => issue.path === path) ? Number.NaN : Number(valueAt(written, path));
   return LIMITS.flatMap(([longer, limit]) => {
-    if (!isGiven(longer) || !(known(longer) > known(limit))) return [];
+    if (valueAt(given, longer) === undefined || !(known(longer) > known(limit))) return [];
     const issue = issueAt(longer.split("."), `must not be longer than ${limit}`);
     return [{ ...issue, against: limit.split(".") }];
   });
 }
+
+const valueAt = (properties: object, path: string): unknown =>
+  path.split(".").reduce<unknown>((value, key) => Object(value)[key], properties);
 
 export const UNUSED_LOGIN = "is a login that no image uses";
 
