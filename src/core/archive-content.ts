@@ -20,7 +20,7 @@ const dockerList = json(
 );
 const described = v.object({
   digest: v.string(),
-  annotations: v.optional(v.nullable(v.record(v.string(), v.string())), {}),
+  annotations: v.nullish(v.record(v.string(), v.string()), {}),
 });
 const ociIndex = json(v.object({ manifests: v.array(described) }));
 const ociManifest = json(v.object({ config: v.object({ digest: v.string() }) }));
@@ -39,37 +39,35 @@ export interface Documents {
  * @returns the names; or why there is nothing to import
  */
 export function heldBy({ documents, top }: Documents, digestOf: (text: string) => string): Held[] | Failure {
-  const index = documents.get("index.json");
   const list = documents.get("manifest.json");
   const isLayout = documents.has("oci-layout");
   if (!isLayout && list === undefined) return otherKind({ documents, top });
   if (!isLayout && v.is(folderManifest, list)) return FOLDER_TRANSPORT;
-  const held = isLayout ? ociNames(documents, index ?? "") : dockerNames(documents, list ?? "", digestOf);
+  const held = isLayout ? ociNames(documents) : dockerNames(documents, digestOf);
   if (held === undefined) return DAMAGED;
   return held.length === 0 ? NAMELESS : merged(held);
 }
 
 function dockerNames(
   documents: Documents["documents"],
-  text: string,
   digestOf: (text: string) => string,
 ): Held[] | undefined {
-  const list = v.safeParse(dockerList, text);
+  const list = v.safeParse(dockerList, documents.get("manifest.json"));
   if (!list.success) return undefined;
   return list.output.flatMap(({ Config, RepoTags }) => {
     const config = documents.get(Config);
     const ids = config === undefined ? [] : [digestOf(config)];
-    return (RepoTags ?? []).map((name) => ({ name, digests: [], ids }));
+    return RepoTags.map((name) => ({ name, digests: [], ids }));
   });
 }
 
 /** What has a tag alone is recorded under a name that nobody can use; an archive of such images names none. */
-function ociNames(documents: Documents["documents"], text: string): Held[] | undefined {
-  const index = v.safeParse(ociIndex, text);
+function ociNames(documents: Documents["documents"]): Held[] | undefined {
+  const index = v.safeParse(ociIndex, documents.get("index.json"));
   if (!index.success) return undefined;
   return index.output.manifests.flatMap(({ digest, annotations }) => {
-    const name = annotations?.[NAME] ?? annotations?.[TAG] ?? "";
-    if (name === "" || (annotations?.[NAME] === undefined && !/[/:@]/u.test(name))) return [];
+    const name = annotations[NAME] ?? annotations[TAG] ?? "";
+    if (name === "" || (annotations[NAME] === undefined && !/[/:@]/u.test(name))) return [];
     return [{ name, digests: [digest], ids: configsBelow(documents, digest) }];
   });
 }

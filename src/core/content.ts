@@ -60,10 +60,7 @@ const indexSchema = v.object({
     v.object({
       mediaType: text,
       digest: v.string(),
-      platform: v.pipe(
-        v.nullish(platform),
-        v.transform((given) => given ?? undefined),
-      ),
+      platform: v.nullish(platform, () => undefined),
     }),
   ),
 });

@@ -33,7 +33,7 @@ export type RefusedNames = Readonly<Record<Reason, readonly string[]>>;
 
 const pulledSchema = v.looseObject({
   imageRef: v.string(),
-  credentialMapping: v.nullish(v.record(v.string(), v.unknown()), {}),
+  credentialMapping: v.nullish(v.record(v.string(), v.unknown())),
 });
 const pullingSchema = v.looseObject({ image: v.string() });
 
