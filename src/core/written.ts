@@ -13,12 +13,6 @@ export interface DiskRecord {
   readonly written: ReadonlyMap<string, string>;
 }
 
-export const isSameRecord = (one: DiskRecord, other: DiskRecord): boolean =>
-  one.sound.size === other.sound.size &&
-  one.written.size === other.written.size &&
-  one.sound.isSubsetOf(other.sound) &&
-  [...one.written].every(([chainId, createdAt]) => other.written.get(chainId) === createdAt);
-
 /** Without what turned out to be damaged, so that the next run looks at it and mends it. */
 export function corrected({ sound, written }: DiskRecord, { damage }: Pick<Node, "damage">): DiskRecord {
   const broken = new Set([...damage.values()].flatMap(({ snapshots }) => snapshots));

@@ -1,4 +1,5 @@
 // The run, from top to bottom: look, plan, pull, pin, name, prove. Everything that happens goes out as an event.
+import { isDeepStrictEqual } from "node:util";
 import { withArchived, type ArchiveOutcome, type ArchiveRecord } from "../core/archives.ts";
 import type { Capabilities } from "../core/capabilities.ts";
 import { isFailure } from "../core/failure.ts";
@@ -13,7 +14,7 @@ import {
   type WantedImage,
 } from "../core/plan.ts";
 import { limitAt, startSchedule } from "../core/schedule.ts";
-import { isSameRecord, type DiskRecord } from "../core/written.ts";
+import type { DiskRecord } from "../core/written.ts";
 import { formatDuration } from "../core/units.ts";
 import { archiveReader, bringArchives, isUnread, planArchives } from "./archives.ts";
 import type { Context } from "./context.ts";
@@ -82,7 +83,7 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
   if (proof.node !== undefined) {
     const right = proof.right.map(({ image }) => image.source.name);
     const written = disk.known(right, proof.node);
-    if (!isSameRecord(written, options.earlier.disk)) options.recordDisk(written);
+    if (!isDeepStrictEqual(written, options.earlier.disk)) options.recordDisk(written);
     await warnOfKubelet(context, wanted, proof.node);
     await tidy(context, unwantedPins(wanted, proof.node, planning));
   }
