@@ -73,10 +73,14 @@ export function loginFor<Login extends RegistryScope>(
 ): Login | undefined {
   const host = canonicalHost(domain);
   return logins
-    .filter((login) => login.path === "" || `${path}/`.startsWith(`${login.path}/`))
+    .filter((login) => isBelow(path, login))
     .filter((login) => globs.getOrInsertComputed(login.host, globExpression).test(host))
     .toSorted((a, b) => rank(b) - rank(a))[0];
 }
+
+/** Whether the path of an image is one of the scope's, on its registry. */
+export const isBelow = (path: string, scope: RegistryScope): boolean =>
+  scope.path === "" || `${path}/`.startsWith(`${scope.path}/`);
 
 const rank = ({ host, path }: RegistryScope): number => path.length * 2 + (/[*?]/u.test(host) ? 0 : 1);
 

@@ -1,5 +1,5 @@
 // Which images a list needs: those of a node or of names, each with the names that pods use; and what a mirror calls them.
-import type { RegistryScope } from "./credentials.ts";
+import { isBelow, type RegistryScope } from "./credentials.ts";
 import { isFrom } from "./content.ts";
 import type { Blob, CriImage, ImageRecord } from "./node.ts";
 import { isPinName } from "./pins.ts";
@@ -111,9 +111,9 @@ export function listEntries(images: readonly Known[], mirror?: RegistryScope): L
 /** The name to pull an image by. @param apart above 0: below the host that it comes from, so that two registries do not meet */
 function placeFor({ names }: Known, mirror: RegistryScope | undefined, apart: number): string {
   const [first] = names;
-  const inside = names.find(({ domain, path }) => domain === mirror?.host && isBelow(path, mirror));
-  if (mirror === undefined || first === undefined || inside !== undefined)
-    return (inside ?? first)?.name ?? "";
+  if (mirror === undefined || first === undefined) return first?.name ?? "";
+  const inside = names.find(({ domain, path }) => domain === mirror.host && isBelow(path, mirror));
+  if (inside !== undefined) return inside.name;
   const host = first.domain
     .toLowerCase()
     .replaceAll(/[^a-z0-9.]+/gu, "-")
@@ -122,6 +122,3 @@ function placeFor({ names }: Known, mirror: RegistryScope | undefined, apart: nu
   const version = first.digest === undefined ? `:${first.tag}` : `@${first.digest}`;
   return `${[...below, first.path].filter((part) => part !== "").join("/")}${version}`;
 }
-
-const isBelow = (path: string, mirror?: RegistryScope): boolean =>
-  mirror?.path === "" || `${path}/`.startsWith(`${mirror?.path}/`);

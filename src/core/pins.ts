@@ -39,10 +39,8 @@ export function isPinned({ records }: Pick<Node, "records">, target: Descriptor)
 
 /** Names that an image has beside its pin, for a person; its digest when it has none. */
 export const namesOfPin = ({ records }: Node, pin: ImageRecord): string => {
-  const names = [...records.values()].filter(
-    (record) => record.target.digest === pin.target.digest && !isPin(record),
-  );
-  const tags = names
+  const tags = [...records.values()]
+    .filter(({ target }) => target.digest === pin.target.digest)
     .map(({ name }) => name)
     .filter((name) => name.includes(":") && !name.includes("@") && !name.startsWith("sha256:"));
   return tags.length === 0 ? pin.target.digest : tags.join(", ");

@@ -103,15 +103,9 @@ const isDone = ({ images, unpin }: Plan): boolean =>
 export function countDecisions(
   images: readonly PlannedImage[],
 ): Readonly<Record<PullDecision["action"], number>> {
-  const count = (action: PullDecision["action"]): number =>
-    images.filter(({ decision }) => decision.action === action).length;
-  return {
-    pull: count("pull"),
-    share: count("share"),
-    keep: count("keep"),
-    unpack: count("unpack"),
-    fail: count("fail"),
-  };
+  const counts = { pull: 0, share: 0, keep: 0, unpack: 0, fail: 0 };
+  for (const { decision } of images) counts[decision.action] += 1;
+  return counts;
 }
 
 /** A digest that has several names is pulled under one of them; the others are tags. */

@@ -40,10 +40,12 @@ const common = {
   failure: v.optional(stepFailure),
 };
 
+const IN_PLACE = ["present", "pulled", "imported", "kept"] as const;
+
 /** `id`: digest of the configuration, `digest`: of the target, as CRI tells them after the run. */
 const inPlace = v.object({
   ...common,
-  phase: v.picklist(["present", "pulled", "imported", "kept"]),
+  phase: v.picklist(IN_PLACE),
   endedAt: time,
   id: v.string(),
   digest: v.string(),
@@ -129,12 +131,9 @@ export const imageOf = ({ images }: RunState, name: string): ImageState | undefi
 
 /** Whether it is what was wanted, and was read back so. */
 export const isInPlace = (image: ImageState): image is ImageInPlace =>
-  image.phase === "present" ||
-  image.phase === "pulled" ||
-  image.phase === "imported" ||
-  image.phase === "kept";
+  IN_PLACE.some((phase) => phase === image.phase);
 
-const COUNTED = ["present", "pulled", "imported", "kept", "failed", "unverified"] as const;
+const COUNTED = [...IN_PLACE, "failed", "unverified"] as const;
 /** Images by their phase; `unfinished` are all that are not counted by theirs. */
 export type Totals = Readonly<Record<(typeof COUNTED)[number] | "unfinished", number>>;
 

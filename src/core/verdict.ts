@@ -20,7 +20,7 @@ export function verdictOn(image: WantedImage, node: Node, pins: boolean): Verdic
   if (name !== undefined)
     return wrong(name.action === "create" ? `${name.name} is gone` : `${name.name} ${name.why}`);
   if (pin === "create") return wrong("its pin is gone");
-  const unknown = [...namesOf(image)]
+  const unknown = namesOf(image)
     .map((text) => criProblem(text, judgement.id, node, pin === "keep"))
     .find((text) => text !== undefined);
   if (unknown !== undefined) return { ok: false, problem: unknown, mayPass: true };
