@@ -35,15 +35,15 @@ export function checkText(text: string, variables: "open" | "filled" = "open"): 
   const isJson = parseJson(text) !== undefined;
   const { documents, placeOf } = parseSource(text, isJson);
   const [document, ...later] = documents;
-  const value = document?.value;
+  const { value } = document;
   const forBosh = isForBosh(value);
-  const found = value === null || document === undefined ? [] : findProperties(value);
+  const found = value === null ? [] : findProperties(value);
   const mode = isJson && !forBosh ? "none" : variables;
-  const judged = document === undefined ? [] : found.map((one) => judge(document, one, mode));
+  const judged = found.map((one) => judge(document, one, mode));
   const problems = [...documents.flatMap((one) => one.problems), ...judged.flatMap((one) => one.problems)];
   const whole = later.filter((one) => one.value !== null).map((one) => ofWhole(one.parsed.range[0], LATER));
   const none = problems.length + found.length > 0 ? [] : [ofWhole(0, forBosh ? NO_JOB : "is empty")];
-  const odd = document === undefined ? [] : warningsFor(value).map((issue) => spotOf(document, issue));
+  const odd = warningsFor(value).map((issue) => spotOf(document, issue));
   const placed = (spots: readonly Spot[]): Finding[] =>
     spots
       .toSorted((a, b) => a.offset - b.offset)

@@ -1,6 +1,6 @@
 // A configuration as it was written: YAML or JSON with the place of everything in it. The parser's messages may quote the
 // text, so only words of our own go out.
-import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments } from "yaml";
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments, parseDocument } from "yaml";
 import type { Document, YAMLError } from "yaml";
 import { WHOLE, type PathKey } from "./issue.ts";
 
@@ -21,8 +21,7 @@ export interface Written {
 }
 
 export interface Source {
-  /** At least one. */
-  readonly documents: readonly Written[];
+  readonly documents: readonly [Written, ...Written[]];
   /** Line and column of an offset, both from 1. */
   readonly placeOf: (offset: number) => { readonly line: number; readonly column: number };
 }
@@ -35,9 +34,10 @@ export function parseSource(text: string, isJson: boolean): Source {
   const lines = new LineCounter();
   const version = isJson ? "1.2" : "1.1";
   const options = { version, lineCounter: lines, prettyErrors: false, logLevel: "silent" } as const;
-  const documents = [...parseAllDocuments(text === "" ? "---" : text, options)];
+  // There is none in a text that is empty, or only a comment.
+  const [first = parseDocument("---", { version }), ...later] = parseAllDocuments(text, options);
   return {
-    documents: documents.map((parsed) => written(parsed, text, isJson)),
+    documents: [written(first, text, isJson), ...later.map((parsed) => written(parsed, text, isJson))],
     placeOf: (offset) => {
       const { line, col } = lines.linePos(offset);
       return { line: Math.max(line, 1), column: Math.max(col, 1) };
