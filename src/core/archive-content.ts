@@ -2,14 +2,16 @@
 import * as v from "valibot";
 import type { Failure } from "./failure.ts";
 
-/** A name that an import of the archive will make, as it stands there, and what it will lead to. */
-export interface Held {
-  readonly name: string;
+const texts = v.pipe(v.array(v.string()), v.readonly());
+export const heldSchema = v.object({
+  name: v.string(),
   /** Digests of the target; none for a docker archive, of which containerd makes the manifest. */
-  readonly digests: readonly string[];
+  digests: texts,
   /** Digests of the configs below it, as far as they are known. */
-  readonly ids: readonly string[];
-}
+  ids: texts,
+});
+/** A name that an import of the archive will make, as it stands there, and what it will lead to. */
+export type Held = Readonly<v.InferOutput<typeof heldSchema>>;
 
 const TAG = "org.opencontainers.image.ref.name";
 const NAME = "io.containerd.image.name";

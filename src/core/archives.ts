@@ -1,6 +1,6 @@
 // Archives on the VM, for images without a registry: which have to be imported, and what they bring.
 import * as v from "valibot";
-import type { Held } from "./archive-content.ts";
+import { heldSchema, type Held } from "./archive-content.ts";
 import type { Failure } from "./failure.ts";
 import { configsOf, judge } from "./judge.ts";
 import type { Descriptor, Node } from "./node.ts";
@@ -48,16 +48,8 @@ export type Brought = Readonly<v.InferOutput<typeof digests>>;
 const target = v.object({ mediaType: v.string(), digest: v.string(), size: v.number() });
 const begunImport = v.object({
   path: v.string(),
-  names: v.array(
-    v.object({
-      /** As it stands in the archive, or completed. */
-      name: v.string(),
-      digests: v.array(v.string()),
-      ids: v.array(v.string()),
-      /** What it led to before; unset for a name that was not there. */
-      before: v.exactOptional(target),
-    }),
-  ),
+  /** As they stand in the archive, and completed; with what they led to before, where they were there. */
+  names: v.array(v.object({ ...heldSchema.entries, before: v.exactOptional(target) })),
 });
 /** An import that has begun, with what its names led to before. */
 export type BegunImport = Readonly<v.InferOutput<typeof begunImport>>;

@@ -124,13 +124,7 @@ function begin({ archive, held }: ImportPlan, before: ReadonlyMap<string, ImageR
   const names = held.flatMap((each) =>
     [...new Set([each.name, fullName(each.name) ?? each.name])].map((name) => {
       const known = before.get(name)?.target;
-      return {
-        ...each,
-        name,
-        digests: [...each.digests],
-        ids: [...each.ids],
-        ...(known && { before: known }),
-      };
+      return { ...each, name, ...(known && { before: known }) };
     }),
   );
   return { path: archive.path, names };
