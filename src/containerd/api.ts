@@ -41,8 +41,10 @@ function imageRecords({ ask }: Connection) {
     saveRecord: async ({ name, labels, target }: ImageRecord): Promise<void> => {
       const image = { name, labels, target };
       const made = await ask(create, { image }).catch(unlessCode(CODE.alreadyExists));
-      if (made === undefined)
-        await ask(update, { image, updateMask: ["target", ...labelMask(Object.keys(labels))] });
+      if (made !== undefined) return;
+      // containerd takes all behind the prefix for a label's key, dots and all; a mask `labels` would replace every label.
+      const updateMask = ["target", ...Object.keys(labels).map((label) => `labels.${label}`)];
+      await ask(update, { image, updateMask });
     },
     /** One that is not there is deleted already. */
     deleteRecord: async (name: string): Promise<void> => {
@@ -59,9 +61,6 @@ const toRecord = ({ name, labels, target }: Image): ImageRecord => ({
 
 /** Within a filter's expression. Dots need a class rather than a backslash, which the filter's own quoting would take for itself. */
 const literal = (text: string): string => text.replaceAll(/[.[\]]/gu, (char) => (char === "." ? "[.]" : "."));
-
-/** containerd cuts the prefix and takes the rest as the label's key, dots and all; a mask `labels` would replace all of them. */
-const labelMask = (labels: readonly string[]): string[] => labels.map((label) => `labels.${label}`);
 
 /** Finished blobs with their labels, and downloads under way. */
 function contentStore({ ask, collect }: Connection) {
