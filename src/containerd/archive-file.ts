@@ -6,7 +6,7 @@ import { addAbortSignal, pipeline, type Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import type { Extract } from "tar-stream";
 import { damagedArchive, heldBy, type Documents, type Held } from "../core/archive-content.ts";
-import type { Failure } from "../core/failure.ts";
+import { Failed, type Failure } from "../core/failure.ts";
 import { codeOf, messageOf } from "../core/plain-text.ts";
 
 /** By the bytes that they begin with, in hexadecimal. Some are known to those who make archives, and not to us. */
@@ -23,11 +23,11 @@ const COMPRESSIONS = [
 /** Bytes of one read. */
 const CHUNK = 2 ** 18;
 
-/** The tar inside a compressed archive or layer, for ctr reads no other; undefined for one that is a tar itself. */
+/** The tar inside a compressed archive or layer, for ctr reads no other; undefined for one that is a tar. @throws Failed */
 export async function unpackedStream(path: string): Promise<Readable | undefined> {
   const compression = await compressionOf(path);
   if (compression === undefined) return undefined;
-  if (!("unpack" in compression)) throw new Error(`compressed with ${compression.name}`);
+  if (!("unpack" in compression)) throw new Failed(unsupported(compression.name));
   const zlib = await import("node:zlib");
   const input = createReadStream(path, { highWaterMark: CHUNK });
   // An error of the unpacking ends the stream early, and ctr tells what it makes of that.
@@ -117,13 +117,12 @@ const MOST_NAMES = 1_000;
  * @throws the system's error where the file cannot be read
  */
 export async function readArchive(path: string, signal: AbortSignal): Promise<Held[] | Failure> {
-  const compression = await compressionOf(path);
-  if (compression !== undefined && !("unpack" in compression)) return unsupported(compression.name);
   let found: Documents;
   try {
     found = await documentsIn(path, signal);
   } catch (error) {
     signal.throwIfAborted();
+    if (error instanceof Failed) return error.failure;
     if (error instanceof Error && "syscall" in error) throw error;
     const why = messageOf(error);
     return codeOf(error) === "ZSTD_error_frameParameter_windowTooLarge"
