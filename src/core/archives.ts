@@ -109,12 +109,10 @@ export function withConflicts(
   return planned.map((plan) => {
     if (plan.action !== "import" && plan.action !== "keep") return plan;
     const claims = claimsOf(plan, node);
-    const taken = claims.find(({ name, ids }) => {
+    for (const { name, ids } of claims) {
       const owner = owners.get(name);
-      return owner !== undefined && owner.ids.isDisjointFrom(ids);
-    });
-    if (taken !== undefined) {
-      const failure = conflict(taken.name, owners.get(taken.name)?.text ?? "");
+      if (owner === undefined || !owner.ids.isDisjointFrom(ids)) continue;
+      const failure = conflict(name, owner.text);
       return { ...plan, action: "fail", failure, why: failure.message };
     }
     for (const { name, ids } of claims) owners.getOrInsert(name, { text: plan.archive.path, ids });
