@@ -51,27 +51,25 @@ export function replaceRegular(file: string, text: string, mode: number, synced?
     requireRegular(file);
     // A full disk may have left half of one, and anybody anything.
     rmSync(temporary, { force: true });
-    writeAnew(temporary, text, mode);
-    if (synced !== undefined) syncOne(temporary);
+    writeAnew(temporary, text, mode, synced !== undefined);
     renameSync(temporary, file);
-    if (synced !== undefined) syncOne(path.dirname(file));
+    if (synced !== undefined) syncDirectory(path.dirname(file));
   });
 }
 
 /** Exclusively: nobody's link or file is written to, even if it came a moment ago. */
-function writeAnew(file: string, text: string, mode: number): void {
+function writeAnew(file: string, text: string, mode: number, flush: boolean): void {
   const descriptor = openSync(file, "wx", mode);
   try {
     fchmodSync(descriptor, mode);
-    writeFileSync(descriptor, text);
+    writeFileSync(descriptor, text, { flush });
   } finally {
     closeSync(descriptor);
   }
 }
 
-/** A file or a directory. */
-function syncOne(file: string): void {
-  const descriptor = openSync(file, "r");
+function syncDirectory(directory: string): void {
+  const descriptor = openSync(directory, "r");
   try {
     fsyncSync(descriptor);
   } finally {
