@@ -11,7 +11,7 @@ import { lastLine } from "./support/agent.ts";
 
 const line = "1.7";
 const present = 990;
-const pin = ["io.cri-containerd.pinned=pinned", "io.import-images.pinned=pinned"];
+const PINNED = "io.cri-containerd.pinned=pinned";
 
 /** What the agent answers to the director, which shows it to the operator. */
 interface ErrandResult {
@@ -78,7 +78,7 @@ describeReal(
         });
       await Promise.all([source, ...images.pulled].map(push));
       await containerd.crictl("pull", source);
-      await containerd.ctr("images", "label", source, ...pin);
+      await containerd.ctr("images", "label", source, PINNED);
       await containerd.ctr("images", "tag", source, ...others);
     }
 

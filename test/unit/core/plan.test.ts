@@ -30,6 +30,33 @@ const without = (node: Node, digest: string): Node => ({
   blobs: new Map([...node.blobs].filter(([key]) => key !== digest)),
 });
 
+/** A has damage below the database. */
+const onDisk = (mend: "unpack" | "pull" | "held"): Node => ({
+  ...nodeOf({ [A]: ONE }),
+  damage: new Map([[ONE.target.digest, { what: "1 of 2 layers is empty", mend, blobs: [], snapshots: [] }]]),
+});
+
+describe("an image that is damaged on the disk", () => {
+  test("is unpacked again under any policy where its blobs are whole", () => {
+    for (const pullPolicy of ["IfNotPresent", "Always", "implicit-Always"] as const)
+      expect(only(wanted(A, { pullPolicy }), onDisk("unpack")).decision).toEqual({
+        action: "unpack",
+        why: "damaged: 1 of 2 layers is empty",
+      });
+  });
+
+  test("is pulled where they are not", () => {
+    expect(only(wanted(A), onDisk("pull")).decision.action).toBe("pull");
+  });
+
+  test("fails while a container holds it", () => {
+    expect(only(wanted(A), onDisk("held")).decision).toMatchObject({
+      action: "fail",
+      failure: { class: "damaged", message: "it is damaged: 1 of 2 layers is empty" },
+    });
+  });
+});
+
 describe("an image is pulled", () => {
   test("when it is not on the node", () => {
     expect(only(wanted(A), EMPTY).decision).toEqual({ action: "pull", why: "not on this node" });
@@ -53,6 +80,10 @@ describe("an image is pulled", () => {
         action: "pull",
         why: "damaged: its config is missing",
       });
+  });
+
+  test("when a newer one may be whole, although a container holds what is damaged", () => {
+    expect(only(wanted(A, { pullPolicy: "Always" }), onDisk("held")).decision.action).toBe("pull");
   });
 
   test("when what is there is for another platform, or no image", () => {
