@@ -2,7 +2,7 @@
 // A request without one of its sub-messages crashes containerd 1.7 and 2, so each write is built here and nowhere else.
 import type { SemVer } from "semver";
 import { parseVersion } from "../core/capabilities.ts";
-import { sourceLabel, type Repository } from "../core/content.ts";
+import { snapshotLabel, sourceLabel, type Repository } from "../core/content.ts";
 import { CODE } from "../core/failure.ts";
 import type { Blob, CriImage, ImageRecord, Layer, Snapshot } from "../core/node.ts";
 import type { Download } from "../core/transfer.ts";
@@ -64,7 +64,7 @@ const literal = (text: string): string => text.replaceAll(/[.[\]]/gu, (char) => 
 
 /** Finished blobs with their labels, and downloads under way. */
 function contentStore({ ask, collect }: Connection) {
-  const { info: find, list, read, delete: remove, listStatuses, abort } = ContentService;
+  const { info: find, list, read, update, delete: remove, listStatuses, abort } = ContentService;
   return {
     /** @param sources of which blobs are listed; all blobs when it is not given */
     blobs: async (sources?: readonly BlobSource[]): Promise<Blob[]> => {
@@ -88,6 +88,13 @@ function contentStore({ ask, collect }: Connection) {
     deleteBlob: async (digest: string): Promise<void> => {
       await ask(remove, { digest }).catch(unlessCode(CODE.notFound));
     },
+    /** A config no longer keeps what is unpacked of it from garbage collection. */
+    unlinkSnapshot: async (digest: string, snapshotter: string): Promise<void> => {
+      // A label without a value is none.
+      const info = { digest, size: 0, labels: {} };
+      const updateMask = [`labels.${snapshotLabel(snapshotter)}`];
+      await ask(update, { info, updateMask }).catch(unlessCode(CODE.notFound));
+    },
     /** Where blobs are, in `blobs/sha256`. Undefined where containerd does not tell. */
     contentDirectory: async (): Promise<string | undefined> => {
       const { plugins } = await ask(IntrospectionService.plugins, { filters: [CONTENT_PLUGIN] });
@@ -109,8 +116,14 @@ const CONTENT_PLUGIN = "type==io.containerd.content.v1";
 /** What is unpacked, by chain id, and what containers have on top of it, by keys of their own. */
 function snapshotStore({ ask, collect }: Connection) {
   const { list, stat, view, mounts, remove } = SnapshotsService;
-  const removeSnapshot = async (snapshotter: string, key: string): Promise<void> => {
-    await ask(remove, { snapshotter, key }).catch(unlessCode(CODE.notFound));
+  const removeSnapshot = async (snapshotter: string, key: string): Promise<boolean> => {
+    try {
+      await ask(remove, { snapshotter, key }).catch(unlessCode(CODE.notFound));
+      return true;
+    } catch (error) {
+      unlessCode(CODE.failedPrecondition)(error);
+      return false;
+    }
   };
   return {
     snapshots: async (snapshotter: string): Promise<Snapshot[]> => {
@@ -136,7 +149,7 @@ function snapshotStore({ ask, collect }: Connection) {
       await removeSnapshot(snapshotter, key);
       return directoriesOf(found.mounts);
     },
-    /** Fails while there is another one on top of it. */
+    /** @returns whether it is gone: it is not while another one is on top of it */
     removeSnapshot,
   };
 }

@@ -43,9 +43,11 @@ export function documentsAt(blobs: Node["blobs"], digest: string): FoundDocument
   return [{ what: "index", blob }, ...manifestsOf(blob).flatMap((part) => documentsAt(blobs, part))];
 }
 
+/** The label of a config that keeps what is unpacked with this snapshotter. */
+export const snapshotLabel = (snapshotter: string): string => `${SNAPSHOT}${snapshotter}`;
 /** The snapshot of an image that is unpacked with this snapshotter. */
 export const chainIdOf = (config: Blob, snapshotter: string): string | undefined =>
-  config.labels[`${SNAPSHOT}${snapshotter}`];
+  config.labels[snapshotLabel(snapshotter)];
 /** Every snapshotter with which something was unpacked. */
 export const snapshottersOf = (blob: Blob): string[] =>
   Object.keys(blob.labels).flatMap((label) =>

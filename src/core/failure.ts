@@ -123,6 +123,7 @@ export const CODE = {
   notFound: 5,
   alreadyExists: 6,
   permissionDenied: 7,
+  failedPrecondition: 9,
   outOfRange: 11,
   unimplemented: 12,
   internal: 13,

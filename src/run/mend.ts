@@ -1,6 +1,6 @@
 // Mends images that are damaged on the disk: what is unpacked is unpacked again from its blobs, without the registry, and a
 // blob that is cut is deleted, so that it is pulled again.
-import { documentsAt, layersOf } from "../core/content.ts";
+import { chainIdOf, documentsAt, layersOf } from "../core/content.ts";
 import type { Damage } from "../core/damage.ts";
 import type { Failure, FailureClass } from "../core/failure.ts";
 import type { Node } from "../core/node.ts";
@@ -83,7 +83,7 @@ export async function mendPulled(
 /**
  * Mends what can be mended.
  * @param look at the node, anew
- * @returns the node as it is then, with what a container holds, so that it stays damaged
+ * @returns the node as it is then, with what is in use, so that it stays damaged
  */
 export async function mend(
   context: Context,
@@ -97,15 +97,20 @@ export async function mend(
   const named = new Map(names.map((name) => [node.records.get(name)?.target.digest, name]));
   for (const [digest, { mend: how }] of mendable)
     if (how === "pull") await leases.hold(named.get(digest) ?? digest, layersAt(node, digest));
-  await clear(context, node, [...mendable.values()]);
-  // A blob of which only the record is deleted would be taken for what is pulled, cut as it is.
-  await leases.collect();
-  const limit = slots(AT_ONCE);
-  const unpacked = [...mendable].map(([digest, each]) =>
-    limit(() => unpack(context, node, { digest, name: named.get(digest) ?? digest, ...each })),
+  const held = await clear(context, leases, node, [...mendable.values()]);
+  const left = new Map(
+    [...damage]
+      .filter(([digest, { snapshots }]) => !mendable.has(digest) || snapshots.some((each) => held.has(each)))
+      .map(([digest, each]) => [digest, { ...each, mend: "held" as const }]),
   );
+  const limit = slots(AT_ONCE);
+  const unpacked = [...mendable]
+    .filter(([digest]) => !left.has(digest))
+    .map(([digest, each]) =>
+      limit(() => unpack(context, node, { digest, name: named.get(digest) ?? digest, ...each })),
+    );
   await Promise.all(unpacked);
-  return { ...(await look()), damage: new Map([...damage].filter(([digest]) => !mendable.has(digest))) };
+  return { ...(await look()), damage: left };
 }
 
 /** The layers of an image, which lose what links them to it with its manifest, and need not be fetched again. */
@@ -115,16 +120,29 @@ const layersAt = ({ blobs }: Pick<Node, "blobs">, digest: string) =>
     .filter((layer) => blobs.has(layer))
     .map((id) => ({ type: "content" as const, id }));
 
-/** Takes away what is not whole, so that it is made again. */
+/**
+ * Takes away what is not whole, so that it is made again.
+ * @returns chain ids of what could not be taken away, because it is in use meanwhile
+ */
 async function clear(
   { containerd }: Context,
-  node: Pick<Node, "snapshotter">,
+  leases: MendLeases,
+  { snapshotter, blobs }: Pick<Node, "blobs" | "snapshotter">,
   damage: readonly Damage[],
-): Promise<void> {
-  const snapshots = new Set(damage.flatMap((each) => each.snapshots));
+): Promise<ReadonlySet<string>> {
+  const refused = new Set<string>();
   // One after the other: those on top go first.
-  for (const chainId of snapshots) await containerd.removeSnapshot(node.snapshotter, chainId);
-  for (const digest of new Set(damage.flatMap(({ blobs }) => blobs))) await containerd.deleteBlob(digest);
+  for (const chainId of new Set(damage.flatMap(({ snapshots }) => snapshots)))
+    if (!(await containerd.removeSnapshot(snapshotter, chainId))) refused.add(chainId);
+  // containerd still counts as on top what its garbage collection took from there. The collection itself does not.
+  for (const config of blobs.values())
+    if (refused.has(chainIdOf(config, snapshotter) ?? ""))
+      await containerd.unlinkSnapshot(config.digest, snapshotter);
+  for (const digest of new Set(damage.flatMap((each) => each.blobs))) await containerd.deleteBlob(digest);
+  // Also because a blob of which only the record is deleted would be taken for what is pulled, cut as it is.
+  await leases.collect();
+  const there = refused.size === 0 ? [] : await containerd.snapshots(snapshotter);
+  return refused.intersection(new Set(there.map(({ name }) => name)));
 }
 
 /** Failures that are not the blobs' own. */

@@ -127,6 +127,7 @@ export function withRetry(containerd: Containerd, untilBack: UntilBack): Contain
     layerDirectories: again(containerd.layerDirectories),
     removeSnapshot: again(containerd.removeSnapshot),
     deleteBlob: again(containerd.deleteBlob),
+    unlinkSnapshot: again(containerd.unlinkSnapshot),
     contentDirectory: again(containerd.contentDirectory),
     unpack: again(containerd.unpack),
     read: again(containerd.read),

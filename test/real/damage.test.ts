@@ -161,6 +161,24 @@ describeEachLine("damage that the database does not show", (line) => {
     expect((await site.agent.run({ images }, "status", "--deep")).exitCode).toBe(0);
   });
 
+  test("is mended where an unpacking ended early on top, and was collected since", async () => {
+    await site.containerd.crictl("pull", name);
+    const listed = (await site.containerd.ctr("snapshots", "ls")).match(/sha256:[0-9a-f]{64}/gu) ?? [];
+    for (const [nth, chainId] of [...new Set(listed)].entries()) {
+      await site.containerd.ctr("snapshots", "prepare", `extract-${nth} x`, chainId);
+      await site.containerd.ctr("snapshots", "label", `extract-${nth} x`, "containerd.io/gc.root=");
+    }
+    await site.containerd.ctr("leases", "create", "--id", "any");
+    await site.containerd.ctr("leases", "rm", "--sync", "any");
+    expect(await site.containerd.ctr("snapshots", "ls")).not.toContain("extract-");
+    await damage(cutFiles);
+
+    const run = await runInBoot(site.agent, "two", { images: [{ name }] });
+
+    expect([run.exitCode, imageOf(site.agent.status(), name).phase], run.stderr).toEqual([0, "present"]);
+    expect(whole(site.containerd.root)).toBe(2 * FILES);
+  });
+
   test("of what a container has fails that image alone, and says what to do; what shares a layer is mended once", async () => {
     const other = await push(site.registry, "other");
     const names = [name, `${site.proxy.host}/${other.repository}:1`];

@@ -7,7 +7,7 @@ import type { ImportOptions } from "../../../src/containerd/ctr.ts";
 import type { Credential } from "../../../src/core/credentials.ts";
 import { CODE } from "../../../src/core/failure.ts";
 import type { Containerd } from "../../../src/containerd/containerd.ts";
-import { configOf, isFrom, manifestsOf, sourceLabel } from "../../../src/core/content.ts";
+import { configOf, isFrom, manifestsOf, snapshotLabel, sourceLabel } from "../../../src/core/content.ts";
 import type { CriImage, ImageRecord, Snapshot } from "../../../src/core/node.ts";
 import { parseReference, type Reference } from "../../../src/core/reference.ts";
 import type { Download } from "../../../src/core/transfer.ts";
@@ -19,7 +19,7 @@ const EVERYWHERE: Reference = { name: "", domain: "an.archive", path: "x" };
 const SNAPSHOTTER = "overlayfs";
 const PINNED = "io.cri-containerd.pinned";
 const CHANGES = new Set(
-  "saveRecord deleteRecord createLease hold deleteLease abort pull tag importArchive removeSnapshot deleteBlob unpack".split(
+  "saveRecord deleteRecord createLease hold deleteLease abort pull tag importArchive removeSnapshot deleteBlob unlinkSnapshot unpack".split(
     " ",
   ),
 );
@@ -42,6 +42,8 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
   const records = new Map<string, ImageRecord>();
   const blobs = new Map<string, ServedBlob>();
   const snapshots = new Map<string, Snapshot>();
+  /** From on top of which garbage collection took another: containerd counts that as being there for ever. */
+  const haveLost = new Set<string>();
   const downloads = new Map<string, Download>();
   /** What each lease holds, by its id. */
   const leases = new Map<string, Set<string>>();
@@ -135,11 +137,19 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
       wanted.add(key);
       for (const [label, to] of Object.entries(blobs.get(key)?.labels ?? {}))
         if (label.startsWith("containerd.io/gc.ref.")) reach(to);
+      reach(snapshots.get(key)?.parent ?? "");
     };
     for (const { target } of records.values()) reach(target.digest);
+    for (const { name, isCommitted } of snapshots.values())
+      if (!isCommitted && !name.startsWith("extract-")) reach(name);
     held.forEach(reach);
     for (const digest of blobs.keys()) if (!wanted.has(digest)) blobs.delete(digest);
-    for (const chainId of snapshots.keys()) if (!wanted.has(chainId)) snapshots.delete(chainId);
+    for (const { name, parent } of snapshots.values())
+      if (!wanted.has(name)) {
+        snapshots.delete(name);
+        haveLost.delete(name);
+        haveLost.add(parent);
+      }
     if (pulling === 0) for (const ref of downloads.keys()) if (!held.has(ref)) downloads.delete(ref);
   };
   /** As a pull through CRI leaves it: content, snapshot, and the names by tag, digest and id. */
@@ -201,8 +211,18 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
     blob: scripted("blob", (digest) => blobs.get(digest)),
     snapshots: scripted("snapshots", () => [...snapshots.values()]),
     layerDirectories: scripted("layerDirectories", (_snapshotter, chainId) => disk.layers.get(chainId)),
-    removeSnapshot: scripted("removeSnapshot", (_snapshotter, key) => void snapshots.delete(key)),
+    removeSnapshot: scripted("removeSnapshot", (_snapshotter, key) => {
+      const isBelow = haveLost.has(key) || [...snapshots.values()].some(({ parent }) => parent === key);
+      return !isBelow && (snapshots.delete(key) || true);
+    }),
     deleteBlob: scripted("deleteBlob", (digest) => void blobs.delete(digest)),
+    unlinkSnapshot: scripted("unlinkSnapshot", (digest, snapshotter) => {
+      const blob = blobs.get(digest);
+      const label = snapshotLabel(snapshotter);
+      if (blob === undefined) return;
+      const labels = Object.entries(blob.labels).filter(([key]) => key !== label);
+      blobs.set(digest, { ...blob, labels: Object.fromEntries(labels) });
+    }),
     contentDirectory: scripted("contentDirectory", () => disk.content),
     sync: scripted("sync", () => {}),
     unpack: scripted("unpack", (digest) => {

@@ -328,6 +328,25 @@ describe("snapshots", () => {
   });
 });
 
+test("a snapshot below another one stays, and its config can let go of it", async () => {
+  const connection = await serving(folder.path, [
+    route(SnapshotsService.remove, fails(status.FAILED_PRECONDITION)),
+    route(ContentService.update, () => [{}]),
+  ]);
+  const client = api(connection);
+  expect(await client.removeSnapshot("overlayfs", "chain")).toBe(false);
+  await client.unlinkSnapshot(DIGEST, "overlayfs");
+  expect(connection.requests.slice(1)).toEqual([
+    [
+      "Content/Update",
+      {
+        info: { digest: DIGEST, size: 0, labels: {} },
+        updateMask: ["labels.containerd.io/gc.ref.snapshot.overlayfs"],
+      },
+    ],
+  ]);
+});
+
 test.each([
   ["is what containerd exports", [{ exports: { root: "/c/content" } }], "/c/content"],
   ["is unknown where it exports nothing", [{ exports: {} }], undefined],

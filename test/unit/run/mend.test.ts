@@ -70,6 +70,30 @@ describe("an image whose files are empty", () => {
     expect(node.changes()).toEqual([]);
   });
 
+  test("is unpacked again where containerd counts as on top what it has collected", async () => {
+    const { node, run, image, file, unpack } = setUp();
+    truncateSync(file);
+    node.snapshots.set("extract-1", snapshotOf("extract-1", { parent: image.chainId, isCommitted: false }));
+    node.rmi(served("other"));
+    expect(node.snapshots.has("extract-1")).toBe(false);
+    node.before("unpack", unpack);
+    const ran = await run([A]);
+    expect(ran.outcomes).toEqual({ [A]: "present" });
+    expect(node.changes()).toContain(`unlinkSnapshot ${image.id} overlayfs`);
+    expect(node.snapshots.get(image.chainId)?.createdAt).toBe("made 2");
+  });
+
+  test("fails where a container has taken it while it was looked at", async () => {
+    const { node, run, image, file } = setUp();
+    truncateSync(file);
+    node.before("layerDirectories", () => {
+      node.snapshots.set("container", snapshotOf("container", { parent: image.chainId, isCommitted: false }));
+    });
+    const ran = await run([A]);
+    expect(ran.outcomes).toEqual({ [A]: "failed in verify: damaged" });
+    expect(node.changes().filter((call) => call.startsWith("unpack"))).toEqual([]);
+  });
+
   test("is pulled again where it cannot be unpacked", async () => {
     const { node, run, image, file } = setUp();
     truncateSync(file);
