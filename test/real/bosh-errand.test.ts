@@ -95,7 +95,9 @@ describeReal(
       const output = errand.stdout + errand.stderr;
       expect(errand.exit_code).toBe(1);
       expect(Buffer.byteLength(output)).toBeLessThan(64 * 1_024);
-      expect(output.split("\n").length).toBeLessThan(60);
+      // How often a registry is asked that is away depends on chance and time, not on the images.
+      const asked = /^\S+Z (?:attempt \d+ of \S+mirror|pulling \S+mirror\S+ \(attempt)/u;
+      expect(output.split("\n").filter((text) => !asked.test(text)).length).toBeLessThan(60);
       expect(images.present.filter((name) => output.includes(name))).toEqual([]);
       expect(errand.stdout).toContain("… and 990 more in place");
       expect(errand.stdout).toMatch(/1000 images: 3 pulled, 990 present, 7 failed in \S+\n$/u);

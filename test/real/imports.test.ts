@@ -128,8 +128,8 @@ describeEachLine("imports", (line) => {
 
   test("of what is no archive say what it is, and store nothing of it", async () => {
     const agent = agentFor(node.containerd);
-    const blobs = async (): Promise<number> =>
-      (await node.containerd.ctr("content", "ls", "-q")).split("\n").length;
+    const blobs = async (): Promise<string[]> =>
+      (await node.containerd.ctr("content", "ls", "-q")).split("\n");
     const files: Record<string, [Buffer, RegExp]> = {
       "root.tar": [
         tar([
@@ -156,7 +156,8 @@ describeEachLine("imports", (line) => {
     );
     for (const [name, [, message]] of Object.entries(files))
       expect(messages.get(name), name).toMatch(message);
-    expect(await blobs()).toBe(before);
+    // What earlier tests left may be collected meanwhile.
+    expect((await blobs()).filter((digest) => !before.includes(digest))).toEqual([]);
   });
 });
 
