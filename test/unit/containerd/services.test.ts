@@ -331,7 +331,7 @@ describe("snapshots", () => {
 test("a snapshot below another one stays, and its config can let go of it", async () => {
   const connection = await serving(folder.path, [
     route(SnapshotsService.remove, fails(status.FAILED_PRECONDITION)),
-    route(ContentService.update, () => [{}]),
+    route(ContentService.update, () => [{ info: undefined }]),
   ]);
   const client = api(connection);
   expect(await client.removeSnapshot("overlayfs", "chain")).toBe(false);
