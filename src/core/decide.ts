@@ -3,11 +3,10 @@ import type { Failure } from "./failure.ts";
 import type { WantedImage } from "./plan.ts";
 import {
   isUnderWay,
-  limitAt,
+  limitOf,
   loginKey,
   loginOf,
   OPTIONAL_ATTEMPTS,
-  RECOVERY,
   registryOf,
   type Pending,
   type Schedule,
@@ -51,7 +50,6 @@ export function decide(schedule: Schedule, now: number): Decision {
     askAgainAt: earliest(now, [
       ...waiting.flatMap((image) => [opensAt(schedule, image), givenUpAt(schedule, image)]),
       ...bounds.flatMap((each) => each.bounds.map(({ at }) => at)),
-      ...(waiting.length > 0 ? recoveriesOf(schedule, now) : []),
     ]),
   };
 }
@@ -61,10 +59,6 @@ const givenUp = ({ image }: Pending, failure: Failure | undefined): GivenUp[] =>
 
 const earliest = (now: number, times: readonly number[]): number =>
   times.reduce((first, at) => (at > now ? Math.min(first, at) : first), Number.POSITIVE_INFINITY);
-
-/** When there is one more place. */
-const recoveriesOf = ({ lowered }: Schedule, now: number): number[] =>
-  lowered === undefined ? [] : [now + RECOVERY - ((now - lowered.at) % RECOVERY)];
 
 /** The moment of an image's next attempt, as far as time decides it. */
 export function opensAt(schedule: Schedule, image: Pending): number {
@@ -86,7 +80,7 @@ function choose(
   );
   const busy = [...underWay];
   const chosen: string[] = [];
-  for (let room = limitAt(schedule, now) - busy.length; room > 0; room -= 1) {
+  for (let room = limitOf(schedule) - busy.length; room > 0; room -= 1) {
     const next = bestOf(schedule, open, busy);
     if (next === undefined) break;
     open.delete(next);

@@ -81,14 +81,12 @@ export interface Schedule {
   readonly registries: ReadonlyMap<string, Registry>;
   /** By registry and credential. */
   readonly logins: ReadonlyMap<string, Login>;
-  /** The limit that a 429 left, and when. */
-  readonly lowered?: { readonly to: number; readonly at: number };
+  /** The limit that a 429 left, when, and the images that were pulled since it was changed last. */
+  readonly lowered?: { readonly to: number; readonly at: number; readonly pulls: number };
 }
 
 /** A crictl of some 30 MB runs for each. */
 const MOST_AT_ONCE = 16;
-/** After each of these without a 429 there is one more again. */
-export const RECOVERY = 30_000;
 /** Of an image that nobody waits for. */
 export const OPTIONAL_ATTEMPTS = 2;
 /** However short the operator's delays are, a registry that gives nothing is not asked without a pause. */
@@ -114,11 +112,8 @@ export function removed(schedule: Schedule, name: string): Schedule {
 }
 
 /** How many images at once. */
-export function limitAt({ settings: { concurrency }, lowered }: Schedule, now: number): number {
-  if (concurrency !== "auto") return concurrency;
-  if (lowered === undefined) return MOST_AT_ONCE;
-  return Math.min(MOST_AT_ONCE, lowered.to + Math.floor((now - lowered.at) / RECOVERY));
-}
+export const limitOf = ({ settings: { concurrency }, lowered }: Schedule): number =>
+  concurrency === "auto" ? (lowered?.to ?? MOST_AT_ONCE) : concurrency;
 
 /** How long an attempt that begins now may be without a byte. */
 export function patienceOf({ settings, pending, registries }: Schedule, name: string): number {
@@ -156,7 +151,16 @@ export function progressed(
 export function pulled(schedule: Schedule, name: string, now: number): Schedule {
   const image = schedule.pending.get(name);
   if (image === undefined) return schedule;
-  return removed(withLogin(gave(schedule, image, now), image, { taken: true }), name);
+  return recovered(removed(withLogin(gave(schedule, image, now), image, { taken: true }), name));
+}
+
+/** One more again, after as many pulls as there may be at once. */
+function recovered(schedule: Schedule): Schedule {
+  const { lowered } = schedule;
+  if (lowered === undefined) return schedule;
+  const [to, pulls] = [lowered.to, lowered.pulls + 1];
+  const isRound = pulls >= to && to < MOST_AT_ONCE;
+  return { ...schedule, lowered: { ...lowered, ...(isRound ? { to: to + 1, pulls: 0 } : { pulls }) } };
 }
 
 /** How an attempt failed, and when. */
@@ -234,7 +238,8 @@ function isCrowded({ settings, lowered, pending }: Schedule, image: Pending, { b
 /** Attempts that began before it was lowered are refused together. */
 function lower(schedule: Schedule, { begunAt }: Attempt, now: number): Schedule {
   if (begunAt < (schedule.lowered?.at ?? NEVER)) return schedule;
-  return { ...schedule, lowered: { to: Math.max(1, Math.floor(limitAt(schedule, now) / 2)), at: now } };
+  const to = Math.max(1, Math.floor(limitOf(schedule) / 2));
+  return { ...schedule, lowered: { to, at: now, pulls: 0 } };
 }
 
 function ofImage(schedule: Schedule, image: Pending, { failure, now, random }: Loss): Schedule {

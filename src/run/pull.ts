@@ -9,7 +9,7 @@ import {
   added,
   began,
   failed,
-  limitAt,
+  limitOf,
   patienceOf,
   progressed,
   pulled,
@@ -65,7 +65,7 @@ class PullLoop {
   constructor(options: PullOptions) {
     this.#options = options;
     this.#schedule = startSchedule(options.config);
-    this.#limit = limitAt(this.#schedule, options.clock.now());
+    this.#limit = limitOf(this.#schedule);
     options.stop.signal.addEventListener("abort", this.#ask, { once: true });
   }
 
@@ -107,9 +107,9 @@ class PullLoop {
   }
 
   #tellLimit(): void {
-    const { clock, emit } = this.#options;
-    const images = limitAt(this.#schedule, clock.now());
-    const why = images < this.#limit ? "a registry answers 429" : "no registry has answered 429 for a while";
+    const { emit } = this.#options;
+    const images = limitOf(this.#schedule);
+    const why = images < this.#limit ? "a registry answers 429" : "the pulls since then were not refused";
     if (images !== this.#limit) emit({ type: "concurrency", images, why });
     this.#limit = images;
   }

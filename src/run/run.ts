@@ -13,7 +13,7 @@ import {
   type PlanOptions,
   type WantedImage,
 } from "../core/plan.ts";
-import { limitAt, startSchedule } from "../core/schedule.ts";
+import { limitOf, startSchedule } from "../core/schedule.ts";
 import type { DiskRecord } from "../core/written.ts";
 import { formatDuration } from "../core/units.ts";
 import { archiveReader, bringArchives, isUnread, planArchives } from "./archives.ts";
@@ -103,7 +103,7 @@ async function ready(context: Context): Promise<Capabilities> {
   if (config.images.some(({ credential }) => credential !== undefined)) containerd.prepareLogin();
   const onWait = (why: string): void => emit({ type: "waiting", phase: "waiting-for-runtime", why });
   const can = await untilReady({ ...context, signal: stop.signal, onWait });
-  const concurrency = limitAt(startSchedule(config), clock.now());
+  const concurrency = limitOf(startSchedule(config));
   emit({ type: "runtime-ready", containerd: can.containerd, concurrency });
   return can;
 }

@@ -6,7 +6,7 @@ import {
   added,
   began,
   failed,
-  limitAt,
+  limitOf,
   patienceOf,
   progressed,
   pulled,
@@ -71,7 +71,7 @@ function story(settings: Partial<ScheduleSettings> = {}) {
     again: (): number => decide(schedule, now).askAgainAt - now,
     left: (): string[] => [...schedule.pending.keys()],
     patience: (image: string | WantedImage): number => patienceOf(schedule, name(image)),
-    limit: (): number => limitAt(schedule, now),
+    limit: (): number => limitOf(schedule),
   };
   return act;
 }
@@ -335,14 +335,19 @@ describe("a 429", () => {
     expect(act.starts()).toHaveLength(1);
   });
 
-  test("is forgotten slowly, one by one", () => {
-    const act = withAll(list(4))
-      .begin("r.one/i0:1", "r.one/i1:1")
-      .give("r.one/i0:1")
-      .fail("r.one/i1:1", "rate-limit");
-    expect([0, 29, 1, 30, 600].map((seconds) => act.wait(seconds * SECOND).limit())).toEqual([
-      8, 8, 9, 10, 16,
-    ]);
+  test("is forgotten one by one, with every round of pulls that goes well", () => {
+    const images = list(200);
+    const act = withAll(images)
+      .begin(...images.slice(0, 2))
+      .give(images[0]!)
+      .fail(images[1]!, "rate-limit");
+    const pullMany = (count: number): number => {
+      for (const image of act.left().slice(0, count)) act.begin(image).pull(image);
+      return act.limit();
+    };
+    expect([0, 7, 1, 8, 1].map(pullMany)).toEqual([8, 8, 9, 9, 10]);
+    expect(act.wait(600 * SECOND).limit()).toBe(10);
+    expect(pullMany(150)).toBe(16);
   });
 
   test("of an image that asks alone pauses its registry, because fewer are not the answer", () => {

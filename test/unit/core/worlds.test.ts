@@ -8,7 +8,7 @@ import {
   added,
   began,
   failed,
-  limitAt,
+  limitOf,
   patienceOf,
   progressed,
   pulled,
@@ -186,8 +186,8 @@ function live({ registries, images, concurrency, seed }: World): Told {
     }
     for (const { name, failure: why } of end) underWay.get(name)?.(why);
     for (const name of start) begin(name);
-    if (underWay.size > limitAt(schedule, now) && start.length > 0)
-      problems.push(`${underWay.size} at once, where ${limitAt(schedule, now)} may be`);
+    if (underWay.size > limitOf(schedule) && start.length > 0)
+      problems.push(`${underWay.size} at once, where ${limitOf(schedule)} may be`);
     return start.length + end.length + giveUp.length > 0 ? now : askAgainAt;
   };
 
