@@ -97,7 +97,7 @@ Examples
   --json         print {run, now} as JSON
 
 Shows the last run or the run in progress, then the current state of this node: for each name in
-the configuration, whether it is present, its digest, and whether it is pinned. For a run in
+the configuration, whether it is present, its image ID, and whether it is pinned. For a run in
 progress, it shows the same bars as that run; a rate is the average since the image's first
 attempt. For the last run, it shows which images failed, why, and what to do next. The exit code is
 1 if something required is missing or damaged.

@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import process from "node:process";
 import { Writable } from "node:stream";
+import { setImmediate } from "node:timers/promises";
 import { Failed } from "./core/failure.ts";
 import { parseCommand, type Command } from "./cli.ts";
 import { paths, type Edge } from "./edge.ts";
@@ -40,9 +41,11 @@ const LAST_CALL = 9_500;
 const READER = { ofRun: 5_000, ofOthers: Number.POSITIVE_INFINITY, afterSignal: 1_000 };
 
 const stderr = output(process.stderr, process.env["TERM"], () => {});
-const stdout = output(process.stdout, process.env["TERM"], (why) =>
-  stderr.write(`warning: stdout cannot be written, its output is lost: ${why}\n`),
-);
+let isLost = false;
+const stdout = output(process.stdout, process.env["TERM"], (why) => {
+  isLost = true;
+  stderr.write(`warning: stdout cannot be written, its output is lost: ${why}\n`);
+});
 
 /**
  * Node itself writes to nothing but process.stderr: under NODE_DEBUG the environment of each tool, with its credential.
@@ -110,8 +113,11 @@ async function main(): Promise<void> {
   const exitCode = await dispatch(command, edge).catch(tell);
   const patience = isRun ? READER.ofRun : READER.ofOthers;
   await drained([stdout, stderr], () => (edge.signal.aborted ? READER.afterSignal : patience));
-  // Whatever is still open: a socket that does not close, a pipe that nobody reads.
-  process.exit(exitCode);
+  // An error of the last write comes after it.
+  await setImmediate();
+  await drained([stderr], () => patience);
+  // Whatever is still open: a socket that does not close, a pipe that nobody reads. A run is more than what it tells.
+  process.exit(isLost && !isRun && exitCode === EXIT.ok ? EXIT.usage : exitCode);
 }
 
 /** What failed comes last, after its details: BOSH shows nothing of it, and whoever looks sees the last line first. */

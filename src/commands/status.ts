@@ -30,8 +30,6 @@ export async function statusCommand(
   connect: Connect = realContainerd,
 ): Promise<number> {
   const { config } = await chosen(args, edge);
-  const run = readStatus(edge.paths.state, warnOn(edge));
-  const locked = lockIsHeld(edge.paths.state);
   const now = await look(answeringSoon(config), edge, connect, {
     only: new Set(),
     readArchives: false,
@@ -44,7 +42,10 @@ export async function statusCommand(
     now instanceof ExitError
       ? []
       : [...now.archives.flatMap(rowOf), ...now.plan.images.flatMap((planned) => rowsOf(planned, now.node))];
-  const lines = [...runLines(run, locked, edge.stdout.columns), ...namesTable(rows)].map(printableLine);
+  // Last, because the look takes a while, in which a run may end.
+  const seen = observe(edge);
+  const { run } = seen;
+  const lines = [...runLines(seen, edge.stdout.columns), ...namesTable(rows)].map(printableLine);
   edge.stdout.write(
     args.json
       ? `${JSON.stringify({ run: run?.json ?? null, now: rows }, null, 2)}\n`
@@ -91,21 +92,37 @@ const MOST_BARS = 50;
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
-/**
- * Of a run in progress what its own terminal would show; of one that is over what failed, as it told it itself.
- * @param locked whether a run is in progress, which need not be the recorded one
- */
-function runLines(run: Status | undefined, locked: boolean, columns = WIDTH): string[] {
-  if (run !== undefined && locked && isAlive(run)) return progressLines(run, columns);
+interface Observed {
+  readonly run: Status | undefined;
+  /** Whether a run is in progress, which need not be the recorded one. */
+  readonly locked: boolean;
+  /** Whether it is the recorded one. */
+  readonly isRecorded: boolean;
+}
+
+/** The record, and whether a run is in progress, as of one moment: one may begin or end between two looks. */
+function observe(edge: Edge): Observed {
+  const directory = edge.paths.state;
+  const before = lockIsHeld(directory);
+  const run = readStatus(directory, warnOn(edge));
+  const isRecorded = before && run !== undefined && isAlive(run);
+  return lockIsHeld(directory) === before ? { run, locked: before, isRecorded } : observe(edge);
+}
+
+/** Of a run in progress what its own terminal would show; of one that is over what failed, as it told it itself. */
+function runLines({ run, locked, isRecorded }: Observed, columns = WIDTH): string[] {
+  if (run !== undefined && isRecorded) return progressLines(run, columns);
   const other = locked
     ? ["a run is in progress, but has not recorded anything: it has just started, or has --only"]
     : [];
   if (run === undefined) return [...other, "no run has been recorded here yet", ""];
   const { images, phase, startedAt } = run;
   if (run.phase === "ended") {
-    const how = run.exitCode === 0 ? "succeeded" : `ended with exit code ${run.exitCode}`;
+    const failed = lacking(images);
+    const how =
+      run.exitCode === 0 && failed.length === 0 ? "succeeded" : `ended with exit code ${run.exitCode}`;
     const why = run.stopped === undefined ? "" : ` (${run.stopped})`;
-    return [...other, `last run: ${how} at ${iso(run.endedAt)}${why}`, "", ...failureLines(lacking(images))];
+    return [...other, `last run: ${how} at ${iso(run.endedAt)}${why}`, "", ...failureLines(failed)];
   }
   const killed = `last run: started at ${iso(startedAt)} and was killed in "${phase}"; run again to finish it`;
   // That says enough of what it did not come to.

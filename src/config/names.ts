@@ -75,5 +75,7 @@ function* imagesOf(
   const { image } = value;
   if (isContainer && typeof image === "string" && image !== "")
     yield { name: image, keys: [...keys, "image"] };
+  if (keys.at(-2) === "volumes" && isMapping(image) && typeof image["reference"] === "string")
+    yield { name: image["reference"], keys: [...keys, "image", "reference"] };
   for (const [key, part] of Object.entries(value)) yield* imagesOf(part, [...keys, key]);
 }

@@ -1,7 +1,9 @@
 // What the entries of a configuration mean together: duplicates merged, conflicts found, credentials handed out.
 import { mergeArchives, type WantedArchive } from "../core/archives.ts";
 import { loginFor } from "../core/credentials.ts";
+import { isPinName } from "../core/pins.ts";
 import type { WantedImage } from "../core/plan.ts";
+import type { Reference } from "../core/reference.ts";
 import { formatPath, issueAt, type Issue, type Login, type PathKey } from "./issue.ts";
 import type { WrittenConfig, WrittenImage } from "./schema.ts";
 
@@ -30,6 +32,7 @@ const bySource = (images: readonly Entry[]): [Entry, ...Entry[]][] =>
 /** Every problem between entries. Only names that parsed are repeated: they are references, so no secrets. */
 export const conflicts = ({ images, registries, dockerConfig }: Parts): Issue[] => [
   ...nameConflicts(images),
+  ...images.flatMap(impossibleNames),
   ...credentialConflicts(images, ({ name }) => name.name, "image"),
   ...[registries, dockerConfig].flatMap((logins) =>
     credentialConflicts(logins, ({ host, path }) => `${host}/${path}`, "registry"),
@@ -48,6 +51,19 @@ function nameConflicts(images: readonly Entry[]): Issue[] {
       return [{ ...issueAt(list, problem), keys: [...list, nth] }];
     }),
   );
+}
+
+/** Names that no run can give. */
+function impossibleNames({ name, retagAs, keys }: Entry): Issue[] {
+  const isOther = ({ digest }: Reference): boolean =>
+    digest !== undefined && name.digest !== undefined && digest !== name.digest;
+  const named = [{ further: name, at: [...keys, "name"] }].concat(
+    retagAs.map((further) => ({ further, at: [...keys, "retagAs"] })),
+  );
+  return named.flatMap(({ further, at }) => [
+    ...(isPinName(further.name) ? [issueAt(at, `${further.name} is reserved for this job's pins`)] : []),
+    ...(isOther(further) ? [issueAt(at, `${further.name} has another digest than the image`)] : []),
+  ]);
 }
 
 export const OTHER_CREDENTIALS = "has other credentials than";

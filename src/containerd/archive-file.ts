@@ -55,6 +55,8 @@ interface TarEntry {
 /** Bytes of a file from which on it is passed over, where the tar is not compressed. */
 const LARGE = 2 ** 20;
 const BLOCK = 512;
+/** Bytes of zeros with which a tar ends. What stands behind them is no part of it, whatever it is. */
+const END = 2 * BLOCK;
 /** As tar-stream says it. */
 const CUT_OFF = "Unexpected end of data";
 
@@ -67,15 +69,17 @@ export async function* tarEntries(path: string, signal?: AbortSignal): AsyncGene
   const { extract } = await import("tar-stream");
   // Its types lack this: without it, a tar in the format of old is refused.
   const options: object = { allowUnknownFormat: true };
+  const reading = { tar: () => extract(options), ...(signal && { signal }) };
   const unpacked = await unpackedStream(path);
-  if (unpacked !== undefined) return yield* entriesIn(unpacked, extract(options), signal);
+  if (unpacked !== undefined) return yield* entriesIn(unpacked, reading, (at) => endsIn(path, at));
   const { size } = await stat(path);
   for (let next: number | undefined = 0; next !== undefined;) {
     const start: number = next;
     if (start > size) throw new Error(CUT_OFF);
     next = undefined;
     const rest = createReadStream(path, { start, highWaterMark: CHUNK });
-    for await (const entry of entriesIn(rest, extract(options), signal)) {
+    const isEnd = (at: number): Promise<boolean> => endsIn(path, start + at);
+    for await (const entry of entriesIn(rest, reading, isEnd)) {
       yield entry;
       if (!entry.isFile || entry.size < LARGE) continue;
       next = start + entry.end;
@@ -84,8 +88,31 @@ export async function* tarEntries(path: string, signal?: AbortSignal): AsyncGene
   }
 }
 
-async function* entriesIn(archive: Readable, tar: Extract, signal?: AbortSignal): AsyncGenerator<TarEntry> {
+interface Reading {
+  readonly tar: () => Extract;
+  readonly signal?: AbortSignal;
+}
+
+/** @param isEnd whether a tar has its end there, behind an entry: tar-stream reads on */
+async function* entriesIn(
+  archive: Readable,
+  { tar, signal }: Reading,
+  isEnd: (at: number) => Promise<boolean>,
+): AsyncGenerator<TarEntry> {
   if (signal !== undefined) addAbortSignal(signal, archive);
+  let last = 0;
+  try {
+    for await (const entry of entriesOf(archive, tar())) {
+      last = entry.end;
+      yield entry;
+    }
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (codeOf(error) !== undefined || !(await isEnd(last))) throw error;
+  }
+}
+
+async function* entriesOf(archive: Readable, tar: Extract): AsyncGenerator<TarEntry> {
   // The loop throws an error of either.
   pipeline(archive, tar, () => {});
   for await (const entry of tar) {
@@ -102,6 +129,20 @@ async function* entriesIn(archive: Readable, tar: Extract, signal?: AbortSignal)
     };
     entry.resume();
   }
+}
+
+/** Whether a tar has its end there. A compressed one is read to its own. */
+async function endsIn(path: string, at: number): Promise<boolean> {
+  const found = Buffer.alloc(END, 1);
+  const unpacked = await unpackedStream(path);
+  let passed = unpacked === undefined ? at : 0;
+  for await (const chunk of unpacked ?? createReadStream(path, { start: at, end: at + END - 1 })) {
+    if (!Buffer.isBuffer(chunk)) continue;
+    const [from, to] = [Math.max(at, passed), Math.min(at + END, passed + chunk.length)];
+    if (from < to) chunk.copy(found, from - at, from - passed, to - passed);
+    passed += chunk.length;
+  }
+  return found.every((byte) => byte === 0);
 }
 
 /** Bytes of a document that is read: of any, and of the few that list what an archive holds. */

@@ -88,7 +88,7 @@ export function whyImport(
   if (recorded === undefined) return "not imported yet";
   if (!isSameFile(file, recorded)) return "the file has changed";
   const lost = Object.entries(recorded.names).find(([name, digest]) => !leadsTo(node, name, digest));
-  return lost && `${lost[0]} is not what it brought`;
+  return lost && `${lost[0]} is ${node.records.has(lost[0]) ? "not what it brought" : "gone"}`;
 }
 
 export const isSameFile = (file: FileFacts, recorded: FileFacts): boolean =>

@@ -169,7 +169,7 @@ describe("status", () => {
 
     expect(text).toMatchObject({ exitCode: EXIT.ok, stderr: "" });
     expect(text.stdout).toMatch(
-      /^last run: succeeded at 1970-01-01T00:00:02\.000Z\n\nFAILED r\.one\/away:1 in pull: not-found/u,
+      /^last run: ended with exit code 0 at 1970-01-01T00:00:02\.000Z\n\nFAILED r\.one\/away:1 in pull: not-found/u,
     );
     expect(JSON.parse(json.stdout)).toMatchObject({
       run: { phase: "ended", exitCode: EXIT.ok },
@@ -179,6 +179,14 @@ describe("status", () => {
       ],
     });
     expect(node.changes()).toHaveLength(changed);
+  });
+
+  test("tells of a run that ends while it looks as it ended", async () => {
+    const { node, record, status } = terminal();
+    record([started(HERE)]);
+    node.before("records", () => void record([started(HERE), { type: "run-ended", exitCode: EXIT.locked }]));
+
+    expect((await status({ images })).stdout).toMatch(/^last run: ended with exit code 4 at /u);
   });
 
   test("tells of a run that was killed, as nobody holds its lock", async () => {

@@ -1,6 +1,7 @@
 // The program ends after its last line, whatever is still open.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { closeSync, existsSync, openSync } from "node:fs";
 import path from "node:path";
 import process from "node:process";
 import { expect, test } from "vitest";
@@ -56,3 +57,21 @@ test("a program that a signal ends is gone at once", async () => {
   const end = await ended(["check", "-"], "SIGTERM");
   expect(end.code).toBe(143);
 }, 20_000);
+
+test.runIf(existsSync("/dev/full")).each([
+  ["a command that only tells fails", ["check", good], EXIT.usage],
+  ["a run ends as its images did", ["run", "--json", "--config", lost], EXIT.runtimeNotReady],
+])(
+  "where the output goes to a full disk, %s, and says that it is lost",
+  (_what, args, code) => {
+    const full = openSync("/dev/full", "w");
+    const env = { IMPORT_IMAGES_STATE_DIR: folder.path, IMPORT_IMAGES_LOG_DIR: folder.path };
+    const end = spawnSync(process.execPath, [MAIN, ...args], { env, stdio: ["ignore", full, "pipe"] });
+    closeSync(full);
+    expect([end.status, end.stderr.toString()]).toEqual([
+      code,
+      expect.stringContaining("warning: stdout cannot be written, its output is lost: ENOSPC"),
+    ]);
+  },
+  20_000,
+);

@@ -328,6 +328,29 @@ describe("times that cannot mean what they say are an error with both paths:", (
   });
 });
 
+describe("a name that no run can give is an error:", () => {
+  const digest = (digit: string): string => `sha256:${digit.repeat(64)}`;
+
+  test("another digest than the image's", () => {
+    const names = ["r.one/b", "r.one/a"].map((name) => `${name}@${digest("b")}`);
+    expect(problemsOf({ images: [{ name: `r.one/a@${digest("a")}`, retagAs: names }] })).toEqual(
+      names.map((name) => `images[0].retagAs: ${name} has another digest than the image`),
+    );
+    expect(
+      problemsOf({ images: [{ name: `r.one/a@${digest("a")}`, retagAs: `r.one/b@${digest("a")}` }] }),
+    ).toEqual([]);
+  });
+
+  test("a pin's", () => {
+    const pin = `import-images.invalid/pin@${digest("a")}`;
+    expect(problemsOf({ images: [{ name: A, retagAs: pin }, { name: pin }] })).toEqual([
+      expect.stringContaining("images[0].retagAs: "),
+      `images[0].retagAs: ${pin} is reserved for this job's pins`,
+      `images[1].name: ${pin} is reserved for this job's pins`,
+    ]);
+  });
+});
+
 describe("two images cannot have one name:", () => {
   test("the same target", () => {
     expect(

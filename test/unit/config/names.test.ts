@@ -16,6 +16,10 @@ const POD = {
   containers: [{ name: "c", image: "c:1" }],
   initContainers: [{ image: "i:1" }],
   ephemeralContainers: [{ image: "e:1" }],
+  volumes: [
+    { name: "data", image: { reference: "v:1" } },
+    { name: "empty", emptyDir: {} },
+  ],
 };
 const CRON = {
   kind: "CronJob",
@@ -34,7 +38,7 @@ const POD_LIST = {
     { kind: "ConfigMap", data: { image: "nor/that:1" } },
   ],
 };
-const TAKEN = ["c:1", "i:1", "e:1", "cron:1"].map((name) => `docker.io/library/${name}`);
+const TAKEN = ["c:1", "i:1", "e:1", "v:1", "cron:1"].map((name) => `docker.io/library/${name}`);
 
 describe("names are read from", () => {
   test.each([
@@ -60,7 +64,7 @@ describe("names are read from", () => {
     [
       "a custom resource with a pod in it",
       JSON.stringify({ kind: "Thing", spec: { podTemplate: POD } }),
-      TAKEN.slice(0, 3),
+      TAKEN.slice(0, 4),
     ],
     [
       "a container without an image, beside one",

@@ -25,6 +25,12 @@ const read = (content: Buffer, signal = new AbortController().signal) => {
 const skippable = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4]);
 const half = OCI.length >> 1;
 
+/** The sum stands before the length, at the end. */
+const wrongSum = (zipped: Buffer): Buffer => {
+  zipped[zipped.length - 8]! ^= 1;
+  return zipped;
+};
+
 describe("what an archive holds is read from it", () => {
   test.each([
     ["an OCI archive", OCI],
@@ -38,6 +44,9 @@ describe("what an archive holds is read from it", () => {
     ["behind a large file", tar([{ name: "large", content: Buffer.alloc(2_000_000) }, ...files(OCI, "")])],
     ["with a size to base 256", Buffer.concat([sized("800000000000000000000200"), Buffer.alloc(512), OCI])],
     ["with a directory that has a size", Buffer.concat([sized("303030303030303030373700", "5"), OCI])],
+    ["with anything behind its end", Buffer.concat([OCI, Buffer.alloc(700, 1)])],
+    ["with anything behind its end, with gzip", gzipSync(Buffer.concat([OCI, Buffer.alloc(700, 1)]))],
+    ["with an odd number of zeros behind its end", Buffer.concat([OCI, Buffer.alloc(1_000_000)])],
     ["with paths from ./ on", tar([{ name: "./", directory: true }, ...files(OCI, "./")])],
   ])("%s", async (_what, content) => {
     expect(await read(content)).toEqual(HELD);
@@ -127,6 +136,18 @@ describe("what is no archive is told for what it is", () => {
     ["nothing", Buffer.alloc(0), "transfer", /damaged/u],
     ["noise", Buffer.alloc(5_000, 7), "transfer", /damaged/u],
     ["cut off", OCI.subarray(0, 600), "transfer", /ends in the middle/u],
+    [
+      "noise in place of its end",
+      Buffer.concat([OCI.subarray(0, -1_024), Buffer.alloc(700, 1)]),
+      "transfer",
+      /invalid tar header/u,
+    ],
+    [
+      "gzip of the wrong sum",
+      wrongSum(gzipSync(Buffer.concat([OCI, Buffer.alloc(700, 1)]))),
+      "transfer",
+      /damaged/u,
+    ],
     ["cut off under gzip", gzipSync(OCI).subarray(0, 300), "transfer", /damaged/u],
     [
       "cut off within a large file",

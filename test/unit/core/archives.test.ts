@@ -37,11 +37,11 @@ describe("an archive is imported", () => {
   });
 
   test.each([
-    ["is gone", nodeOf({})],
-    ["leads to another image", nodeOf({ [APP]: TWO })],
-    ["is damaged", { ...there, documents: new Map() }],
-  ])("when an image of it %s, and the plan says which", (_what, node) => {
-    expect(whyImport(file, known, node)).toBe(`${APP} is not what it brought`);
+    ["is gone", nodeOf({}), "is gone"],
+    ["leads to another image", nodeOf({ [APP]: TWO }), "is not what it brought"],
+    ["is damaged", { ...there, documents: new Map() }, "is not what it brought"],
+  ])("when an image of it %s, and the plan says which", (_what, node, why) => {
+    expect(whyImport(file, known, node)).toBe(`${APP} ${why}`);
   });
 });
 
