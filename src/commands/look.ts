@@ -7,7 +7,7 @@ import type { Node } from "../core/node.ts";
 import { namesOf, planRun, type Plan } from "../core/plan.ts";
 import type { Edge } from "../edge.ts";
 import { archiveReader, findArchives, isUnread, planArchives } from "../run/archives.ts";
-import { realClock } from "../run/context.ts";
+import { realClock } from "../run/clock.ts";
 import { examineNames } from "../run/mend.ts";
 import { lookAtNode } from "../run/look.ts";
 import { requireTools, untilReady } from "../run/ready.ts";

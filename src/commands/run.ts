@@ -14,7 +14,7 @@ import { runLog, stamp, type RunLog } from "../report/run-log.ts";
 import { reason } from "../report/failures.ts";
 import { summary } from "../report/summary.ts";
 import { findArchives } from "../run/archives.ts";
-import { realClock } from "../run/context.ts";
+import { realClock } from "../run/clock.ts";
 import { diskUsage } from "../run/disk.ts";
 import { requireTools } from "../run/ready.ts";
 import { run as importImages, type Earlier } from "../run/run.ts";

@@ -1,5 +1,5 @@
 // What is wrong on the disk with an image that containerd's database shows whole, and how it can be mended.
-import type { Blob, Node, Snapshot } from "./node.ts";
+import type { Blob, Damage, Node, Snapshot } from "./node.ts";
 import { counted } from "./units.ts";
 
 /** How the files of an unpacked layer are. `unknown`: there is nothing to hold them against.
@@ -11,17 +11,6 @@ export interface CutBlob {
   readonly blob: Blob;
   /** Bytes on the disk. */
   readonly length: number;
-}
-
-export interface Damage {
-  /** For a person: `3 of 5 layers' files are empty`. */
-  readonly what: string;
-  /** `unpack`: from its blobs, without the registry. `held`: a container has what would have to be replaced. */
-  readonly mend: "unpack" | "pull" | "held";
-  /** Digests of blobs that are not whole. */
-  readonly blobs: readonly string[];
-  /** Of unpacked layers that are not whole, and of all that are on top of them, these first. */
-  readonly snapshots: readonly string[];
 }
 
 /**

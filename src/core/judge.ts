@@ -1,7 +1,6 @@
 // What may be said of a name on the node: whether a container can be created from it, and if not, why.
 import { chainIdOf, configOf, hasUnknownParts, isDocument, layersOf, manifestsOf } from "./content.ts";
-import type { Damage } from "./damage.ts";
-import type { Blob, Descriptor, IndexEntry, KnownImages, Node } from "./node.ts";
+import type { Blob, Damage, Descriptor, IndexEntry, KnownImages, Node } from "./node.ts";
 import { isPinned } from "./pins.ts";
 import { contradicts, platformText, rankOf } from "./platform.ts";
 

@@ -1,5 +1,4 @@
 // The node as containerd has it, as one value.
-import type { Damage } from "./damage.ts";
 
 export interface Platform {
   readonly os: string;
@@ -69,6 +68,18 @@ export interface CriImage {
   /** Compressed bytes. */
   readonly size: number;
   readonly pinned: boolean;
+}
+
+/** What is wrong on the disk with an image. */
+export interface Damage {
+  /** For a person: `3 of 5 layers' files are empty`. */
+  readonly what: string;
+  /** `unpack`: from its blobs, without the registry. `held`: a container has what would have to be replaced. */
+  readonly mend: "unpack" | "pull" | "held";
+  /** Digests of blobs that are not whole. */
+  readonly blobs: readonly string[];
+  /** Of unpacked layers that are not whole, and of all that are on top of them, these first. */
+  readonly snapshots: readonly string[];
 }
 
 /** What is known of images, of one or of all: enough to judge them. */

@@ -4,8 +4,8 @@
 import { stat } from "node:fs/promises";
 import path from "node:path";
 import { chainIdOf, configOf, documentsAt, layersOf, type FoundDocument } from "../core/content.ts";
-import { damageOf, type CutBlob, type Damage, type LayerState } from "../core/damage.ts";
-import type { Blob, Descriptor, Node } from "../core/node.ts";
+import { damageOf, type CutBlob, type LayerState } from "../core/damage.ts";
+import type { Blob, Damage, Descriptor, Node } from "../core/node.ts";
 import { chainOf } from "../core/written.ts";
 import type { Containerd } from "../containerd/containerd.ts";
 import { ApiError } from "../containerd/connection.ts";

@@ -1,9 +1,8 @@
 // Mends images that are damaged on the disk: what is unpacked is unpacked again from its blobs, without the registry, and a
 // blob that is cut is deleted, so that it is pulled again.
 import { chainIdOf, documentsAt, layersOf } from "../core/content.ts";
-import type { Damage } from "../core/damage.ts";
 import type { Failure, FailureClass } from "../core/failure.ts";
-import type { Node } from "../core/node.ts";
+import type { Damage, Node } from "../core/node.ts";
 import { chainIdAt, chainOf, suspects, writtenIn, type DiskRecord } from "../core/written.ts";
 import type { Containerd } from "../containerd/containerd.ts";
 import type { Context } from "./context.ts";

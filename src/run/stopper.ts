@@ -3,7 +3,7 @@
 import { Failed } from "../core/failure.ts";
 import { formatDuration } from "../core/units.ts";
 import { ExitError } from "../exit.ts";
-import type { Clock } from "./context.ts";
+import type { Clock } from "./clock.ts";
 
 export type Stopper = ReturnType<typeof stopper>;
 

@@ -4,7 +4,7 @@ import { type Containerd, startContainerd } from "../rig/containerd.ts";
 import type { Descriptor } from "../rig/push.ts";
 import type { Registry } from "../rig/registry.ts";
 import type { ContainerdLine } from "../rig/tools.ts";
-import type { BenchCase } from "./cases.ts";
+import type { BenchCase } from "./case.ts";
 import type { Stage, StagedImage } from "./stage.ts";
 
 export interface Bound {

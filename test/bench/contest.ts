@@ -6,7 +6,7 @@ import { type Containerd, type ContainerdOptions, startContainerd } from "../rig
 import type { Registry } from "../rig/registry.ts";
 import type { ContainerdLine } from "../rig/tools.ts";
 import { type Bound, boundOf } from "./bound.ts";
-import type { BenchCase } from "./cases.ts";
+import type { BenchCase } from "./case.ts";
 import { type Contender, runtimeOf } from "./contenders.ts";
 import { cpuSecondsOf, measure, type Measured } from "./measure.ts";
 import { countingRuntime } from "./spawns.ts";

@@ -1,4 +1,4 @@
-import type { BenchCase } from "./cases.ts";
+import type { BenchCase } from "./case.ts";
 import { bigImages, bigLayers, images, MB } from "./images.ts";
 
 /** The ways to a registry that operators have: what decides is another thing on each. */

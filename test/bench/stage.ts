@@ -2,7 +2,7 @@ import type { Rule } from "../rig/fault-rules.ts";
 import { type FaultProxy, startFaultProxy } from "../rig/fault-proxy.ts";
 import { type PushedImage, pushImage } from "../rig/push.ts";
 import type { Registry } from "../rig/registry.ts";
-import type { BenchCase } from "./cases.ts";
+import type { BenchCase } from "./case.ts";
 import { bucketsFor } from "../rig/token-bucket.ts";
 import { startLink } from "./link.ts";
 

@@ -1,5 +1,5 @@
 // A clock on which waiting takes no time: when nothing else goes on, it turns to the moment at which the next sleeper wakes.
-import type { Clock } from "../../../src/run/context.ts";
+import type { Clock } from "../../../src/run/clock.ts";
 
 interface Sleeper {
   readonly at: number;

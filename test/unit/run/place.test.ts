@@ -4,7 +4,7 @@ import type { WantedImage } from "../../../src/core/plan.ts";
 import type { RunEvent } from "../../../src/core/events.ts";
 import { lookAtNode } from "../../../src/run/look.ts";
 import { placer } from "../../../src/run/place.ts";
-import { realClock } from "../../../src/run/context.ts";
+import { realClock } from "../../../src/run/clock.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 import { inMemoryContainerd, toolError, type InMemory } from "../containerd/in-memory.ts";
 import { ARM, LINUX, served } from "../containerd/served-image.ts";

@@ -5,7 +5,7 @@ import { Failed, CODE } from "../../../src/core/failure.ts";
 import { EXIT } from "../../../src/exit.ts";
 import type { RunEvent } from "../../../src/core/events.ts";
 import { requireTools, runtimeWait, untilReady, withRetry, type Waiting } from "../../../src/run/ready.ts";
-import { realClock } from "../../../src/run/context.ts";
+import { realClock } from "../../../src/run/clock.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 import { gone, inMemoryContainerd, notFound, toolError, type InMemory } from "../containerd/in-memory.ts";
 import { served } from "../containerd/served-image.ts";

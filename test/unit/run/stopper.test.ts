@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { Failed } from "../../../src/core/failure.ts";
 import { EXIT, ExitError } from "../../../src/exit.ts";
-import { realClock } from "../../../src/run/context.ts";
+import { realClock } from "../../../src/run/clock.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 
 const HOUR = 3_600_000;

@@ -3,7 +3,7 @@ import { pinName, pinRecord } from "../../../src/core/pins.ts";
 import type { RunEvent } from "../../../src/core/events.ts";
 import { unwantedPins } from "../../../src/core/plan.ts";
 import { lookAtNode } from "../../../src/run/look.ts";
-import { realClock } from "../../../src/run/context.ts";
+import { realClock } from "../../../src/run/clock.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 import { tidy } from "../../../src/run/tidy.ts";
 import { inMemoryContainerd, toolError } from "../containerd/in-memory.ts";

@@ -6,7 +6,7 @@ import process from "node:process";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Failed } from "../../../src/core/failure.ts";
 import { EXIT, ExitError } from "../../../src/exit.ts";
-import { realClock } from "../../../src/run/context.ts";
+import { realClock } from "../../../src/run/clock.ts";
 import { lockIsHeld, takeLock } from "../../../src/state/lock.ts";
 import { temporaryFolder } from "../folder.ts";
 

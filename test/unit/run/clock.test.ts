@@ -1,7 +1,7 @@
 // The real clock, by which no other unit test waits.
 import { expect, test } from "vitest";
 import { Failed } from "../../../src/core/failure.ts";
-import { realClock } from "../../../src/run/context.ts";
+import { realClock } from "../../../src/run/clock.ts";
 
 const HOUR = 3_600_000;
 
