@@ -112,10 +112,9 @@ async function main(): Promise<void> {
   const edge = makeEdge(isRun ? endSoon : endAtOnce);
   const exitCode = await dispatch(command, edge).catch(tell);
   const patience = isRun ? READER.ofRun : READER.ofOthers;
-  await drained([stdout, stderr], () => (edge.signal.aborted ? READER.afterSignal : patience));
   // An error of the last write comes after it.
   await setImmediate();
-  await drained([stderr], () => patience);
+  await drained([stdout, stderr], () => (edge.signal.aborted ? READER.afterSignal : patience));
   // Whatever is still open: a socket that does not close, a pipe that nobody reads. A run is more than what it tells.
   process.exit(isLost && !isRun && exitCode === EXIT.ok ? EXIT.usage : exitCode);
 }

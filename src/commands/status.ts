@@ -44,11 +44,10 @@ export async function statusCommand(
       : [...now.archives.flatMap(rowOf), ...now.plan.images.flatMap((planned) => rowsOf(planned, now.node))];
   // Last, because the look takes a while, in which a run may end.
   const seen = observe(edge);
-  const { run } = seen;
   const lines = [...runLines(seen, edge.stdout.columns), ...namesTable(rows)].map(printableLine);
   edge.stdout.write(
     args.json
-      ? `${JSON.stringify({ run: run?.json ?? null, now: rows }, null, 2)}\n`
+      ? `${JSON.stringify({ run: seen.run?.json ?? null, now: rows }, null, 2)}\n`
       : `${lines.join("\n")}\n`,
   );
   if (now instanceof ExitError) throw now;

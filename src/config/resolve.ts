@@ -3,7 +3,7 @@ import { mergeArchives, type WantedArchive } from "../core/archives.ts";
 import { loginFor } from "../core/credentials.ts";
 import { isPinName } from "../core/pins.ts";
 import type { WantedImage } from "../core/plan.ts";
-import type { Reference } from "../core/reference.ts";
+import { hasOtherDigest, type Reference } from "../core/reference.ts";
 import { formatPath, issueAt, type Issue, type Login, type PathKey } from "./issue.ts";
 import type { WrittenConfig, WrittenImage } from "./schema.ts";
 
@@ -47,24 +47,33 @@ function nameConflicts(images: readonly Entry[]): Issue[] {
       const owner = owners.getOrInsert(further.name, image);
       if (owner.name.name === image.name.name) return [];
       const problem = `${further.name} is already the name of ${formatPath(owner.keys)} (${owner.name.name})`;
-      const list = [...image.keys, "retagAs"];
-      return [{ ...issueAt(list, problem), keys: [...list, nth] }];
+      return [issueWithName(image, nth, problem)];
     }),
   );
 }
 
-/** Names that no run can give. */
-function impossibleNames({ name, retagAs, keys }: Entry): Issue[] {
-  const isOther = ({ digest }: Reference): boolean =>
-    digest !== undefined && name.digest !== undefined && digest !== name.digest;
-  const named = [{ further: name, at: [...keys, "name"] }].concat(
-    retagAs.map((further) => ({ further, at: [...keys, "retagAs"] })),
-  );
-  return named.flatMap(({ further, at }) => [
-    ...(isPinName(further.name) ? [issueAt(at, `${further.name} is reserved for this job's pins`)] : []),
-    ...(isOther(further) ? [issueAt(at, `${further.name} has another digest than the image`)] : []),
-  ]);
+/** Of a further name: told by the path of their list, and shown at its own place. */
+function issueWithName({ keys }: Entry, nth: number, problem: string): Issue {
+  const list = [...keys, "retagAs"];
+  return { ...issueAt(list, problem), keys: [...list, nth] };
 }
+
+/** Names that no run can give. */
+function impossibleNames(image: Entry): Issue[] {
+  const { name, retagAs, keys } = image;
+  const own = isPinName(name.name) ? [issueAt([...keys, "name"], reserved(name))] : [];
+  const further = retagAs.flatMap((each, nth) => {
+    const isOther = name.digest !== undefined && hasOtherDigest(each, name.digest);
+    const problems = [
+      ...(isPinName(each.name) ? [reserved(each)] : []),
+      ...(isOther ? [`${each.name} has another digest than the image`] : []),
+    ];
+    return problems.map((problem) => issueWithName(image, nth, problem));
+  });
+  return [...own, ...further];
+}
+
+const reserved = ({ name }: Reference): string => `${name} is reserved for this job's pins`;
 
 export const OTHER_CREDENTIALS = "has other credentials than";
 

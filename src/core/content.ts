@@ -43,6 +43,10 @@ export function documentsAt(blobs: Node["blobs"], digest: string): FoundDocument
   return [{ what: "index", blob }, ...manifestsOf(blob).flatMap((part) => documentsAt(blobs, part))];
 }
 
+/** Digests of the layers of all manifests of an image, whether they are here or not. */
+export const layersAt = (blobs: Node["blobs"], digest: string): string[] =>
+  documentsAt(blobs, digest).flatMap(({ blob }) => layersOf(blob));
+
 /** The label of a config that keeps what is unpacked with this snapshotter. */
 export const snapshotLabel = (snapshotter: string): string => `${SNAPSHOT}${snapshotter}`;
 /** The snapshot of an image that is unpacked with this snapshotter. */

@@ -2,8 +2,10 @@
 import type { Blob, Damage, Node, Snapshot } from "./node.ts";
 import { counted } from "./units.ts";
 
-/** How the files of an unpacked layer are. `unknown`: there is nothing to hold them against.
- * `unchecked`: what they are to be held against is cut itself. */
+/**
+ * How the files of an unpacked layer are. `unknown`: there is nothing to hold them against.
+ * `unchecked`: what they are to be held against is cut itself.
+ */
 export type LayerState = "whole" | "unknown" | "unchecked" | "gone" | "missing" | "empty" | "cut";
 
 export interface CutBlob {

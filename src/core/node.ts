@@ -99,6 +99,10 @@ export interface KnownImages {
   readonly damage: ReadonlyMap<string, Damage>;
 }
 
+/** Where containerd keeps images, as far as it tells. */
+export const directoriesOf = ({ contentDirectory, imageDirectory }: Node): string[] =>
+  [contentDirectory, imageDirectory].filter((directory) => directory !== undefined);
+
 /** The whole node at one moment. What is known of a single image cannot stand for it. */
 export interface Node extends KnownImages {
   /** Where CRI keeps what is unpacked, and where containerd keeps blobs, as far as they tell. */

@@ -4,7 +4,7 @@ import type { Failure } from "./failure.ts";
 import { ELSEWHERE, judge, type Judgement, type Unusable, type Usable } from "./judge.ts";
 import type { KnownImages, Node } from "./node.ts";
 import { archiveOfPin, isPin, isPinned, namesOfPin, pinName } from "./pins.ts";
-import { digestName, type Reference } from "./reference.ts";
+import { digestName, hasOtherDigest, type Reference } from "./reference.ts";
 
 export type PullPolicy = "Always" | "IfNotPresent";
 
@@ -201,7 +201,7 @@ function planNames(image: WantedImage, { records }: KnownImages, judgement: Judg
 }
 
 /** As a pull of each would name it: by its tag, and by its digest, which pods ask for that pin one. */
-function namesToGive({ source, furtherNames }: WantedImage, digest: string | undefined): string[] {
+export function namesToGive({ source, furtherNames }: WantedImage, digest: string | undefined): string[] {
   const byDigest =
     digest === undefined ? [] : [source, ...furtherNames].map((each) => digestName(each, digest));
   const names = new Set([...furtherNames.map(({ name }) => name), ...byDigest]);
@@ -211,7 +211,7 @@ function namesToGive({ source, furtherNames }: WantedImage, digest: string | und
 
 /** A further name with a digest that the image does not have, which no tag can give it. */
 export const impossibleName = ({ furtherNames }: WantedImage, { target }: Usable): Reference | undefined =>
-  furtherNames.find(({ digest }) => digest !== undefined && digest !== target.digest);
+  furtherNames.find((name) => hasOtherDigest(name, target.digest));
 
 /** Pins of ours, but for those of images that a wanted name leads to, whatever became of its pull. */
 export function unwantedPins(

@@ -14,6 +14,10 @@ export interface Reference {
   readonly digest?: string;
 }
 
+/** Whether a name has a digest, and so can be none of the image with this one. */
+export const hasOtherDigest = (name: Reference, digest: string): boolean =>
+  name.digest !== undefined && name.digest !== digest;
+
 /** The name by which a repository has an image by its digest. */
 export const digestName = ({ domain, path }: Pick<Reference, "domain" | "path">, digest: string): string =>
   `${domain}/${path}@${digest}`;

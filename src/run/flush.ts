@@ -1,7 +1,7 @@
 // Before a run says that something is in place, it is written to the disk: containerd leaves what it unpacks in memory, where a
 // power loss takes it, and all that remains is a database that shows everything whole.
 import { stat } from "node:fs/promises";
-import type { Node } from "../core/node.ts";
+import { directoriesOf, type Node } from "../core/node.ts";
 import { chainIdAt, writtenIn, type DiskRecord } from "../core/written.ts";
 import type { Context } from "./context.ts";
 import type { Placed } from "./work.ts";
@@ -67,10 +67,9 @@ const deviceOf = (directory: string): Promise<number | string> =>
   );
 
 /** A directory of each file system that containerd uses. */
-async function fileSystems({ contentDirectory, imageDirectory }: Node): Promise<string[]> {
-  const known = [contentDirectory, imageDirectory].filter((directory) => directory !== undefined);
+async function fileSystems(node: Node): Promise<string[]> {
   const devices = await Promise.all(
-    known.map(async (directory) => [await deviceOf(directory), directory] as const),
+    directoriesOf(node).map(async (directory) => [await deviceOf(directory), directory] as const),
   );
   return [...new Map(devices).values()];
 }

@@ -1,6 +1,6 @@
 // Mends images that are damaged on the disk: what is unpacked is unpacked again from its blobs, without the registry, and a
 // blob that is cut is deleted, so that it is pulled again.
-import { chainIdOf, documentsAt, layersOf } from "../core/content.ts";
+import { chainIdOf, layersAt } from "../core/content.ts";
 import type { Failure, FailureClass } from "../core/failure.ts";
 import type { Damage, Node } from "../core/node.ts";
 import { chainIdAt, chainOf, suspects, writtenIn, type DiskRecord } from "../core/written.ts";
@@ -95,7 +95,7 @@ export async function mend(
   if (mendable.size === 0) return { ...node, damage };
   const named = new Map(names.map((name) => [node.records.get(name)?.target.digest, name]));
   for (const [digest, { mend: how }] of mendable)
-    if (how === "pull") await leases.hold(named.get(digest) ?? digest, layersAt(node, digest));
+    if (how === "pull") await leases.hold(named.get(digest) ?? digest, layersToHold(node, digest));
   const held = await clear(context, leases, node, [...mendable.values()]);
   const left = new Map(
     [...damage]
@@ -113,9 +113,8 @@ export async function mend(
 }
 
 /** The layers of an image, which lose what links them to it with its manifest, and need not be fetched again. */
-const layersAt = ({ blobs }: Pick<Node, "blobs">, digest: string) =>
-  documentsAt(blobs, digest)
-    .flatMap(({ blob }) => layersOf(blob))
+const layersToHold = ({ blobs }: Pick<Node, "blobs">, digest: string) =>
+  layersAt(blobs, digest)
     .filter((layer) => blobs.has(layer))
     .map((id) => ({ type: "content" as const, id }));
 
@@ -164,7 +163,6 @@ async function unpack(
     tell(`it could not be unpacked again: ${failure.message}`);
     if (OF_THE_NODE.has(failure.class)) return;
     // Of the right length, and not what they should be.
-    for (const { blob } of documentsAt(node.blobs, digest))
-      for (const layer of layersOf(blob)) await containerd.deleteBlob(layer);
+    for (const layer of layersAt(node.blobs, digest)) await containerd.deleteBlob(layer);
   }
 }

@@ -2,8 +2,7 @@
 import type { Failure } from "../core/failure.ts";
 import type { Node } from "../core/node.ts";
 import { pinName } from "../core/pins.ts";
-import { namesOf, planImages, type Plan, type WantedImage } from "../core/plan.ts";
-import { digestName } from "../core/reference.ts";
+import { namesOf, namesToGive, planImages, type Plan, type WantedImage } from "../core/plan.ts";
 import type { Verified } from "../core/run-state.ts";
 import { verdictOn } from "../core/verdict.ts";
 import type { Flush } from "./flush.ts";
@@ -73,11 +72,7 @@ async function forgetUnheard({ context }: Work, wrong: Proof["wrong"], node: Nod
     const pin = node.records.get(pinName(target));
     for (const record of [{ ...source, labels: {} }, ...(pin === undefined ? [] : [pin])])
       await context.containerd.saveRecord(record).catch(toFailure);
-    const names = [image.source, ...image.furtherNames].flatMap((each) => [
-      each.name,
-      digestName(each, target.digest),
-    ]);
-    for (const name of names) if (name !== source.name) records.delete(name);
+    for (const name of namesToGive(image, target.digest)) records.delete(name);
   }
   return { ...node, records };
 }

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import { withArchived, type ArchiveOutcome, type ArchiveRecord } from "../core/archives.ts";
 import type { Capabilities } from "../core/capabilities.ts";
 import { isFailure } from "../core/failure.ts";
-import type { Node } from "../core/node.ts";
+import { directoriesOf, type Node } from "../core/node.ts";
 import {
   countDecisions,
   namesOf,
@@ -156,9 +156,6 @@ async function archivesOf({ can, before, only, ...base }: Bringing): Promise<Arc
   const node = isChanged ? { ...(await look(context, names)), damage: before.damage } : before;
   return { outcomes, imported, node, isUnread: isUnread(planned) };
 }
-
-const directoriesOf = ({ contentDirectory, imageDirectory }: Node): string[] =>
-  [contentDirectory, imageDirectory].filter((directory) => directory !== undefined);
 
 function announce({ emit, config }: Context, can: Capabilities, plan: Plan): void {
   for (const message of config.warnings) emit({ type: "warning", message });
