@@ -28,12 +28,8 @@ export function findProperties(value: unknown): Found[] {
   );
 }
 
-function ofJob(job: unknown, keys: readonly PathKey[]): Found[] {
-  if (!isOurs(job)) return [];
-  return "properties" in job
-    ? [{ value: job["properties"], keys: [...keys, "properties"] }]
-    : [{ value: {}, keys }];
-}
+const ofJob = (job: unknown, keys: readonly PathKey[]): Found[] =>
+  isOurs(job) ? [{ value: job["properties"] ?? {}, keys: [...keys, "properties"] }] : [];
 
 const isOurs = (job: unknown): job is Mapping => isMapping(job) && job["name"] === JOB;
 

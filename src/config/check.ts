@@ -76,7 +76,7 @@ function judge(document: Written, { value, keys }: Found, variables: Variables) 
 
 /** @param root from the document's root to what the issue's keys begin at */
 const spotOf = (document: Written, { path, problem, keys }: Issue, root: readonly PathKey[] = []): Spot => ({
-  offset: offsetOf(document, [...root, ...keys], problem.startsWith(UNKNOWN_PROPERTY)),
+  offset: offsetOf(document, [...root, ...keys], problem === UNKNOWN_PROPERTY),
   path,
   problem,
 });

@@ -36,7 +36,7 @@ export function decodeConfig(value: unknown): Decoded {
     ...conflicts(parts),
     ...timesThatClash(Object(written.output), Object(given), single),
   ];
-  if (!written.success || issues.length > 0) return { ok: false, issues, warnings: [] };
+  if (!written.success || issues.length > 0) return { ok: false, issues, warnings: docker.warnings };
   const warnings = [...docker.warnings, ...unusedLogins(parts)];
   return { ok: true, config: toConfig(written.output, parts, warnings), issues, warnings };
 }

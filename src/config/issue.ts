@@ -24,7 +24,7 @@ const REGISTRY =
 export function formatPath(keys: readonly PathKey[]): string {
   const path = keys.reduce<string>((text, key) => {
     if (typeof key === "number") return `${text}[${key}]`;
-    const name = PROPERTY.test(key) || REGISTRY.test(key) || key === "<<" ? key : "(unprintable key)";
+    const name = PROPERTY.test(key) || REGISTRY.test(key) ? key : "(unprintable key)";
     return text === "" ? name : `${text}.${name}`;
   }, "");
   return path === "" ? WHOLE : path;

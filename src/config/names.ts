@@ -14,27 +14,29 @@ interface Named {
 /** @param file as messages tell it. @throws ExitError (usage) with all that is no reference */
 export function namesIn(file: string, text: string): Reference[] {
   const named = hasKeys(text) ? inManifests(file, text) : inLines(file, text);
-  const parsed = named.map(({ text: name, place }) => ({ place, reference: parseReference(name) }));
-  const wrong = parsed.flatMap(({ place, reference }) =>
-    typeof reference === "string" ? [`${place}: ${reference}`] : [],
-  );
+  const [references, wrong]: [Reference[], string[]] = [[], []];
+  for (const { text: name, place } of named) {
+    const parsed = parseReference(name);
+    if (typeof parsed === "string") wrong.push(`${place}: ${parsed}`);
+    else references.push(parsed);
+  }
   if (wrong.length > 0) throw refusal(`${file}: not every name is an image reference`, wrong);
-  if (parsed.length === 0) throw refusal(`${file}: names no image`);
-  return parsed.flatMap(({ reference }) => (typeof reference === "string" ? [] : [reference]));
+  if (references.length === 0) throw refusal(`${file}: names no image`);
+  return references;
 }
 
 const refusal = (why: string, details: readonly string[] = []): ExitError =>
   new ExitError(EXIT.usage, [why, ...firstOf(details)].join("\n"));
 
 /** No reference has a colon before a blank or the end of its line; JSON is in brackets. */
-const hasKeys = (text: string): boolean => /^\s*(?:\{|\[\s*[{[])|^[^#\n]*:(?:\s|$)/mu.test(text);
+const hasKeys = (text: string): boolean => /^\s*(?:\{|\[\s*[{[])|^[^#\n]*:\s/mu.test(text);
 
 const inLines = (file: string, text: string): Named[] =>
   text.split("\n").flatMap((line, index) =>
     line
-      .replace(/^\s*(?:#.*|- )/u, "")
-      .split(/\s+/u)
-      .filter((name) => name !== "")
+      .replace(/#.*/u, "")
+      .split(/\s/u)
+      .filter((name) => name !== "" && name !== "-")
       .map((name) => ({ text: name, place: `${file}:${index + 1}` })),
   );
 
@@ -71,7 +73,7 @@ function* imagesOf(
   if (Array.isArray(value))
     for (const [index, item] of value.entries()) yield* imagesOf(item, [...keys, index]);
   if (!isMapping(value)) return;
-  const isContainer = keys.length > 1 && CONTAINERS.has(keys.at(-2) ?? "");
+  const isContainer = CONTAINERS.has(keys.at(-2) ?? "");
   const { image } = value;
   if (isContainer && typeof image === "string" && image !== "")
     yield { name: image, keys: [...keys, "image"] };

@@ -83,11 +83,12 @@ function credentialConflicts<Of extends Pick<Entry, "credential" | "keys">>(
   about: (one: Of) => string,
   what: string,
 ): Issue[] {
-  const owners = new Map<string, Of>();
+  const owners = new Map<string, { readonly auth: string; readonly keys: readonly PathKey[] }>();
   return all.flatMap((one) => {
     if (one.credential === undefined) return [];
-    const owner = owners.getOrInsert(about(one), one);
-    if (owner.credential?.auth === one.credential.auth) return [];
+    const { auth } = one.credential;
+    const owner = owners.getOrInsert(about(one), { auth, keys: one.keys });
+    if (owner.auth === auth) return [];
     return [issueAt(one.keys, `${OTHER_CREDENTIALS} ${formatPath(owner.keys)} for the same ${what}`)];
   });
 }

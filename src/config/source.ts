@@ -35,7 +35,7 @@ export function parseSource(text: string, isJson: boolean): Source {
   const version = isJson ? "1.2" : "1.1";
   const options = { version, lineCounter: lines, prettyErrors: false, logLevel: "silent" } as const;
   // There is none in a text that is empty, or only a comment.
-  const [first = parseDocument("---", { version }), ...later] = parseAllDocuments(text, options);
+  const [first = parseDocument(""), ...later] = parseAllDocuments(text, options);
   return {
     documents: [written(first, text, isJson), ...later.map((parsed) => written(parsed, text, isJson))],
     placeOf: (offset) => {
@@ -94,10 +94,10 @@ function syntaxSpot({ code, pos }: YAMLError, text: string): Spot {
 export function offsetOf({ parsed }: Written, keys: readonly PathKey[], atKey: boolean): number {
   let node: unknown = parsed.contents;
   let offset = startOf(node) ?? 0;
-  for (const [index, key] of keys.entries()) {
+  for (const key of keys) {
     const step = stepTo(key, node, parsed);
     if (step === undefined) return offset;
-    const value = atKey && index === keys.length - 1 ? undefined : valueStart(step.value);
+    const value = atKey ? undefined : valueStart(step.value);
     offset = value ?? startOf(step.key) ?? offset;
     node = step.value;
   }
@@ -113,7 +113,7 @@ function stepTo(key: PathKey, from: unknown, parsed: Document.Parsed): Step | un
   const node = isAlias(from) ? from.resolve(parsed) : from;
   if (isSeq(node)) {
     const item: unknown = node.items[Number(key)];
-    return item === undefined ? undefined : { key: item, value: item };
+    return { key: item, value: item };
   }
   if (!isMap(node)) return undefined;
   // The last one counts, as in the value that the document is turned into.

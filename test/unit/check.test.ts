@@ -239,6 +239,37 @@ describe("a broken configuration", () => {
   it("has a merge key merged, as BOSH does", () => {
     expect(checkText("images: [&x {name: a}, {<<: *x}]\n").problems).toEqual([]);
   });
+
+  it.for([
+    ["a list that is none, below a comment", "# ours\n- images\n", 2, 1],
+    ["an empty value, at its key", "images:\n- name:\n  pin: true\n", 2, 3],
+    ["a null that is written, where it stands", "images:\n- name: ~\n", 2, 9],
+    ["a missing name, not at the name of something else", "images: [{foo: {name: 7}, pin: 1}]\n", 1, 10],
+    [
+      "what a further merged mapping says",
+      "x: &x {pin: true}\ny: &y {name: 7}\nimages: [{<<: [*x, *y]}]\n",
+      2,
+      14,
+    ],
+    ["a further name that is a text", "images:\n- {name: a, retagAs: x}\n- {name: b, retagAs: x}\n", 3, 22],
+    ["a job without properties", "addons:\n- jobs:\n  - name: import-images\n", 3, 5],
+    ["JSON that is cut off", '{"images": [', 1, 13],
+  ] as const)("has its place: %s", ([, text, line, column]) => {
+    const { problems } = checkText(text);
+    expect(problems).toContainEqual(expect.objectContaining({ line, column }));
+    expect(checkText(text).configs).toEqual([]);
+  });
+
+  it("is told to be cut off where its text ends", () => {
+    expect(checkText('{"images": [').problems[0]?.problem).toContain("the text ends too early");
+  });
+
+  it("has exactly a hundred problems told without a word of more", async () => {
+    const images = Array.from({ length: 100 }, (_, n) => ({ name: `B${n}` }));
+    const { stdout } = await check("-", { input: JSON.stringify({ images }) });
+    expect(stdout.split("\n")).toHaveLength(102);
+    expect(stdout).not.toContain("more");
+  });
 });
 
 describe("a secret in the wrong place", () => {
@@ -284,12 +315,18 @@ describe("a right configuration", () => {
       "a login of one registry",
       "images: []\nregistries: [{host: a.b, auth: ((a))}, {host: a.b, auth: dTpx}]",
     ],
-    ["logins that might be the same", "images: [{name: a, auth: ((a))}, {name: a, auth: dTpw}]"],
+    ["logins that might be the same", "images: [{name: a, auth: ((a))}, {name: a, auth: dTpx}]"],
+    ["a time that another must not exceed", "images: []\nstart_jitter: 2h\ndeadline: ((d))"],
+    [
+      "sources that might be the same",
+      `images: [${Array.from({ length: 12 }, (_, n) => `{name: ((v${n}))/a, retagAs: x}`).join(", ")}]`,
+    ],
   ])("may have a variable for %s", ([, text = ""]) => {
     expect(checkText(text).problems).toEqual([]);
   });
 
   it.for([
+    ["a variable of any language", "{name: import-images, release: r, properties: {images: ((ä-1/b.c))}}"],
     ["the properties as a whole", "{name: import-images, release: r, properties: ((all))}"],
     ["yes as YAML 1.1 has it", "{name: import-images, release: r, properties: {images: [], pin: yes}}"],
   ])("may have in a manifest %s", ([, job = ""]) => {
@@ -297,6 +334,26 @@ describe("a right configuration", () => {
       problems: [],
       jobs: 1,
     });
+  });
+
+  it.for([
+    [
+      "a variable of something else",
+      "images: [{name: a, auth: dTpw}, {name: a, auth: dTpx, timeout: ((t))}]",
+    ],
+    [
+      "a login of something else",
+      "images: [{name: a, auth: dTpw}, {name: a, auth: dTpx}]\nregistries: [{host: a.b, auth: ((a))}]",
+    ],
+    ["a login of one registry alone", "images: [{name: a, auth: ((a))}, {name: b, retagAs: a}]"],
+    ["what looks like a variable", "images: [{name: '((a b))'}]"],
+    ["JSON that BOSH has rendered", '{"images": [{"name": "((a))"}]}'],
+  ])("may not have a problem beside %s", ([, text = ""]) => {
+    expect(checkText(text).problems).toHaveLength(1);
+  });
+
+  it("may have an empty document behind it", () => {
+    expect(checkText("images: []\n---\n# nothing\n").problems).toEqual([]);
   });
 
   it("may be JSON indented by tabs, with a byte order mark, or with DOS line ends", () => {
@@ -314,7 +371,22 @@ const addon = (include: string): string =>
 describe("what BOSH does otherwise than meant", () => {
   it("is a warning for a filter that misses node pools", () => {
     expect(checkText(addon("{instance_groups: [worker]}")).warnings).toMatchObject([{ line: 1, column: 48 }]);
-    expect(checkText(addon("{instance_groups: [worker, worker-gpu]}")).warnings).toEqual([]);
+    expect(checkText(addon("{instance_groups: [diego, worker]}")).warnings).toMatchObject([{ column: 55 }]);
+    for (const groups of ["worker, worker-gpu", "master"])
+      expect(checkText(addon(`{instance_groups: [${groups}]}`)).warnings).toEqual([]);
+  });
+
+  it("is a warning for this job alone, whichever others the addon has", () => {
+    const jobs = (names: readonly string[]): string =>
+      `addons: [{include: {instance_groups: [worker]}, jobs: [${names.map((name) => `{name: ${name}, properties: {images: []}}`).join(", ")}]}]`;
+    expect(checkText(jobs(["other"])).warnings).toEqual([]);
+    expect(checkText(jobs(["other", "import-images"])).warnings).toHaveLength(1);
+    expect(checkText(`${jobs(["other"]).slice(0, -1)}, 7, {jobs: 7}]`).warnings).toEqual([]);
+  });
+
+  it("is a warning also beside a problem", () => {
+    const text = "images: 7\ndocker_config: {credsStore: desktop}\n";
+    expect(checkText(text)).toMatchObject({ problems: [{ path: "images" }], warnings: [{ line: 2 }] });
   });
 
   it.for([
@@ -326,6 +398,11 @@ describe("what BOSH does otherwise than meant", () => {
     expect(problems).toEqual([]);
     expect(warnings).toMatchObject([{ line, column }]);
     expect(JSON.stringify(warnings)).not.toMatch(SECRET);
+  });
+
+  it("is a warning for a login of no image although another login is a variable", () => {
+    const text = "images: [{name: a, auth: ((a))}]\nregistries: [{host: x.y, auth: ((b))}]\n";
+    expect(checkText(text).warnings).toMatchObject([{ path: "registries[0]" }]);
   });
 
   it.for(["images: ((list))", "images: [((one))]", "images: [{name: '((host))/a'}]"])(

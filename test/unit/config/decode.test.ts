@@ -54,7 +54,7 @@ describe("a configuration that says nothing but a list", () => {
   });
 
   test("has images that are required and pinned, with no further names and no credentials", () => {
-    expect(imagesOf({ name: A })).toEqual([
+    expect(imagesOf({ name: A })).toStrictEqual([
       {
         source: { name: A, domain: "harbor.example.com", path: "a", tag: "1" },
         furtherNames: [],
@@ -93,7 +93,8 @@ test("a configuration that says everything is read as it is written", () => {
       { name: A, pullPolicy: "IfNotPresent" },
     ],
     registries: [{ host: "https://harbor.example.com/", auth: OTHER.auth }],
-    archives: [{ path: "/x/images.tar" }],
+    archives: [{ path: "/x/images.tar" }, { path: "/x/*.tar", required: true }],
+    metrics_file: "/x.prom",
     pin: false,
     on_failure: "warn",
     concurrency: 12,
@@ -116,7 +117,11 @@ test("a configuration that says everything is read as it is written", () => {
   });
   const { images, ...rest } = config;
   expect(rest).toMatchObject({
-    archives: [{ path: "/x/images.tar", required: true, pin: false, timeout: 600_000 }],
+    archives: [
+      { path: "/x/images.tar", required: true, mustMatch: false, pin: false, timeout: 600_000 },
+      { path: "/x/*.tar", required: true, mustMatch: true },
+    ],
+    metrics_file: "/x.prom",
     on_failure: "warn",
     concurrency: 12,
     retry: { attempts: 2, min_delay: 500, max_delay: 60_000 },
@@ -309,7 +314,7 @@ describe("times that cannot mean what they say are an error with both paths:", (
         images: [],
         start_jitter: "2h",
         retry: { min_delay: "5m" },
-        stall_timeout: 99,
+        stall_timeout: 99_999,
         image_timeout: "1s",
       }),
     ).toEqual([
@@ -524,6 +529,9 @@ describe("credentials", () => {
     expect(decoded({ images: [{ name: A, auth: ROBOT.auth }], registries }).warnings).toEqual([
       `registries[0]: ${UNUSED}`,
     ]);
+    expect(decoded({ images: [{ name: A }, { name: A, auth: ROBOT.auth }], registries }).warnings).toEqual([
+      `registries[0]: ${UNUSED}`,
+    ]);
     expect(decoded({ images: [], registries }).warnings).toEqual([]);
   });
 
@@ -583,6 +591,26 @@ describe("credentials", () => {
       "an entry with a bad auth",
       { auths: { "a.b": { auth: "hunter2" } } },
       `docker_config.auths.a.b: auth ${AUTH}`,
+    ],
+    [
+      "a bad auth beside a credential store",
+      { credsStore: "x", auths: { "a.b": { auth: "hunter2" } } },
+      `docker_config.auths.a.b: auth ${AUTH}`,
+    ],
+    [
+      "a user who is a number",
+      { auths: { "a.b": { username: 7, password: "p" } } },
+      `docker_config.auths.a.b: ${UNUSABLE}`,
+    ],
+    [
+      "a password that is a number",
+      { auths: { "a.b": { username: "u", password: 7 } } },
+      `docker_config.auths.a.b: ${UNUSABLE}`,
+    ],
+    [
+      "a user without a password",
+      { auths: { "a.b": { username: "u" } } },
+      `docker_config.auths.a.b: ${UNUSABLE}`,
     ],
     ["an entry of text", { auths: { "a.b": "hunter2" } }, `docker_config.auths.a.b: ${UNUSABLE}`],
     ["an auth that is a number", { auths: { "a.b": { auth: 7 } } }, `docker_config.auths.a.b: ${UNUSABLE}`],
@@ -673,13 +701,13 @@ test("a key that is not known is named, so that a slip of the pen is found", () 
       images: [{ name: A, retagas: "x" }],
       retry: { max_attempts: 3 },
       containerd: { Socket: "/x" },
-      "stall-timeout": "5s",
+      "stall-Timeout": "5s",
     }),
   ).toEqual([
     "images[0].retagas: is not a property that this job knows",
     "retry.max_attempts: is not a property that this job knows",
     "containerd.Socket: is not a property that this job knows",
-    "stall-timeout: is not a property that this job knows",
+    "stall-Timeout: is not a property that this job knows",
   ]);
 });
 
@@ -696,6 +724,25 @@ test.each([
   const value: unknown = JSON.parse(`{"images": [], ${JSON.stringify(key)}: 1}`);
   expect(problemsOf(value)).toEqual(["(unprintable key): is not a property that this job knows"]);
 });
+
+test("the host of a login is repeated, unless it is too long to be one", () => {
+  const config = (host: string) => ({
+    images: [{ name: A }],
+    docker_config: { auths: { [host]: { auth: ROBOT.auth } } },
+  });
+  const host = "http://harbor.example.com:5000/team_ab/x";
+  expect(decoded(config(host)).warnings).toEqual([expect.stringContaining(`docker_config.auths.${host}: `)]);
+  expect(decoded(config(`${"a".repeat(77)}.example.com`)).warnings[0]).toContain("(unprintable key)");
+});
+
+test.each(["x.prom", "/x.prom.new", "/x/.txt", "/x\n.prom"])(
+  "metrics_file is no other file than a .prom: %j",
+  (metrics_file) => {
+    expect(problemsOf({ images: [], metrics_file })).toEqual([
+      "metrics_file: must be an absolute path that ends in .prom",
+    ]);
+  },
+);
 
 test("every problem is told in one go, those of single values and those between entries", () => {
   const problems = problemsOf({

@@ -44,7 +44,20 @@ describe("names are read from", () => {
   test.each([
     ["lines", "nginx\n\n# of ours\n  a.b:5000/c:1  \r\n", ["docker.io/library/nginx:latest", "a.b:5000/c:1"]],
     ["one line, as a jsonpath of kubectl prints them", "a.b/c:1 a.b/d:2", ["a.b/c:1", "a.b/d:2"]],
-    ["a list of YAML", "- a.b/c:1\n- a.b/d:2\n", ["a.b/c:1", "a.b/d:2"]],
+    ["a list of YAML", "- a.b/c:1\n  - a.b/d:2\n", ["a.b/c:1", "a.b/d:2"]],
+    ["lines with comments", "# from: kubectl\na.b/c:1 # 3 MB: large\n", ["a.b/c:1"]],
+    ["JSON in one line, behind blanks", '  {"containers":[{"image":"c:1"}]}', TAKEN.slice(0, 1)],
+    ["a list in JSON", '[{"containers":[{"image":"c:1"}]}]', TAKEN.slice(0, 1)],
+    ["a list in JSON over several lines", '[\n  {"containers":[{"image":"c:1"}]}\n]', TAKEN.slice(0, 1)],
+    [
+      "pods, beside what only looks like one",
+      JSON.stringify({
+        ...POD,
+        image: { reference: "not:1" },
+        volumes: [{ image: { reference: 7 } }, { image: 7 }],
+      }),
+      TAKEN.slice(0, 3),
+    ],
     ["what kubectl prints as JSON", JSON.stringify(POD_LIST, null, 4), TAKEN],
     [
       "what kubectl prints as YAML",
@@ -78,6 +91,7 @@ describe("names are read from", () => {
 
 describe("a text is refused", () => {
   test("with the line of each name that is none", () => {
+    expect(refusal("a:1\nb{x\n")).toMatch(/^stdin: not every name is an image reference\nstdin:2: /u);
     expect(refusal("a:1\nB\nc:\u00fc\n")).toBe(
       "stdin: not every name is an image reference\nstdin:2: has upper case in its repository (a repository must be lower case)\n" +
         "stdin:3: has a malformed tag (allowed: letters, digits, _ . -, at most 128, not beginning with . or -)",
@@ -90,6 +104,9 @@ describe("a text is refused", () => {
     );
     expect(refusal('{"containers": [{"image": "B"}]}')).toContain(
       "\nstdin: containers[0].image: has upper case",
+    );
+    expect(refusal('{"volumes": [{"image": {"reference": "B"}}]}')).toContain(
+      "\nstdin: volumes[0].image.reference: has upper case",
     );
   });
 
