@@ -64,12 +64,12 @@ const diskRecord = v.object({
   written: v.record(v.string(), v.string()),
 });
 
-/** Of this boot; nothing where it cannot be told. */
+/** Of this boot; where that cannot be told, of this process alone. */
 function bootId(): string {
   try {
     return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
   } catch {
-    return "";
+    return String(performance.timeOrigin);
   }
 }
 
@@ -77,8 +77,10 @@ function bootId(): string {
 export function readDiskRecord(directory: string, onProblem: OnProblem): DiskRecord {
   const found = read(directory, DISK, diskRecord, onProblem);
   if (found === undefined) return NOTHING_KNOWN;
-  const isThisBoot = found.boot !== "" && found.boot === bootId();
-  return { sound: new Set(isThisBoot ? found.sound : []), written: new Map(Object.entries(found.written)) };
+  return {
+    sound: new Set(found.boot === bootId() ? found.sound : []),
+    written: new Map(Object.entries(found.written)),
+  };
 }
 
 export function writeDiskRecord(

@@ -25,6 +25,7 @@ test("what was looked at in an earlier boot is looked at again, and what is writ
   writeDiskRecord(where, RECORD, neverFails);
   const file = path.join(where, "disk.json");
   const text = readFileSync(file, "utf8");
+  expect(JSON.parse(text)).toMatchObject({ boot: expect.stringMatching(/^[0-9a-f-]{36}$/u) });
   for (const boot of ["another", ""]) {
     writeFileSync(file, JSON.stringify({ ...JSON.parse(text), boot }));
     expect(readDiskRecord(where, neverFails)).toEqual({ ...RECORD, sound: new Set() });

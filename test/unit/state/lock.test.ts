@@ -8,7 +8,7 @@ import { Failed } from "../../../src/core/failure.ts";
 import { EXIT, ExitError } from "../../../src/exit.ts";
 import { realClock } from "../../../src/run/clock.ts";
 import { lockIsHeld, takeLock } from "../../../src/state/lock.ts";
-import { temporaryFolder } from "../folder.ts";
+import { temporaryFolder, timesOpen } from "../folder.ts";
 
 const folder = temporaryFolder();
 let count = 0;
@@ -55,6 +55,13 @@ describe("that another run holds", () => {
     expect(error.exitCode).toBe(EXIT.locked);
     expect(error.message).toMatch(/^another run holds the lock \(run 1, pid 2\); waited \d+ms\./u);
     expect(waits).toEqual(["run 1, pid 2"]);
+  });
+
+  test("is left alone by whoever gave it up", async () => {
+    const where = directory();
+    await holderProcess(where);
+    await expect(take(where)).rejects.toThrow("another run holds the lock");
+    expect(timesOpen(path.join(where, "lock"))).toBe(0);
   });
 
   test("is taken as soon as it is given back", async () => {

@@ -81,8 +81,29 @@ test("nothing is left to be done after the last write, which would keep the prog
   onTestFinished(() => void vi.useRealTimers());
   const file = statusFile(folder.make(), neverFails);
   file.update(ended([]));
+  file.update(ended([]));
+  expect(vi.getTimerCount()).toBe(1);
   file[Symbol.dispose]();
   expect(vi.getTimerCount()).toBe(0);
+});
+
+test.each([
+  ["200 ms where a write takes no time", 0, 200],
+  ["twenty times as long as a write takes", 30, 600],
+  ["one second where a write takes long", 100, 1_000],
+])("between two writes there are %s", (_what, took, pause) => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const where = folder.make();
+  using file = statusFile(where, neverFails);
+  // Called when the state is made into text, in the middle of the write.
+  const slow = { toJSON: () => (vi.advanceTimersByTime(took), "1") };
+  file.update(ended([], { warnings: [slow as never] }));
+  file.update(ended([], { warnings: ["2"] }));
+  vi.advanceTimersByTime(pause - 1);
+  expect(read(where)["warnings"]).toEqual(["1"]);
+  vi.advanceTimersByTime(1);
+  expect(read(where)["warnings"]).toEqual(["2"]);
 });
 
 describe("what an earlier run left", () => {
