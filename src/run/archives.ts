@@ -1,5 +1,5 @@
-// The archives of a run: which files they are, which have to be imported, and what came of each. They share the disk, so
-// they are imported one after the other, before anything is pulled. One that fails stops no other.
+// The archives of a run: which files they are, which must be imported, and the outcome of each. Imports share the disk,
+// so they run one at a time, before any pull. A failed import does not stop the others.
 import { glob, stat } from "node:fs/promises";
 import path from "node:path";
 import { readArchive } from "../containerd/archive-file.ts";
@@ -24,7 +24,7 @@ import { codeOf } from "../core/plain-text.ts";
 import type { WantedImage } from "../core/plan.ts";
 import type { Context } from "./context.ts";
 
-/** Each file that a pattern matches now is an archive of its own; a pattern that matches none stays as it is. */
+/** Replaces each pattern with the files that it matches now. A pattern without a match stays as it is. */
 export async function findArchives(archives: readonly WantedArchive[]): Promise<WantedArchive[]> {
   const found = archives.map(async (archive) => {
     if (!isPattern(archive.path)) return [archive];
@@ -34,7 +34,6 @@ export async function findArchives(archives: readonly WantedArchive[]): Promise<
   return mergeArchives((await Promise.all(found)).flat());
 }
 
-/** In the order of their names. */
 async function filesOf(pattern: string): Promise<string[]> {
   const files: string[] = [];
   for await (const file of glob(pattern)) {
@@ -47,12 +46,11 @@ async function filesOf(pattern: string): Promise<string[]> {
   return files.toSorted();
 }
 
-/** What is planned for archives beside the node and the list. */
 interface Circumstances {
   readonly record: ArchiveRecord;
   readonly node: Node;
   readonly listed: readonly WantedImage[];
-  /** What an archive holds, which is known before containerd is told of it. */
+  /** Reads what an archive holds, before containerd imports it. */
   readonly read: (path: string) => Promise<readonly Held[] | Failure>;
 }
 
@@ -88,7 +86,7 @@ async function planArchive(
   return isFailure(held) ? fail(held) : { archive, action: "import", file, why, names, held };
 }
 
-/** Reads archives through. @throws the signal's reason */
+/** Reads archives to their end. @throws the signal's reason */
 export const archiveReader =
   (signal: AbortSignal): Circumstances["read"] =>
   async (file) => {
@@ -121,7 +119,7 @@ export async function factsOf(file: string): Promise<FileFacts | Failure> {
 const CHECK_PATH =
   "check the path, and that the package which carries the archive belongs to a job on this VM";
 
-/** @throws what is no error of the system: a bug */
+/** @throws the error itself if it is not a system error, because then it is a bug */
 export function fileFailure(error: unknown): Failure {
   const code = codeOf(error);
   if (code === undefined) throw error;
@@ -134,13 +132,10 @@ export function fileFailure(error: unknown): Failure {
   };
 }
 
-/** @returns what it brought; or why it did not, and then its names lead to what they led to before */
+/** @returns the imported names; or why the import failed, and then its names refer to their previous targets */
 export type Import = (plan: ImportPlan, earlier: readonly ArchiveOutcome[]) => Promise<Brought | Failure>;
 
-/**
- * @param only sources to which the run is narrowed: then no archive is imported but those that hold one of them
- * @returns what came of each
- */
+/** @param only sources to which the run is limited; if there are any, only archives that hold one are imported */
 export async function bringArchives(
   { emit }: Pick<Context, "emit">,
   planned: readonly PlannedArchive[],
@@ -167,7 +162,7 @@ export async function bringArchives(
   return outcomes;
 }
 
-/** @param told the names that the run is about; all when it is not given */
+/** @param told the names to report; all by default */
 function done(
   emit: Context["emit"],
   { archive, action, why }: PlannedArchive,
@@ -186,7 +181,7 @@ function failed(emit: Context["emit"], plan: PlannedArchive, failure: Failure): 
   return { archive, names: { ...foreseen(plan).names, ...names }, failed: true };
 }
 
-/** What is told of an archive that cannot be read, and of a pattern without a file, is not known: its pins stay. */
+/** The images of an unreadable archive, or of a pattern without a match, are not known, so their pins stay. */
 export const isUnread =
   (planned: readonly PlannedArchive[]) =>
   (archive: string): boolean =>

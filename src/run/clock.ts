@@ -1,13 +1,13 @@
-// Time and chance, of which a run takes no other.
+// The only source of time and randomness in a run.
 import { setTimeout as sleep } from "node:timers/promises";
 
 export interface Clock {
-  /** Whole milliseconds of a monotonic clock: nobody can set it. */
+  /** Whole milliseconds of a monotonic clock: changes to the system time do not affect it. */
   readonly now: () => number;
   readonly date: () => Date;
-  /** Rejects with the signal's own reason, which says why, not with a bare AbortError. */
+  /** Rejects with the signal's own reason, which says why, instead of a bare AbortError. */
   readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
-  /** Acts once, after so many milliseconds, unless it is disposed before. */
+  /** Calls `act` once after `ms` milliseconds, unless disposed before. */
   readonly after: (ms: number, act: () => void) => Disposable;
   /** From 0 to 1. */
   readonly random: () => number;

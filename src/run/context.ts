@@ -1,4 +1,4 @@
-// What every step of a run has at hand.
+// What every step of a run depends on.
 import type { Config } from "../config/config.ts";
 import type { Containerd } from "../containerd/containerd.ts";
 import type { Platform } from "../core/node.ts";
@@ -6,7 +6,7 @@ import type { Emit } from "../core/events.ts";
 import type { Clock } from "./clock.ts";
 import type { Stopper } from "./stopper.ts";
 
-/** How full the file system of a directory is. Blocks have `bsize` bytes; `device` tells one file system from another. */
+/** Usage of the file system of a directory. Blocks have `bsize` bytes; `device` identifies the file system. */
 export interface DiskUsage {
   readonly device: number;
   readonly bsize: number;
@@ -18,7 +18,7 @@ export interface DiskUsage {
 
 export interface Machine {
   readonly platform: Platform;
-  /** Rejects for a directory that cannot be seen. */
+  /** Rejects if the directory cannot be read. */
   readonly usage: (directory: string) => Promise<DiskUsage>;
 }
 

@@ -1,18 +1,18 @@
-// The disks that hold containerd's images, of which there may be two, for blobs and for what is unpacked: how much room
-// they have, and what is done when one is full. It is the same for pulls, imports and names.
+// The disks that hold containerd's images (possibly two: for blobs and for snapshots): how much space is free, and what
+// happens when one is full. Pulls, imports and names all use this.
 import { stat, statfs } from "node:fs/promises";
 import { Failed, nextStep, type Failure } from "../core/failure.ts";
 import { formatBytes } from "../core/units.ts";
 import type { Context, DiskUsage, Machine } from "./context.ts";
 import type { Leases } from "./lease.ts";
 
-/** The kubelet's default imageGCHighThresholdPercent: above it, it deletes images that no pod uses and nobody pinned. */
+/** The kubelet's default imageGCHighThresholdPercent. Above it, the kubelet deletes images neither used nor pinned. */
 const KUBELET_LINE = 85;
 
 export type Disks = ReturnType<typeof watchDisks>;
 
 export interface DiskOptions extends Pick<Context, "config" | "emit" | "machine" | "stop"> {
-  /** In which containerd keeps images; a runtime that does not tell any is no reason not to pull. */
+  /** Where containerd keeps images. May be empty: a runtime that reports no directory does not prevent pulls. */
   readonly directories: readonly string[];
   readonly leases: Pick<Leases, "release">;
 }
@@ -33,7 +33,7 @@ export function watchDisks({ config, emit, machine, stop, directories, leases }:
     return rooms;
   };
   return {
-    /** Before a pull or an import. @throws Failed (disk) below `disk.min_free_percent` */
+    /** Call before a pull or an import. @throws Failed (disk) below `disk.min_free_percent` */
     admit: async (what: "pulled" | "imported" = "pulled"): Promise<void> => {
       asked = true;
       const low = (await lookAndWarn()).find(({ freePercent }) => freePercent < least);
@@ -41,19 +41,19 @@ export function watchDisks({ config, emit, machine, stop, directories, leases }:
       const message = `${low.text}, and disk.min_free_percent is ${least}: not ${what}`;
       throw new Failed({ class: "disk", message });
     },
-    /** After the work, if there was any: warns of a disk that it filled beyond the kubelet's line. */
+    /** Call after the work. If there was any, warns of a disk above the kubelet's threshold. */
     review: async (): Promise<void> => {
       if (asked) await lookAndWarn();
     },
     /**
-     * A disk is full or broken: nothing more is begun, and what is held for a later attempt goes, because that is what fills it.
-     * @param ended waits for what may still hold something
+     * Stops new work because a disk is full or broken, and deletes all leases, because what they hold fills the disk.
+     * @param ended waits for what may still add to a lease
      * @param needs what is known of the need, for the message
-     * @returns the failure with the disk that is full: `1.2GB of 40GB (3.0%) free on /var/vcap/store/containerd`
+     * @returns the failure with the full disk: `1.2GB of 40GB (3.0%) free on /var/vcap/store/containerd`
      */
     full: async (failure: Failure, ended: () => Promise<void>, needs = ""): Promise<Failure> => {
       const isFull = failure.next === undefined || failure.next === nextStep("disk");
-      // Of one that is broken free space says nothing.
+      // The free space of a broken disk means nothing.
       const room = isFull ? await roomFor(machine, directories, failure) : "";
       stop.diskFull(isFull ? room : failure.message, failure.next);
       await ended();
@@ -69,13 +69,13 @@ const FULL = `above ${KUBELET_LINE}% in use the kubelet deletes images that are 
 
 interface Room {
   readonly directory: string;
-  /** What is scarcer there. */
+  /** Which of the two is scarcer. */
   readonly is: "bytes" | "inodes";
   readonly freePercent: number;
   readonly text: string;
 }
 
-/** Of the disk to which the tool says that it could not write, or else the scarcest. */
+/** Free space of the disk that the tool's message names, or else of the scarcest. */
 async function roomFor(
   machine: Machine,
   directories: readonly string[],
@@ -87,7 +87,7 @@ async function roomFor(
   return (named ?? scarcest)?.text ?? "free space unknown";
 }
 
-/** Of each file system once. */
+/** Reads each file system once. */
 async function look(
   { usage }: Machine,
   directories: readonly string[],
@@ -125,5 +125,5 @@ function roomIn(directory: string, { bsize, blocks, bavail, files, ffree }: Disk
   return { directory, is: "bytes", freePercent: bytes, text };
 }
 
-/** Some file systems make inodes as they need them, and tell of none. */
+/** File systems that create inodes on demand report a total of 0. */
 const share = (free: number, total: number): number => (total === 0 ? 100 : (100 * free) / total);

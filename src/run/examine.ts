@@ -1,6 +1,6 @@
-// Looks below containerd's database: are the directories of what is unpacked there, and have blobs and files their length?
-// containerd writes its database and its blobs to the disk at once, but what it unpacks only later: after a power loss an
-// image may be a set of empty files that the database shows whole.
+// Compares the disk with containerd's database: whether snapshot directories exist, and whether blobs and files have
+// their length. containerd writes its database and blobs to the disk at once, but unpacked files only later. After a
+// power loss, an image may consist of empty files although the database shows it as complete.
 import { stat } from "node:fs/promises";
 import path from "node:path";
 import { chainIdOf, configOf, documentsAt, layersOf, type FoundDocument } from "../core/content.ts";
@@ -13,30 +13,29 @@ import { compareFiles } from "./layer-files.ts";
 import { slots } from "./slots.ts";
 import { toFailure } from "./tool-failure.ts";
 
-/** Images at once: a view is a write to containerd's database, which has a single writer. */
+/** Images examined at once. A view is a write to containerd's database, which has a single writer. */
 const IMAGES_AT_ONCE = 4;
 
-/** What is looked at: the node's image, by its target. */
 interface Examination {
   readonly containerd: Pick<Containerd, "layerDirectories">;
   readonly node: Node;
-  /** Whether the files of a snapshot are known to be on the disk, by its chain id. */
+  /** Whether the files of a snapshot, given by its chain ID, are known to be on the disk. */
   readonly isWritten: (chainId: string) => boolean;
-  /** Digests of layers whose blobs are cut. */
+  /** Digests of layers whose blobs are cut short. */
   readonly cutLayers: Set<string>;
-  /** By chain id: images share layers, and each is looked at once. */
+  /** By chain ID: images share layers, and each layer is examined once. */
   readonly directories: Map<string, Promise<readonly LayerPlace[]>>;
   readonly layers: Map<string, Promise<LayerState>>;
 }
 
-/** Where a layer is unpacked; undefined where its snapshotter has no directories. */
+/** Where a layer is unpacked. `directory` is undefined if its view fails, or if the snapshotter has no directories. */
 interface LayerPlace {
   readonly chainId: string;
   readonly directory: string | undefined;
   readonly isGone: boolean;
 }
 
-/** @returns what is wrong with the targets, by digest */
+/** @returns the damage of the targets that have any, by digest */
 export async function examine(
   options: Pick<Examination, "containerd" | "node" | "isWritten">,
   targets: readonly Descriptor[],
@@ -78,7 +77,7 @@ async function damageAt(examination: Examination, digest: string): Promise<Damag
   );
 }
 
-/** Chain ids of a manifest's unpacked layers, the top one first; none where it is not unpacked. */
+/** Chain IDs of a manifest's unpacked layers, top first; empty if it is not unpacked. */
 function chainAt(node: Node, manifest: Blob): string[] {
   const config = node.blobs.get(configOf(manifest) ?? "");
   return chainOf(node, config && chainIdOf(config, node.snapshotter));
@@ -99,7 +98,7 @@ async function cutIn(
   return length === blob.size ? undefined : { what, blob, length };
 }
 
-/** A snapshot's and those below it. A directory that is gone fails the view of it, as it fails a container. */
+/** The places of a snapshot and those below it. If a directory is gone, its view fails, and so would a container. */
 function placesOf(examination: Examination, chain: readonly string[]): Promise<readonly LayerPlace[]> {
   const [top, ...below] = chain;
   if (top === undefined) return Promise.resolve([]);
@@ -124,7 +123,7 @@ async function placeAt(chainId: string, directory: string | undefined): Promise<
   return { chainId, directory, isGone };
 }
 
-/** @param places of the layer, and of those below it */
+/** @param places of the layer, then of those below it */
 function stateOf(
   { node: { contentDirectory }, isWritten, cutLayers, layers }: Examination,
   places: readonly LayerPlace[],

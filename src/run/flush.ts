@@ -1,5 +1,5 @@
-// Before a run says that something is in place, it is written to the disk: containerd leaves what it unpacks in memory, where a
-// power loss takes it, and all that remains is a database that shows everything whole.
+// Writes content to the disk before a run reports it as in place. containerd leaves what it unpacks in memory: a power
+// loss takes it, and leaves a database that shows it as complete.
 import { stat } from "node:fs/promises";
 import { directoriesOf, type Node } from "../core/node.ts";
 import { chainIdAt, writtenIn, type DiskRecord } from "../core/written.ts";
@@ -8,18 +8,15 @@ import type { Placed } from "./work.ts";
 import { toFailure } from "./tool-failure.ts";
 
 export interface Flush {
-  /** Writes what the images need, if any of it is not known to be written. It never fails a run. */
+  /** Writes what the images need to the disk, unless all of it is known to be there. Never fails a run. */
   readonly flush: (placed: readonly Placed[]) => Promise<void>;
-  /** What is known now, of these sources, which are right. */
+  /** What is known to be on the disk now. @param sources of images that were proved */
   readonly known: (sources: readonly string[], now: Node) => DiskRecord;
 }
 
-/**
- * @param node as it was before the pulls
- * @param record of what was known then
- */
+/** @param node before the pulls. @param record what was known of the disk then */
 export function flusher({ containerd, clock, emit, stop }: Context, node: Node, record: DiskRecord): Flush {
-  /** When the snapshots were made that were there before the last writing. */
+  /** Creation times, by chain ID, of the snapshots that existed before the last sync. */
   let synced: ReadonlyMap<string, string> = new Map();
   const written = writtenIn(node, record);
   const isNew = ({ image, how }: Placed): boolean => {
@@ -59,14 +56,14 @@ export function flusher({ containerd, clock, emit, stop }: Context, node: Node, 
 const UNWRITTEN =
   "what this run added may not be on the disk yet; a power loss now could damage it; the next run writes it";
 
-/** One that cannot be seen is tried, which tells why. */
+/** A directory that cannot be read counts as a device of its own: the sync then reports why. */
 const deviceOf = (directory: string): Promise<number | string> =>
   stat(directory).then(
     ({ dev }) => dev,
     () => directory,
   );
 
-/** A directory of each file system that containerd uses. */
+/** One directory of each file system that containerd uses. */
 async function fileSystems(node: Node): Promise<string[]> {
   const devices = await Promise.all(
     directoriesOf(node).map(async (directory) => [await deviceOf(directory), directory] as const),

@@ -1,4 +1,4 @@
-// An import is a transaction: what each of its names led to is written down and held before, and put back when it fails.
+// An import is a transaction: what its names refer to is recorded and held before it, and restored if it fails.
 import { CommandError } from "../containerd/command.ts";
 import type { Containerd } from "../containerd/containerd.ts";
 import { damagedArchive } from "../core/archive-content.ts";
@@ -26,14 +26,13 @@ import type { UntilBack } from "./ready.ts";
 import { lookAtNode } from "./look.ts";
 import { toFailure } from "./tool-failure.ts";
 
-/** archives.json, as the run goes on. */
+/** archives.json during the run. */
 export interface Journal {
   readonly record: ArchiveRecord;
-  /** Keeps what a later run has to know from now on. */
+  /** Replaces the record, here and in the file. */
   readonly write: (record: ArchiveRecord) => void;
 }
 
-/** @param keep writes it down */
 export function journalOf(record: ArchiveRecord, keep: (record: ArchiveRecord) => void): Journal {
   let known = record;
   return {
@@ -51,15 +50,15 @@ export interface Importing {
   readonly context: Context;
   readonly journal: Journal;
   readonly untilBack: UntilBack;
-  /** Hold what the names led to. */
+  /** Hold the previous targets of the names. */
   readonly leases: Leases;
   readonly disks: Disks;
-  /** Whether ctr has to be told not to use the transfer service. */
+  /** Whether ctr must be told not to use the transfer service. */
   readonly local: boolean;
   readonly snapshotter: string;
 }
 
-/** After so many it is not containerd that is away, or it is what we ask that ends it. */
+/** More attempts would not help: either containerd is not the cause, or our own request crashes it. */
 const TRIES = 3;
 
 export const importer =
@@ -87,7 +86,7 @@ export const importer =
     }
   };
 
-/** @throws what ended it, when everything is as it was before; if that cannot be, the next run mends it */
+/** @throws what ended the import, after the names are restored; if that fails, the next run restores them */
 async function transaction(
   importing: Importing,
   plan: ImportPlan,
@@ -119,7 +118,7 @@ async function transaction(
   }
 }
 
-/** Each name as it stands in the archive, and completed. */
+/** Each name as written in the archive, and in full, with its current target. */
 function begin({ archive, held }: ImportPlan, before: ReadonlyMap<string, ImageRecord>): BegunImport {
   const names = held.flatMap((each) =>
     [...new Set([each.name, fullName(each.name) ?? each.name])].map((name) => {
@@ -145,7 +144,7 @@ async function bring(
   return complete(containerd, raw, before);
 }
 
-/** An OCI archive's short names are recorded as they stand, and no pod finds those. */
+/** ctr records short names in an OCI archive as written. No pod can use those, so full names replace them. */
 async function complete(
   containerd: Containerd,
   raw: readonly [name: string, digest: string][],
@@ -173,7 +172,7 @@ function refuseConflict(names: Brought, earlier: readonly ArchiveOutcome[]): voi
         throw new Failed(conflict(name, archive.path));
 }
 
-/** What ctr imports may be for another platform, or no image: no pod could start from it. */
+/** ctr also imports images for other platforms, and artifacts that are not images. No pod can start from them. */
 async function refuseUnusable({ containerd, machine }: Context, names: readonly string[]): Promise<void> {
   const node = await lookAtNode(containerd, machine.platform, names);
   for (const name of names) {
@@ -185,7 +184,7 @@ async function refuseUnusable({ containerd, machine }: Context, names: readonly 
   }
 }
 
-/** Mends what the last run left: it was killed in the middle of an import. */
+/** Undoes an import that the last run did not finish because it was killed. */
 export async function mendImport(
   { containerd, emit }: Pick<Context, "containerd" | "emit">,
   journal: Journal,
@@ -197,7 +196,7 @@ export async function mendImport(
   if (path !== undefined) emit({ type: "warning", message });
 }
 
-/** Of an import that did not come to its end. */
+/** Restores the names of an unfinished import, if the journal has one. */
 async function undo(containerd: Containerd, journal: Journal, leases: Leases): Promise<void> {
   const { begun, imported } = journal.record;
   if (begun === undefined) return;
@@ -210,8 +209,8 @@ async function undo(containerd: Containerd, journal: Journal, leases: Leases): P
 }
 
 /**
- * What an import has of a layer when it ends early is kept under the layer's path in the archive, and not under a digest: the
- * next import goes on from it, also when its archive has another layer there, and makes one blob of both.
+ * containerd keeps a partial layer of an interrupted import under its path in the archive, not under its digest. The
+ * next import resumes it even if its archive has another layer at that path, and makes one blob of both.
  */
 async function abortIngests(containerd: Containerd): Promise<void> {
   const downloads = await containerd.downloads();
@@ -222,7 +221,7 @@ const NO_BLOB = { digest: "", size: 0, labels: {} };
 
 type BegunName = BegunImport["names"][number];
 
-/** @param isOurs whether it was the import that made a name lead to this */
+/** @param isOurs whether the import is what made a name refer to its current target */
 async function putBack(
   containerd: Containerd,
   { names }: BegunImport,
@@ -236,7 +235,7 @@ async function putBack(
   }
 }
 
-/** What is no longer there is no better than what stands there now. */
+/** If the previous target is gone, the current one stays: the former would be no better. */
 async function restore(containerd: Containerd, name: string, before: Descriptor | undefined): Promise<void> {
   if (before === undefined) await containerd.deleteRecord(name);
   else if ((await containerd.blob(before.digest)) !== undefined)
@@ -257,11 +256,11 @@ const CHANGED: Failure = {
 const SAVE_AGAIN = "save the image again for this node's platform";
 
 const FOREIGN = /might be filtered out/iu;
-/** What ends a pull as a broken image, or as a part that containerd lost, is the archive's fault here. */
+/** From a pull, these mean a broken image or content that containerd lost. From an import, the archive is at fault. */
 const BROKEN =
   /failed to extract layer|unexpected EOF|unexpected commit|invalid tar header|content digest \S+: not found/iu;
 
-/** What an import can end with that is not the archive's fault, or not all of its fault; and how that is told. */
+/** Failures of an import that are not, or not only, the archive's fault, and how to report them. */
 const TOLD: Partial<Record<FailureClass, Partial<Failure>>> = {
   disk: {},
   "not-an-image": {},

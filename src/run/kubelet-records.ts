@@ -1,11 +1,11 @@
-// The kubelet's records of its own pulls, which it keeps below its root directory, and what they mean for imported names.
+// The kubelet's records of its own pulls, in its root directory, and what they mean for imported names.
 import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { type KubeletRecords, namesHere, refusedNames, refusedWarnings } from "../core/kubelet-records.ts";
 import type { Node } from "../core/node.ts";
 import type { WantedImage } from "../core/plan.ts";
 
-/** For people; none when the kubelet will refuse none of these images' names, or keeps no records here. */
+/** @returns warnings for people; none if the kubelet will refuse none of the names, or keeps no records here */
 export async function kubeletWarnings(
   root: string,
   wanted: readonly WantedImage[],
@@ -14,10 +14,10 @@ export async function kubeletWarnings(
   return refusedWarnings(root, refusedNames(await readKubeletRecords(root), namesHere(wanted, node)));
 }
 
-/** Milliseconds. The kubelet's pull of an image that is here takes seconds; one that takes longer hangs or was broken off. */
+/** Milliseconds. The kubelet's pull of a present image takes seconds; a longer one hangs or was interrupted. */
 const HANGS = 60_000;
 
-/** None when the kubelet keeps no records here: another root directory, or a version before them. */
+/** Empty if the kubelet keeps no records here: it has another root directory, or is too old. */
 export async function readKubeletRecords(kubeletRoot: string): Promise<KubeletRecords> {
   const folder = path.join(kubeletRoot, "image_manager");
   const [pulled, pulling] = await Promise.all([
@@ -27,10 +27,10 @@ export async function readKubeletRecords(kubeletRoot: string): Promise<KubeletRe
   return { pulled, pulling };
 }
 
-/** @param age in milliseconds: what is younger is left out */
+/** @param age milliseconds; younger records are left out */
 async function readFolder(folder: string, age: number): Promise<unknown[]> {
   const files = await readdir(folder).catch(() => []);
-  // Beside them are files that it is writing, which end in .tmp.
+  // Files that end in .tmp are being written.
   const records = files.filter((file) => /^sha256-[0-9a-f]{64}$/u.test(file)).toSorted();
   const contents = await Promise.all(records.map((name) => readRecord(path.join(folder, name), age)));
   return contents.flat();
@@ -41,7 +41,7 @@ async function readRecord(file: string, age: number): Promise<unknown[]> {
     const isOld = Date.now() - (await stat(file)).mtimeMs >= age;
     return isOld ? [JSON.parse(await readFile(file, "utf8"))] : [];
   } catch {
-    // Removed meanwhile, or not JSON: then it is no record for us either.
+    // Removed meanwhile, or not JSON: then it counts as no record.
     return [];
   }
 }

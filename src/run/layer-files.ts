@@ -1,14 +1,14 @@
-// Holds the files of an unpacked layer against the layer itself.
+// Compares the files of an unpacked layer with the layer itself.
 import { lstatSync, readlinkSync, type Stats } from "node:fs";
 import path from "node:path";
 import type { LayerState } from "../core/damage.ts";
 import { tarEntries } from "../containerd/archive-file.ts";
 
 /**
- * Whether each regular file has the length that the layer says.
- * @param file the layer, compressed or not
- * @param directories where it is unpacked, and where those below it are
- * @returns `unknown` where the layer itself cannot be read
+ * Checks that each regular file has the length that the layer gives.
+ * @param file the layer's blob, compressed or not
+ * @param directories the layer's own, then those of the layers below it
+ * @returns the state of the first file that differs; `unknown` if the layer cannot be read
  */
 export async function compareFiles(file: string, directories: readonly string[]): Promise<LayerState> {
   const expected = await filesIn(file).catch(() => undefined);
@@ -20,7 +20,7 @@ export async function compareFiles(file: string, directories: readonly string[])
   return "whole";
 }
 
-/** Length by path. A later entry stands for an earlier one; what deletes a file of a layer below is none. */
+/** Lengths of the regular files by path. A later entry replaces an earlier one. Whiteouts do not count as files. */
 async function filesIn(file: string): Promise<Map<string, number>> {
   const files = new Map<string, number>();
   for await (const { path: written, size, isFile } of tarEntries(file)) {
@@ -39,7 +39,7 @@ function stateOf(directories: readonly string[], name: string, size: number): La
   return found.size === 0 ? "empty" : "cut";
 }
 
-/** Also for one whose directory is a file. */
+/** Undefined also if a parent in the path is a file, for which lstat throws. */
 function lookAt(file: string): Stats | undefined {
   try {
     return lstatSync(file, { throwIfNoEntry: false });
@@ -50,7 +50,7 @@ function lookAt(file: string): Stats | undefined {
 
 const MOST_LINKS = 40;
 
-/** Where a file was unpacked whose directory is a link, in this layer or one below it: containerd follows it. */
+/** Resolves links among the parents of a file, in this layer and those below it: containerd follows them to unpack. */
 function followed(directories: readonly string[], name: string): string {
   let done = "/";
   const parts = name.split("/");
@@ -73,7 +73,7 @@ function followed(directories: readonly string[], name: string): string {
   return path.posix.join(done, ...parts);
 }
 
-/** What the uppermost of the layers says of a path, where that is a link. */
+/** The target of a link, as the topmost layer that contains the path has it; undefined if it is no link there. */
 function linkIn(directories: readonly string[], name: string): string | undefined {
   for (const directory of directories) {
     const file = path.join(directory, name);

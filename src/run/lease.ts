@@ -1,5 +1,5 @@
-// What was fetched, finished or not, stays for the next attempt and the next run: each image has a lease of its own, and
-// lets go of it when it is placed.
+// Keeps what was fetched, finished or not, for the next attempt and the next run. Each image has its own lease, which
+// is deleted when the image is placed.
 import type { Containerd } from "../containerd/containerd.ts";
 import type { Resource } from "../containerd/api.ts";
 import { toFailure } from "./tool-failure.ts";
@@ -9,15 +9,15 @@ export type Leases = ReturnType<typeof leasesOf>;
 interface Lease {
   readonly id: string;
   readonly held: Set<string>;
-  /** Resolves when what was asked for is held. */
+  /** Resolves when the requests so far are done. */
   busy: Promise<unknown>;
   isMade: boolean;
 }
 
 /**
- * Nothing here fails a run, but for a bug of ours: a lease that cannot be had costs bytes.
- * @param run tells the leases of one run from those of others
- * @param expires when containerd gives up what a run left that nobody went on with
+ * Except for bugs, `hold`, `letGo` and `release` never throw: a missing lease only costs bytes.
+ * @param run the ID of the run, to distinguish its leases from those of other runs
+ * @param expires when containerd drops what a run left and no other run continued
  */
 export function leasesOf(containerd: Containerd, run: string, expires: Date) {
   const leases = new Map<string, Lease>();
@@ -35,15 +35,15 @@ export function leasesOf(containerd: Containerd, run: string, expires: Date) {
   const drop = async (ids: readonly string[]): Promise<void> => {
     await Promise.allSettled(ids.map((id, nth) => containerd.deleteLease(id, nth === ids.length - 1)));
   };
-  /** Once what is being held is held: nothing comes after it. */
+  /** Waits for the holds under way. No more can follow. */
   const settled = async (): Promise<void> => {
     await Promise.all([...leases.values()].map(({ busy }) => busy));
   };
   return {
     /**
-     * Keeps these from garbage collection; those that are kept already cost nothing.
-     * @param isFirm whether nothing but `letGo` ends it
-     * @returns whether all of them are kept
+     * Protects resources from garbage collection. Those that are held already cost nothing.
+     * @param isFirm whether only `letGo` ends the hold
+     * @returns whether all of them are held
      */
     hold: async (image: string, resources: readonly Resource[], isFirm = false): Promise<boolean> => {
       const lease = leaseOf(image, isFirm);
@@ -51,7 +51,7 @@ export function leasesOf(containerd: Containerd, run: string, expires: Date) {
       await lease.busy;
       return resources.every(({ id }) => lease.held.has(id));
     },
-    /** The image is placed: what was held for it, by earlier runs too, is its own now, or needed no more. */
+    /** Deletes the leases of a placed image, also from earlier runs: its record now keeps the content that it needs. */
     letGo: async (image: string): Promise<void> => {
       earlier ??= all();
       const mine = leases.get(image);
@@ -61,15 +61,13 @@ export function leasesOf(containerd: Containerd, run: string, expires: Date) {
       const ids = new Set([...found, ...(mine?.isMade === true ? [mine.id] : [])]);
       await Promise.allSettled([...ids].map((id) => containerd.deleteLease(id, false)));
     },
-    /** What nothing holds or needs is gone on return: containerd collects garbage when a lease ends. */
+    /** Runs a garbage collection to its end, by deleting a lease synchronously. @throws ApiError */
     collect: async (): Promise<void> => {
       const id = `${OURS}collect-${run}`;
       await containerd.createLease(id, expires);
       await containerd.deleteLease(id, true);
     },
-    /**
-     * Lets go of what is held, for good; with `all` of what earlier runs hold, too. What no image needs is gone on return.
-     */
+    /** Deletes all leases that are not firm, with `all` also those of earlier runs, and collects garbage. Final. */
     release: async (whose: "all" | "own"): Promise<void> => {
       isOver = true;
       await settled();
@@ -79,7 +77,7 @@ export function leasesOf(containerd: Containerd, run: string, expires: Date) {
   };
 }
 
-/** What cannot be held is not, and is asked for again the next time. */
+/** Ignores failures, except bugs: the next call requests the resources again. */
 async function add(
   containerd: Containerd,
   lease: Lease,
@@ -104,10 +102,10 @@ const OURS = "import-images-";
 const FIRM = `${OURS}firm-`;
 const isLoose = (id: string): boolean => !id.startsWith(FIRM);
 
-/** The same in every run. A reference is longer than an id may be. */
+/** The same in every run. A hash, because a reference may be longer than a lease ID may be. */
 const keyOf = (image: string): string => `${hash(image, 0x811c9dc5)}${hash(image, 0x01000193)}`;
 
-/** FNV-1a, as text of one length. */
+/** FNV-1a as text of a fixed length. */
 function hash(text: string, seed: number): string {
   const sum = [...Buffer.from(text)].reduce((value, byte) => Math.imul(value ^ byte, 0x01000193) >>> 0, seed);
   return sum.toString(36).padStart(7, "0");

@@ -1,4 +1,4 @@
-// Reads the node into one value, or the part of it that an image needs.
+// Reads the node into one value, or only the part that one image needs.
 import {
   chainIdOf,
   configOf,
@@ -26,10 +26,10 @@ import { CODE } from "../core/failure.ts";
 import type { Containerd } from "../containerd/containerd.ts";
 import { slots } from "./slots.ts";
 
-/** Of the documents, which are read one by one. */
+/** Documents read at once; each takes a call of its own. */
 const READS_AT_ONCE = 16;
 
-/** Everything: a handful of lists, and what has to be read to judge the names. */
+/** Reads the whole node: a few lists, and the documents needed to judge the names. */
 export async function lookAtNode(
   containerd: Containerd,
   platform: Platform,
@@ -57,9 +57,9 @@ export async function lookAtNode(
 }
 
 /**
- * An image that was just pulled: the names that a pull makes, and what they lead to. Its other names are as they were
- * before the pull, and CRI is not asked: the proof sees whether somebody has changed them meanwhile. Everything is asked
- * for by its key: a list would go through all that the node has, once for each image.
+ * Reads what a pull of the image creates: its names and what they refer to. The image's other names come from `node`,
+ * and CRI is not asked; the proof detects later changes. Each item is read by its key, because a list call goes through
+ * everything on the node, and there would be one per image.
  */
 export async function lookAtImage(
   containerd: Containerd,
@@ -85,13 +85,13 @@ export async function lookAtImage(
   return { ...seen, documents: await readDocuments(containerd, seen, [image.source.name]) };
 }
 
-/** Names that no pull makes, and that an image with this target can have: its further ones, also by the digest, and its pin. */
+/** Names that the image can have but no pull creates: its pin, and its further names by tag and by digest. */
 const otherNames = ({ furtherNames }: WantedImage, target: Descriptor): string[] => [
   pinName(target),
   ...furtherNames.flatMap((further) => [further.name, digestName(further, target.digest)]),
 ];
 
-/** An index or manifest with the indexes, manifests and configs below it, as far as they are here. */
+/** An index or manifest with the indexes, manifests and configs below it, as far as they are on the node. */
 async function documentsFrom(containerd: Containerd, digest: string): Promise<Blob[]> {
   const blob = await containerd.blob(digest);
   if (blob === undefined) return [];
@@ -105,7 +105,7 @@ const layersFrom = async (containerd: Containerd, documents: readonly Blob[]): P
 const present = <Value>(values: readonly (Value | undefined)[]): Value[] =>
   values.filter((value) => value !== undefined);
 
-/** Records of digests that are wanted under another name. */
+/** Names of records that refer to a digest that is wanted under another name. */
 function namesakes(records: readonly ImageRecord[], names: readonly string[]): string[] {
   const digests = new Set(names.flatMap((name) => name.split("@")[1] ?? []));
   return records.filter(({ target }) => digests.has(target.digest)).map(({ name }) => name);
@@ -125,7 +125,7 @@ function criByName(images: readonly CriImage[]): Node["cri"] {
   return byName;
 }
 
-/** CRI's directory is named after its snapshotter; else the one with which most was unpacked. */
+/** CRI names its image directory after its snapshotter. Without it: the snapshotter that unpacked the most images. */
 function snapshotterOf(directory: string | undefined, blobs: readonly Blob[]): string {
   const named = /io\.containerd\.snapshotter\.v1\.(?<name>[^/]+)\/?$/u.exec(directory ?? "")?.groups?.[
     "name"
@@ -135,7 +135,7 @@ function snapshotterOf(directory: string | undefined, blobs: readonly Blob[]): s
   return used.toSorted(([, a], [, b]) => b.length - a.length)[0]?.[0] ?? "overlayfs";
 }
 
-/** Reads what the judgement asks for, which may ask for more: an index, those below it, and the config at last. */
+/** Reads in rounds, because one document can lead to others: an index, the indexes below it, and finally the config. */
 async function readDocuments(
   containerd: Containerd,
   node: Omit<Node, "cri" | "documents">,
@@ -151,7 +151,7 @@ async function readDocuments(
   }
 }
 
-/** containerd keeps the length that a blob should have, and fails in several ways where it has another. */
+/** containerd records the length that a blob should have, and fails in several ways if the file's differs. */
 const UNREADABLE: ReadonlySet<number> = new Set([
   CODE.unknown,
   CODE.notFound,

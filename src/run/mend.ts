@@ -1,5 +1,5 @@
-// Mends images that are damaged on the disk: what is unpacked is unpacked again from its blobs, without the registry, and a
-// blob that is cut is deleted, so that it is pulled again.
+// Repairs images that are damaged on the disk. Snapshots are unpacked again from their blobs, without the registry.
+// A blob that is cut short is deleted, so that it is pulled again.
 import { chainIdOf, layersAt } from "../core/content.ts";
 import type { Failure, FailureClass } from "../core/failure.ts";
 import type { Damage, Node } from "../core/node.ts";
@@ -12,21 +12,21 @@ import { slots } from "./slots.ts";
 import { toFailure } from "./tool-failure.ts";
 import type { Placed } from "./work.ts";
 
-/** Images at once: unpacking is work for CPU and disk. */
+/** Images unpacked at once: unpacking takes CPU and disk. */
 const AT_ONCE = 2;
 
 type MendLeases = Pick<Leases, "hold" | "collect">;
 
 export interface Examined {
-  /** How many had to be looked at. */
+  /** Number of images that had to be examined. */
   readonly images: number;
-  /** With what is wrong on the disk. */
+  /** With the damage found on the disk. */
   readonly node: Node;
-  /** Digests of targets that are whole. */
+  /** Digests of targets that are not damaged. */
   readonly sound: ReadonlySet<string>;
 }
 
-/** Looks below the database at what the names lead to, as far as that was not done in this boot. */
+/** Examines what the names refer to, unless a run has done so since boot. */
 export async function examineNames(
   containerd: Pick<Containerd, "layerDirectories">,
   node: Node,
@@ -42,10 +42,10 @@ export async function examineNames(
 }
 
 /**
- * A pull takes what it finds unpacked as it is, also what a power loss has emptied: of the images that were pulled, those on
- * top of something that was here before and is not known to be written are looked at, and mended.
- * @param before the node, before anything was pulled
- * @returns the images without those that stay damaged, which have failed
+ * A pull reuses snapshots as they are, even those that a power loss has emptied. Examines and repairs the pulled images
+ * that contain a snapshot from before the pulls that is not known to be written to the disk.
+ * @param before the node before the pulls
+ * @returns `placed` without the images that stay damaged, which have failed
  */
 export async function mendPulled(
   context: Context,
@@ -79,11 +79,7 @@ export async function mendPulled(
   });
 }
 
-/**
- * Mends what can be mended.
- * @param look at the node, anew
- * @returns the node as it is then, with what is in use, so that it stays damaged
- */
+/** Repairs what it can. @returns the node, read again; `damage` keeps only images whose snapshots are in use */
 export async function mend(
   context: Context,
   leases: MendLeases,
@@ -112,16 +108,13 @@ export async function mend(
   return { ...(await look()), damage: left };
 }
 
-/** The layers of an image, which lose what links them to it with its manifest, and need not be fetched again. */
+/** Nothing keeps these layers once the manifest is deleted. Holding them avoids fetching them again. */
 const layersToHold = ({ blobs }: Pick<Node, "blobs">, digest: string) =>
   layersAt(blobs, digest)
     .filter((layer) => blobs.has(layer))
     .map((id) => ({ type: "content" as const, id }));
 
-/**
- * Takes away what is not whole, so that it is made again.
- * @returns chain ids of what could not be taken away, because it is in use meanwhile
- */
+/** Removes what is damaged, so that it is created again. @returns chain IDs of snapshots that are in use meanwhile */
 async function clear(
   { containerd }: Context,
   leases: MendLeases,
@@ -129,21 +122,21 @@ async function clear(
   damage: readonly Damage[],
 ): Promise<ReadonlySet<string>> {
   const refused = new Set<string>();
-  // One after the other: those on top go first.
+  // In order, because a snapshot can only be removed after those on top of it.
   for (const chainId of new Set(damage.flatMap(({ snapshots }) => snapshots)))
     if (!(await containerd.removeSnapshot(snapshotter, chainId))) refused.add(chainId);
-  // containerd still counts as on top what its garbage collection took from there. The collection itself does not.
+  // containerd still counts children that its garbage collection has taken, and refuses. The collection does not.
   for (const config of blobs.values())
     if (refused.has(chainIdOf(config, snapshotter) ?? ""))
       await containerd.unlinkSnapshot(config.digest, snapshotter);
   for (const digest of new Set(damage.flatMap((each) => each.blobs))) await containerd.deleteBlob(digest);
-  // Also because a blob of which only the record is deleted would be taken for what is pulled, cut as it is.
+  // Needed for blobs too: a file outlives its record until a collection, and a pull would reuse it, cut short as it is.
   await leases.collect();
   const there = refused.size === 0 ? [] : await containerd.snapshots(snapshotter);
   return refused.intersection(new Set(there.map(({ name }) => name)));
 }
 
-/** Failures that are not the blobs' own. */
+/** Failures that say nothing about the blobs. */
 const OF_THE_NODE = new Set<FailureClass>(["disk", "runtime", "cancelled", "timeout"]);
 
 async function unpack(
@@ -162,7 +155,7 @@ async function unpack(
     const failure = toFailure(error, stop.signal);
     tell(`it could not be unpacked again: ${failure.message}`);
     if (OF_THE_NODE.has(failure.class)) return;
-    // Of the right length, and not what they should be.
+    // The blobs have the right length, but the wrong content.
     for (const layer of layersAt(node.blobs, digest)) await containerd.deleteBlob(layer);
   }
 }

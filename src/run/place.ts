@@ -1,4 +1,4 @@
-// Makes an image that is on the node what pods ask for: pinned, and under all its names.
+// Places an image that is on the node: pins it, and gives it all its names.
 import { impossibleName, planImage, type WantedImage } from "../core/plan.ts";
 import type { Failure } from "../core/failure.ts";
 import type { Unusable, Usable } from "../core/judge.ts";
@@ -11,16 +11,15 @@ import type { Context } from "./context.ts";
 import { slots } from "./slots.ts";
 import { toFailure } from "./tool-failure.ts";
 
-/** Why an image could not be made what it should be. */
 export interface Unplaced {
   readonly step: Step;
   readonly failure: Failure;
 }
 
-/** Pins and names an image. Its node is that of now, at least the part that the image needs. */
+/** Pins and names an image. `node` is the current state, at least of what the image needs. */
 export type Place = (image: WantedImage, node: KnownImages) => Promise<Usable | Unplaced>;
 
-/** For images that may share what is made: an archive can bring one under thousands of names. */
+/** One for all images, because they can share records: an archive can bring one image under thousands of names. */
 export function placer({ containerd, emit, stop }: Context, pins: boolean): Place {
   const maker = recordMaker(containerd);
   const failed = async (step: Step, what: string, act: Promise<unknown>): Promise<Unplaced | undefined> => {
@@ -56,17 +55,17 @@ export function placer({ containerd, emit, stop }: Context, pins: boolean): Plac
   };
 }
 
-/** Records at once; beside pulls, whose slots they do not take. containerd's database has a single writer. */
+/** Records written at once, in addition to the pulls. containerd's database has a single writer. */
 const WRITES_AT_ONCE = 4;
 
 /**
- * Makes each record once, and those that lead to one image in one call: starting a tool takes longer than its work.
- * They are made from a name by digest, because a tag may move between the look and the call.
+ * Creates each record once, and all names of an image in one call, because starting a tool takes longer than its work.
+ * Names are created from a name by digest, because a tag may move between the look and the call.
  */
 function recordMaker(containerd: Containerd) {
   const limit = slots(WRITES_AT_ONCE);
   const made = new Map<string, Promise<void>>();
-  /** By digest: names that wait for their call. */
+  /** Names that wait for their call, by target digest. */
   const waiting = new Map<string, { readonly names: string[]; readonly call: Promise<void> }>();
   const nextCall = (byDigest: string, target: Descriptor) =>
     waiting.getOrInsertComputed(target.digest, () => {
@@ -84,7 +83,7 @@ function recordMaker(containerd: Containerd) {
       made.getOrInsertComputed(pinName(target), () =>
         limit(() => containerd.saveRecord(pinRecord(target, archive))),
       ),
-    /** @param byDigest one of the image's names, or of those that it has already */
+    /** @param byDigest a name by digest that the image has, or that is in `lacking` */
     name: async (byDigest: string, target: Descriptor, lacking: readonly string[]): Promise<void> => {
       const calls = lacking.map((name) =>
         made.getOrInsertComputed(`${name} ${target.digest}`, () => {

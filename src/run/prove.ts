@@ -1,4 +1,4 @@
-// The end state, read back; what is wrong gets one repair, because others pull and delete beside us.
+// Reads the end state back. What is wrong is repaired once, because other clients pull and delete at the same time.
 import type { Failure } from "../core/failure.ts";
 import type { Node } from "../core/node.ts";
 import { pinName } from "../core/pins.ts";
@@ -12,17 +12,13 @@ import { pullAndPlace, type Placed, type Work } from "./work.ts";
 
 export interface Proof {
   readonly right: readonly (Placed & { readonly verified: Verified })[];
-  /** `mayPass`: CRI may only not have heard of it yet. */
+  /** `mayPass`: CRI may not know of it yet. */
   readonly wrong: readonly (Placed & { readonly failure: Failure; readonly mayPass: boolean })[];
-  /** As it was last seen; undefined when it could not be read. */
+  /** The node as last read; undefined if it could not be read. */
   readonly node: Node | undefined;
 }
 
-/**
- * Tells of every image whether it is right.
- * @param seen the node as the plan saw it, if the plan had nothing to change
- * @param flush writes what the repair brings
- */
+/** @param seen the node that the plan is based on, if the plan changes nothing: then it need not be read again */
 export async function prove(
   work: Work,
   placed: readonly Placed[],
@@ -31,7 +27,7 @@ export async function prove(
 ): Promise<Proof> {
   const { emit, stop } = work.context;
   let proof = await waitForCri(work, placed, seen);
-  // One that could not be read says nothing of what is wrong.
+  // A node that could not be read does not show what is wrong.
   if (proof.node !== undefined && proof.wrong.length > 0 && !stop.signal.aborted) {
     const repaired = await repair(work, proof.wrong, proof.node);
     await flush(repaired);
@@ -46,22 +42,22 @@ export async function prove(
 
 async function repair(work: Work, wrong: Proof["wrong"], seen: Node): Promise<Placed[]> {
   const node = await forgetUnheard(work, wrong, seen);
-  // Nobody asks for a newer image a second time.
+  // The pulls before have already looked for newer images.
   const images = wrong.map(({ image }): WantedImage => ({ ...image, pullPolicy: "IfNotPresent" }));
   const planned = planImages(images, node, work.can.pins).map((plan, nth) => ({
     ...plan,
     image: wrong[nth]?.image ?? plan.image,
   }));
   const mended = await pullAndPlace({ ...work, isRepair: true, node }, planned);
-  // What was pulled, and lost no more than a name since, was pulled all the same.
+  // An image that was pulled, and since then lost only names, still counts as pulled.
   return mended.map((each) =>
     each.how === "present" ? (wrong.find(({ image }) => image === each.image) ?? each) : each,
   );
 }
 
 /**
- * CRI never lists a record whose image was damaged when CRI started, but hears of one that is made again.
- * @returns the node without the further names that are to be made again
+ * CRI never lists a record whose image was damaged when CRI started, but notices one that is written again.
+ * @returns the node without the further names, so that these are created again
  */
 async function forgetUnheard({ context }: Work, wrong: Proof["wrong"], node: Node): Promise<Node> {
   const records = new Map(node.records);
@@ -77,12 +73,12 @@ async function forgetUnheard({ context }: Work, wrong: Proof["wrong"], node: Nod
   return { ...node, records };
 }
 
-/** CRI learns of a name or pin through an event, some milliseconds later; of a thousand at once in some ten seconds. */
+/** Milliseconds. CRI learns of a name or pin from an event, some milliseconds later; of 1,000 in some ten seconds. */
 const LAG = 5_000;
 const LAG_EACH = 20;
 const POLL = 100;
 
-/** Holds every image against the node, and looks again for a while where CRI has not heard of it yet. */
+/** Compares every image with the node, and reads the node again for a while if CRI may not know of an image yet. */
 async function waitForCri(
   { context, can }: Work,
   placed: readonly Placed[],

@@ -1,4 +1,4 @@
-// Pulls images: starts the attempts that core/decide.ts chooses, and feeds back how they end. The only waiter.
+// Starts the pulls that core/decide.ts chooses, and feeds back how they end. Only this module waits between attempts.
 import type { Containerd } from "../containerd/containerd.ts";
 import { CommandError } from "../containerd/command.ts";
 import { decide, opensAt } from "../core/decide.ts";
@@ -26,24 +26,21 @@ export interface PullOptions extends Pick<Context, "config" | "clock" | "emit" |
   readonly containerd: Pick<Containerd, "pull" | "abort">;
   readonly watch: Pick<Watch, "begin">;
   readonly untilBack: UntilBack;
-  /** What must hold before each attempt, such as free disk. @throws Failed */
+  /** Checks the preconditions of an attempt, such as free disk space. @throws Failed */
   readonly admit: () => Promise<void>;
-  /** Told of a full disk before another image is begun. @returns the failure with what was found */
+  /** Handles a full disk before another image starts. @returns the failure, with what was found */
   readonly diskFull: (image: WantedImage, failure: Failure) => Promise<Failure>;
 }
 
-/**
- * @param optional it is usable as it is, and nobody asked for a newer one
- * @returns how it failed for good; undefined when it was pulled
- */
+/** @param optional as in `Pending`. @returns the final failure; undefined if the image was pulled */
 export type Pull = (image: WantedImage, optional: boolean) => Promise<Failure | undefined>;
 
-/** One image, from when it is asked for until it is pulled or given up. */
+/** A requested image, until it is pulled or given up. */
 interface Job {
   readonly image: WantedImage;
   readonly end: PromiseWithResolvers<Failure | undefined>;
   attempts: number;
-  /** Ends the attempt under way. */
+  /** Ends the attempt that is under way. */
   abort?: AbortController;
 }
 
@@ -56,7 +53,7 @@ class PullLoop {
   readonly #options: PullOptions;
   readonly #jobs = new Map<string, Job>();
   #schedule: Schedule;
-  /** As it was last told. */
+  /** The limit that was reported last. */
   #limit: number;
   #isRuntimeAway = false;
   #isAsked = false;
@@ -76,7 +73,7 @@ class PullLoop {
     return job.end.promise;
   }
 
-  /** However much happens at one moment, what to do next is asked once. */
+  /** Coalesces events: however many occur at one moment, `#turn` runs once. */
   readonly #ask = (): void => {
     if (!this.#isAsked) queueMicrotask(() => this.#turn());
     this.#isAsked = true;
@@ -100,7 +97,7 @@ class PullLoop {
     if (askAgainAt < Number.POSITIVE_INFINITY) this.#alarm = clock.after(askAgainAt - clock.now(), this.#ask);
   }
 
-  /** What is under way ends by itself. */
+  /** Attempts that are under way end by the same signal. */
   #giveAllUp(): void {
     const failure = toFailure(this.#options.stop.signal.reason);
     for (const [name, { abort }] of this.#jobs) if (abort === undefined) this.#finish(name, failure);
@@ -157,7 +154,7 @@ class PullLoop {
     else if (actionOf(failure) === "wait-for-runtime") this.#waitForRuntime(job);
   }
 
-  /** Nothing is begun meanwhile. A runtime that does not come back stops the run. */
+  /** No attempt starts meanwhile. If the runtime does not come back, the run stops. */
   #waitForRuntime(job: Job): void {
     this.#isRuntimeAway = true;
     this.#options
@@ -177,7 +174,7 @@ class PullLoop {
   }
 }
 
-/** @returns how it failed. @throws a bug */
+/** @returns the failure, if any. @throws a bug */
 async function attempt(options: PullOptions, job: Job, watched: Watched): Promise<Failure | undefined> {
   const { containerd, watch, stop, emit, admit } = options;
   const { source, credential } = job.image;
@@ -197,7 +194,7 @@ async function attempt(options: PullOptions, job: Job, watched: Watched): Promis
   }
 }
 
-/** Mends what can be, and says what failed. @throws a bug */
+/** Classifies the error, and removes what would break the next attempt too. @throws a bug */
 async function explain(
   { containerd, diskFull }: PullOptions,
   image: WantedImage,
@@ -208,7 +205,7 @@ async function explain(
   if (signal.aborted || !(error instanceof CommandError)) return failure;
   if (failure.class === "disk") return diskFull(image, failure);
   const broken = brokenDownload(error.raw);
-  // Kept by the lease, it would fail every further attempt in the same way.
+  // The lease would keep the broken download, and every further attempt would fail in the same way.
   if (broken !== undefined) await containerd.abort(broken).catch(toFailure);
   return failure;
 }

@@ -1,5 +1,5 @@
-// Waits for containerd: before the run, because BOSH counts it as running when its process exists, which says nothing of
-// its socket; and in every step of it, because it may be restarted at any moment.
+// Waits for containerd. Before a run, because BOSH reports it as running once its process exists, whether or not its
+// socket answers; and in every step, because it may be restarted at any time.
 import pRetry from "p-retry";
 import type { Containerd } from "../containerd/containerd.ts";
 import { isExecutable } from "../containerd/command.ts";
@@ -15,7 +15,7 @@ import { runtimeUnusable, toFailure } from "./tool-failure.ts";
 
 const POLL = 250;
 
-/** @throws ExitError (runtime not ready) when a tool is missing, which waiting does not mend */
+/** @throws ExitError (runtime not ready) if a tool is missing, which waiting does not fix */
 export function requireTools(config: ContainerdConfig): void {
   const missing = (["crictl", "ctr"] as const)
     .filter((tool) => !isExecutable(config[tool]))
@@ -25,13 +25,13 @@ export function requireTools(config: ContainerdConfig): void {
 }
 
 export type Waiting = Pick<Context, "config" | "containerd" | "clock"> & {
-  /** Ends the wait early with its reason. */
+  /** Ends the wait early. */
   readonly signal: AbortSignal;
-  /** Told once, when it does not answer at first. */
+  /** Called once, if containerd does not answer at first. */
   readonly onWait: (why: string) => void;
 };
 
-/** @throws ExitError (runtime not ready) */
+/** @throws ExitError (runtime not ready), also for a deadline; or another reason of the signal */
 export async function untilReady(waiting: Waiting): Promise<Capabilities> {
   const { config, containerd, clock, signal, onWait } = waiting;
   const { socket, ready_timeout: patience } = config.containerd;
@@ -47,16 +47,16 @@ export async function untilReady(waiting: Waiting): Promise<Capabilities> {
       if (error instanceof ApiError && HOPELESS.has(error.code)) throw runtimeUnusable(error);
       if (first) onWait(`containerd at ${socket} does not answer yet`);
       if (clock.now() + POLL >= until) throw notReady(config.containerd, error);
-      // The next round tells why it was ended.
+      // If the signal aborts this sleep, the next attempt throws its reason.
       await clock.sleep(POLL, signal).catch(() => {});
     }
   }
 }
 
-/** What waiting does not mend: rights, and a containerd without CRI v1. */
+/** Errors that waiting does not fix: a missing permission, or a containerd without CRI v1. */
 const HOPELESS = new Set<number | undefined>([CODE.permissionDenied, CODE.unimplemented]);
 
-/** How a call ends that got no answer. */
+/** Codes of a call that received no answer. */
 const SILENT = new Set<number>([CODE.cancelled, CODE.deadlineExceeded]);
 
 function notReady({ socket, ready_timeout: patience }: ContainerdConfig, error: unknown): ExitError {
@@ -65,7 +65,7 @@ function notReady({ socket, ready_timeout: patience }: ContainerdConfig, error: 
   return unanswered(socket, `within ${within}. Last answer: ${why}`);
 }
 
-/** The deadline is no reason of its own: what did not come is containerd. */
+/** If the deadline ends the wait, the cause is still that containerd does not answer. */
 const stoppedBefore = ({ socket }: ContainerdConfig, reason: unknown): unknown =>
   reason instanceof Failed && reason.failure.class === "timeout"
     ? unanswered(socket, `and ${reason.message}`)
@@ -78,7 +78,7 @@ const unanswered = (socket: string, how: string): ExitError =>
       "See whether containerd runs, and whether property containerd.socket is its socket",
   );
 
-/** One wait for all steps that find containerd gone. @throws Failed (runtime) when it does not come back */
+/** All steps that lose containerd share one wait. @throws Failed (runtime) if it does not come back */
 export type UntilBack = () => Promise<void>;
 
 export function runtimeWait(context: Context): UntilBack {
@@ -91,17 +91,17 @@ export function runtimeWait(context: Context): UntilBack {
       emit({ type: "waiting", phase: "waiting-for-runtime", why });
     };
     await untilReady({ ...context, signal: stop.signal, onWait }).catch(stop.runtimeLost);
-    // It may answer while a step still fails: that is no reason to ask without pause.
+    // containerd may answer while the step still fails. Without this pause, the step would retry in a tight loop.
     await clock.sleep(POLL, stop.signal);
     if (waited) emit({ type: "runtime-back" });
   };
   return () => (waiting ??= wait().finally(() => (waiting = undefined)));
 }
 
-/** After so many it is not containerd that is away, or it is what we ask that ends it. */
+/** More attempts would not help: either containerd is not the cause, or our own request crashes it. */
 const TRIES = 3;
 
-/** containerd, asked again after each wait for it. Not a pull or an import, which have their own retry, nor what watches pulls. */
+/** Retries a call once containerd is back. Pulls and imports retry themselves; the watcher polls downloads anyway. */
 export function withRetry(containerd: Containerd, untilBack: UntilBack): Containerd {
   const again =
     <Args extends unknown[], Answer>(ask: (...args: Args) => Promise<Answer>) =>
@@ -131,7 +131,7 @@ export function withRetry(containerd: Containerd, untilBack: UntilBack): Contain
     contentDirectory: again(containerd.contentDirectory),
     unpack: again(containerd.unpack),
     read: again(containerd.read),
-    // It may be in use for a moment by the pull that has just failed.
+    // The pull that has just failed may still use the download for a moment.
     abort: again(containerd.abort),
     saveRecord: again(containerd.saveRecord),
     deleteRecord: again(containerd.deleteRecord),

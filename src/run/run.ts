@@ -1,4 +1,4 @@
-// The run, from top to bottom: look, plan, pull, pin, name, prove. Everything that happens goes out as an event.
+// A run from start to end: look, plan, pull, pin, name, prove. Each step reports what it does as events.
 import { isDeepStrictEqual } from "node:util";
 import { withArchived, type ArchiveOutcome, type ArchiveRecord } from "../core/archives.ts";
 import type { Capabilities } from "../core/capabilities.ts";
@@ -30,9 +30,9 @@ import { runtimeWait, untilReady, withRetry } from "./ready.ts";
 import { tidy } from "./tidy.ts";
 import { pullAndPlace, type Work } from "./work.ts";
 
-/** What earlier runs left behind. */
+/** Records of earlier runs. */
 export interface Earlier {
-  /** Compressed bytes by source name. */
+  /** Compressed sizes in bytes, by source name. */
   readonly sizes: ReadonlyMap<string, number>;
   readonly archives: ArchiveRecord;
   readonly disk: DiskRecord;
@@ -40,16 +40,14 @@ export interface Earlier {
 
 export interface RunOptions {
   readonly runId: string;
-  /** Source names to which the run is narrowed; all when empty. */
+  /** Names of the sources to which the run is limited; empty for all. */
   readonly only: ReadonlySet<string>;
   readonly earlier: Earlier;
-  /** Keeps what was imported, for the next run. */
   readonly recordArchives: (archives: ArchiveRecord) => void;
-  /** Keeps what is known of the disk. */
   readonly recordDisk: (disk: DiskRecord) => void;
 }
 
-/** @throws ExitError (runtime not ready), or the Failed that stopped it */
+/** @throws ExitError (runtime not ready or lost), or the Failed that stopped the run */
 export async function run(start: Context, options: RunOptions): Promise<void> {
   const can = await ready(start);
   const untilBack = runtimeWait(start);
@@ -108,11 +106,11 @@ async function ready(context: Context): Promise<Capabilities> {
   return can;
 }
 
-/** @param archived names that archives brought, beside those of the list */
+/** @param archived names from archives, in addition to those in the list */
 const look = ({ config, containerd, machine }: Context, archived: readonly string[]): Promise<Node> =>
   lookAtNode(containerd, machine.platform, [...config.images.flatMap(namesOf), ...archived]);
 
-/** Looks below the database as far as that was not done since the node started, and mends what is damaged there. */
+/** Compares the disk with the database for images that no run has checked since boot, and repairs damage. */
 async function lookBelow(context: Context, leases: Leases, archived: readonly string[], disk: DiskRecord) {
   const { clock, config, containerd, emit } = context;
   const names = [...config.images.flatMap(namesOf), ...archived];
@@ -125,9 +123,8 @@ async function lookBelow(context: Context, leases: Leases, archived: readonly st
 
 interface Archives extends Pick<PlanOptions, "isUnread"> {
   readonly outcomes: readonly ArchiveOutcome[];
-  /** Names that this run imported. */
   readonly imported: ReadonlySet<string>;
-  /** As it is after the imports. */
+  /** The node after the imports. */
   readonly node: Node;
 }
 
@@ -165,7 +162,7 @@ function announce({ emit, config }: Context, can: Capabilities, plan: Plan): voi
   }
   emit({ type: "planned", images: plan.images });
   if (!can.nodeWideDownloads || countDecisions(plan.images).pull < 2) return;
-  // The operator can lift what we cannot.
+  // We cannot raise this limit, but the operator can.
   const setting = '[plugins."io.containerd.transfer.v1.local"] max_concurrent_downloads';
   const message = `containerd ${can.containerd} shares its downloads, 3 by default, among all images of the node; ${setting} in its config.toml raises that`;
   emit({ type: "note", message });
@@ -180,7 +177,7 @@ async function warnOfKubelet(
   for (const message of messages) emit({ type: "warning", message });
 }
 
-/** Time for somebody to run it again; after it containerd throws away what no image needs. */
+/** Milliseconds after the deadline: time to run again before containerd collects what no image needs. */
 const KEPT = 24 * 3_600_000;
 const expiry = ({ clock, config }: Context): Date =>
   new Date(clock.date().getTime() + config.deadline + KEPT);

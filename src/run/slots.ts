@@ -1,7 +1,7 @@
-// The only module that knows p-limit.
+// The only module that uses p-limit.
 import pLimit from "p-limit";
 
-/** Runs at most so many functions at once; the others wait in the order in which they came. */
+/** Runs a limited number of functions at once; the others wait in order of arrival. */
 export type Slots = <Value>(use: () => Promise<Value>) => Promise<Value>;
 
 export const slots = (count: number): Slots => pLimit(count);

@@ -1,5 +1,5 @@
-// Everything that can end a run before its work is done, in one signal: the operator, the deadline, a full disk, a
-// lost runtime. Its reason is a Failed, whose failure becomes the failure of every image that is not complete.
+// Combines everything that can end a run early into one signal: the operator, the deadline, a full disk, a lost
+// runtime. Its reason is a Failed, whose failure is reported for every image that is not complete.
 import { Failed } from "../core/failure.ts";
 import { formatDuration } from "../core/units.ts";
 import { ExitError } from "../exit.ts";
@@ -7,13 +7,10 @@ import type { Clock } from "./clock.ts";
 
 export type Stopper = ReturnType<typeof stopper>;
 
-/** Milliseconds for names, pins and the proof of what was pulled; ending a tool may take 3 s more. */
+/** Milliseconds to name, pin and prove what was pulled. Ending a tool may take 3 s more. */
 const WRAP_UP = 6_000;
 
-/**
- * @param outer the operator's signal
- * @param deadline milliseconds
- */
+/** @param outer the operator's signal. @param deadline milliseconds */
 export function stopper(outer: AbortSignal, deadline: number, clock: Pick<Clock, "after">) {
   const [own, over, ended] = [new AbortController(), new AbortController(), new AbortController()];
   let lost: ExitError | undefined;
@@ -27,14 +24,14 @@ export function stopper(outer: AbortSignal, deadline: number, clock: Pick<Clock,
   if (last.aborted) wrapUp();
   else last.addEventListener("abort", wrapUp, { once: true });
   return {
-    /** Nothing new is begun, and every pull is ended. */
+    /** Ends every pull, and prevents new work. */
     signal: AbortSignal.any([last, own.signal]),
-    /** The last bound: every call and tool is ended, with the same reason, so that a run is over within 10 s of its signal or deadline. */
+    /** Ends every call and tool, with the same reason, so that a run is over within 10 s of its signal or deadline. */
     ended: ended.signal,
-    /** No further image can succeed on this disk. @param next where it is not to free space */
+    /** No further image can succeed on this disk. @param next the next step, if it is not to free space */
     diskFull: (why: string, next?: string): void =>
       own.abort(new Failed({ class: "disk", message: `not pulled: ${why}`, ...(next && { next }) })),
-    /** containerd went away and did not come back. */
+    /** containerd went away and did not come back. @throws Failed (runtime), or the error itself if it is a bug */
     runtimeLost: (error: unknown): never => {
       if (!(error instanceof ExitError)) throw error;
       lost = error;
@@ -42,16 +39,16 @@ export function stopper(outer: AbortSignal, deadline: number, clock: Pick<Clock,
       own.abort(reason);
       throw reason;
     },
-    /** A bug of ours: everything else is ended before it is told. */
+    /** Ends all other work before the bug is reported. @throws the error itself */
     crashed: (error: unknown): never => {
       own.abort(new Failed({ class: "cancelled", message: "ended by an internal error" }));
       throw error;
     },
-    /** Nothing more can be done on this node. */
+    /** @throws ExitError (runtime not ready) if the runtime was lost */
     throwIfLost: (): void => {
       if (lost !== undefined) throw lost;
     },
-    /** The operator wants the program to end, whatever its images came to. */
+    /** @throws the reason of the operator's signal, whatever the results of the images */
     throwIfStopped: (): void => outer.throwIfAborted(),
     [Symbol.dispose]: (): void => {
       last.removeEventListener("abort", wrapUp);

@@ -1,9 +1,9 @@
-// Takes away what is ours and no longer wanted: pins of images that left the list.
+// Deletes our pins of images that are no longer in the list.
 import type { Plan } from "../core/plan.ts";
 import type { Context } from "./context.ts";
 import { toFailure } from "./tool-failure.ts";
 
-/** What stays pinned costs disk, and fails no run: it is done next time. */
+/** A pin that cannot be deleted costs disk space but fails no run: the next run tries again. */
 export async function tidy({ containerd, emit, stop }: Context, unpin: Plan["unpin"]): Promise<void> {
   for (const { record, name } of unpin) {
     if (stop.signal.aborted) return;

@@ -1,4 +1,4 @@
-// From whatever a call to containerd or a tool threw to a failure with a class.
+// Converts errors of calls to containerd and of tools into failures with a class.
 import { ApiError } from "../containerd/connection.ts";
 import { CommandError } from "../containerd/command.ts";
 import { diagnose, diagnoseApi } from "../core/evidence.ts";
@@ -7,23 +7,20 @@ import type { Diagnosis } from "../core/rules.ts";
 import { essence } from "../core/statement.ts";
 import { EXIT, ExitError } from "../exit.ts";
 
-/**
- * @param signal the one that could end the call; its reason tells why it did
- * @throws what is neither: a bug of ours
- */
+/** @param signal may have ended the call; its reason, if a Failed, takes precedence. @throws `error` if it is a bug */
 export function toFailure(error: unknown, signal?: AbortSignal): Failure {
   const by = error instanceof Failed ? error : signal?.reason;
   if (by instanceof Failed) return by.failure;
   if (error instanceof ApiError)
     return { ...diagnoseApi(error.code, error.message), message: essence(error.message) };
   if (!(error instanceof CommandError)) throw error;
-  // A tool that has no answer within its own bound waits for containerd.
+  // A tool that exceeds its own time limit was waiting for containerd.
   const diagnosis: Diagnosis = error.timedOut ? { class: "runtime" } : diagnose(error.raw, error.message);
   const message = essence(error.message, { inFull: diagnosis.class === "unknown" });
   return { ...diagnosis, message, ...(error.message !== message && { evidence: error.message }) };
 }
 
-/** Where something failed for which no single image can be blamed: the end of the run; all else as it is. */
+/** Converts an error that no single image causes into the ExitError that ends the run. Returns others unchanged. */
 export function runtimeUnusable(error: unknown): unknown {
   if (!(error instanceof CommandError || error instanceof ApiError)) return error;
   const { message, next } = toFailure(error);

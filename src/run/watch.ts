@@ -1,8 +1,8 @@
-// Looks at containerd's downloads while images are pulled. One look feeds the progress that is shown, the detection of
-// stalls, and the lease that lets a later attempt go on from what was fetched.
+// Watches containerd's downloads during pulls. Each look feeds the progress, the detection of stalls, and the lease
+// from which a later attempt resumes.
 //
-// Which image a download belongs to is not told. Every manifest of an attempt's repository that is not whole may be its
-// own: it is a candidate, and an attempt has stalled only when nothing of its candidates moves.
+// containerd does not tell to which image a download belongs. Every manifest from an attempt's repository is a
+// candidate, unless its image is complete. An attempt stalls only if no download of any candidate moves.
 import { configOf, isDocument, isFrom, manifestsOf, parseLayers } from "../core/content.ts";
 import { CODE, Failed } from "../core/failure.ts";
 import type { Blob, Layer } from "../core/node.ts";
@@ -29,64 +29,63 @@ export interface WatchOptions extends Pick<Context, "config" | "containerd" | "c
   readonly leases: Pick<Leases, "hold">;
   readonly untilBack: UntilBack;
   readonly nodeWideDownloads: boolean;
-  /** Ids of images that are whole, whose manifests are therefore not what is being pulled. */
+  /** IDs of complete images. Their manifests are not what is being pulled. */
   readonly whole: Iterable<string>;
-  /** Told of a bug of ours. */
+  /** Ends the run because of a bug. */
   readonly crashed: (bug: unknown) => never;
 }
 
-/** An attempt as it is watched. */
 export interface Watched {
-  /** Ends it when it stalls. */
+  /** Ends the attempt when it stalls. */
   readonly abort: AbortController;
-  /** Milliseconds in which its first byte has to come. */
+  /** Milliseconds to wait for the first byte. */
   readonly patience: number;
-  /** Told at each look: bytes came that may be its own, or all layers of an image that may be its own are here. */
+  /** Called at each look at which a candidate has received bytes, or all layers of a candidate are on the node. */
   readonly progressed: (what: "bytes" | "complete") => void;
 }
 
 export interface Watch {
-  /** @returns how to stop watching the attempt */
+  /** @returns a function that stops watching the attempt */
   readonly begin: (image: WantedImage, watched: Watched) => () => void;
-  /** The image is whole: its manifests are no longer what is being pulled. */
+  /** The image with this ID is complete. */
   readonly pulled: (id: string) => void;
-  /** Compressed bytes of an image that is being pulled, once its manifest was seen. */
+  /** Compressed size in bytes of an image that is being pulled, once its manifest is known. */
   readonly sizeOf: (image: WantedImage) => number | undefined;
-  /** Ends the looking, and waits for a look that is under way. */
+  /** Stops watching, and waits for a look that is under way. @throws a bug */
   readonly stop: () => Promise<void>;
 }
 
-/** Milliseconds: what breaks before the first look is fetched anew, and what is over before costs none. */
+/** Milliseconds. A pull that ends before the first look costs no call; a download that breaks before it starts over. */
 const FIRST_LOOK = 250;
 const LOOK_EVERY = 500;
-/** For what may change unseen: layers that are neither open nor known to be here, and further manifests. */
+/** Milliseconds between searches for what may change unseen: manifests, and layers neither downloading nor finished. */
 const ASK_EVERY = 2_000;
-/** Bytes, and milliseconds: a small image is mostly here before it is written down that its parts are to be kept. */
+/** Bytes and milliseconds. A small image is almost complete before a lease for its parts could be written. */
 const LITTLE = 1_000_000;
 const SLOW = 2_000;
-/** Nobody looked for so much longer than was meant: the machine slept, which counts against no download. */
+/** Milliseconds. A look that is later than this means that the machine slept, which counts against no download. */
 const BLINK = 5_000;
-/** containerd's default for the whole node, from 2.1. With fewer, those that are queued included, none waits for another. */
+/** containerd's default for the whole node, since 2.1. With fewer downloads, queued ones included, none waits. */
 const NODE_WIDE_DOWNLOADS = 3;
 
-/** A manifest that may be what an attempt pulls. */
+/** A manifest that an attempt may be pulling. */
 interface Candidate {
   readonly digest: string;
   readonly layers: readonly Layer[];
-  /** Digests of the indexes that lead to it. */
+  /** Digests of the indexes that refer to it, directly or not. */
   readonly above: readonly string[];
 }
 
 interface Attempt extends Watched {
   readonly image: WantedImage;
   readonly begunAt: number;
-  /** Downloads as they were when it began, once that is known. */
+  /** Downloads at the start of the attempt, once known. */
   before: Sizes | undefined;
   movement: Movement;
   candidates: readonly Candidate[];
   soughtAt: number;
   askedAt: number;
-  /** Digests of layers that are here. */
+  /** Digests of layers that are on the node. */
   readonly finished: Set<string>;
 }
 
@@ -121,7 +120,7 @@ export function watchPulls(options: WatchOptions): Watch {
       attempts.add(attempt);
       isFresh = true;
       looking ??= keepLooking().catch(options.crashed);
-      // Whoever stops the looking hears of it.
+      // `stop` rethrows the error. This only prevents an unhandled rejection.
       looking.catch(() => {});
       return () => void attempts.delete(attempt);
     },
@@ -138,12 +137,12 @@ export function watchPulls(options: WatchOptions): Watch {
   };
 }
 
-/** What one look after the other has seen. */
+/** Takes looks, and remembers what they saw. */
 function lookerAt(options: WatchOptions, attempts: ReadonlySet<Attempt>, whole: ReadonlySet<string>) {
   const { containerd, clock, untilBack } = options;
   const seek = manifestSeeker(options, whole);
   let sizes: Sizes = new Map();
-  /** Time in which nobody could look. */
+  /** Milliseconds during which looks were not possible. */
   let skipped = 0;
   const now = (): number => clock.now() - skipped;
   let nodeMovedAt = now();
@@ -166,7 +165,7 @@ function lookerAt(options: WatchOptions, attempts: ReadonlySet<Attempt>, whole: 
     tellAll(options, attempts, { sizes, at, queuedUntil: isQueueing ? nodeMovedAt : 0 });
   };
   return {
-    /** Sees what was there before the first attempt. */
+    /** Records the downloads that exist before the first attempt. */
     begin: async (): Promise<void> => {
       sizes = await downloads().catch((error: unknown) => (toFailure(error), sizes));
       for (const attempt of attempts) attempt.before ??= sizes;
@@ -188,7 +187,7 @@ function lookerAt(options: WatchOptions, attempts: ReadonlySet<Attempt>, whole: 
       try {
         await look();
       } catch (error) {
-        // What it does not answer now, it may at the next look; one that answers nothing at all ends the run.
+        // Other errors may be gone at the next look. A containerd that does not come back ends the run.
         if (toFailure(error).class !== "runtime") return;
         await untilBack().catch(toFailure);
         skipped += clock.now() - begun;
@@ -200,9 +199,9 @@ function lookerAt(options: WatchOptions, attempts: ReadonlySet<Attempt>, whole: 
 const digestIn = (ref: string): string => ref.slice(ref.indexOf("-") + 1);
 const bytesOf = (layers: readonly Layer[]): number => sum(layers.map(({ size }) => size));
 
-/** Finds the candidates of attempts, anew as long as they last: another image of the repository may have left one. */
+/** Finds candidates, repeatedly: those found first may be leftovers of another image in the repository. */
 function manifestSeeker({ containerd, clock }: WatchOptions, whole: ReadonlySet<string>) {
-  /** By digest: a manifest never changes. */
+  /** By digest. A manifest never changes. */
   const known = new Map<string, readonly Layer[]>();
   const layersOf = async (manifest: Blob): Promise<readonly Layer[]> => {
     const layers = known.get(manifest.digest) ?? parseLayers(await containerd.read(manifest));
@@ -215,7 +214,7 @@ function manifestSeeker({ containerd, clock }: WatchOptions, whole: ReadonlySet<
     );
     if (due.length === 0) return;
     const blobs = await containerd.blobs(
-      // One that repositories share is here already, or soon will be: it is not worth what it costs to look for it first.
+      // A blob that repositories share is on the node already, or soon will be: not worth a costly search at first.
       due.map(({ image, begunAt }) => ({
         repository: image.source,
         shared: clock.now() - begunAt >= SLOW,
@@ -230,7 +229,7 @@ function manifestSeeker({ containerd, clock }: WatchOptions, whole: ReadonlySet<
       });
       const found = await Promise.all(
         open.map(async (manifest): Promise<Candidate[]> => {
-          // One that has gone since it was listed, with another attempt that failed, has no layers to show.
+          // The manifest may be gone since it was listed, with another attempt that failed.
           const layers = await layersOf(manifest).catch(unlessCode(CODE.notFound));
           const above = leadingTo(manifest.digest, documents);
           return layers === undefined ? [] : [{ digest: manifest.digest, layers, above }];
@@ -241,19 +240,19 @@ function manifestSeeker({ containerd, clock }: WatchOptions, whole: ReadonlySet<
   };
 }
 
-/** Digests of the indexes that lead to a manifest, through other indexes too. */
+/** Digests of the indexes that refer to a manifest, directly or through other indexes. */
 function leadingTo(digest: string, documents: readonly Blob[]): string[] {
   const parents = documents.filter((blob) => manifestsOf(blob).includes(digest));
   return parents.flatMap((parent) => [parent.digest, ...leadingTo(parent.digest, documents)]);
 }
 
-/** An image that is wanted by its digest is that one. */
+/** An image that is wanted by digest has no other candidate. */
 const mayBe =
   ({ source }: WantedImage) =>
   ({ digest, above }: Candidate): boolean =>
     source.digest === undefined || [digest, ...above].includes(source.digest);
 
-/** Asks for layers whose downloads have gone, and now and then for those that were over before they could be seen. */
+/** Looks for layers whose downloads are gone, and at intervals for those that may have finished between two looks. */
 async function askForLayers(
   { containerd, clock }: WatchOptions,
   attempt: Attempt,
@@ -270,13 +269,13 @@ async function askForLayers(
   for (const blob of blobs) if (blob !== undefined) finished.add(blob.digest);
 }
 
-/** Holds what moves, with its documents and layers to come, when losing them would cost more than writing that down. */
+/** Holds a moving candidate's documents and missing layers, if losing them would cost more than writing the lease. */
 async function hold({ leases, clock }: WatchOptions, attempt: Attempt): Promise<void> {
   const { candidates, finished, movement, begunAt, image } = attempt;
   const moving = candidates.filter(({ layers }) => layers.some(({ digest }) => movement.active.has(digest)));
   for (const { digest, layers, above } of moving) {
     const missing = layers.filter((layer) => !finished.has(layer.digest));
-    // With all of them here only unpacking is left, which a write to the database would keep waiting.
+    // With all layers here, only unpacking is left, and it would wait for a write to the database.
     if (missing.length === 0 || (bytesOf(missing) < LITTLE && clock.now() - begunAt < SLOW)) continue;
     await leases.hold(image.source.name, [
       ...[digest, ...above].map((id) => ({ type: "content" as const, id })),
@@ -285,7 +284,7 @@ async function hold({ leases, clock }: WatchOptions, attempt: Attempt): Promise<
   }
 }
 
-/** What moves is most likely the attempt's own: what is no other's, and has most downloads of this attempt. */
+/** The candidate that is most likely the attempt's own: not another attempt's, and with the most active downloads. */
 function likeliest({ candidates, movement }: Attempt, taken: ReadonlySet<string>): Candidate | undefined {
   const moved = ({ layers }: Candidate): number =>
     layers.filter(({ digest }) => movement.active.has(digest)).length;
@@ -298,7 +297,7 @@ function likeliest({ candidates, movement }: Attempt, taken: ReadonlySet<string>
 interface Seen {
   readonly sizes: Sizes;
   readonly at: number;
-  /** When any download of the node moved, where one that never grew may wait for its turn; else 0. */
+  /** When any download on the node last moved, if downloads may be queued; otherwise 0. */
   readonly queuedUntil: number;
 }
 

@@ -1,5 +1,5 @@
-// The work on the images: each is pulled if it has to be, pinned, named. One failure never stops another, except that a
-// full disk or a lost runtime leaves nothing to try.
+// The work on the images: pulls each if needed, pins it and names it. A failed image never stops the others, but a full
+// disk or a lost runtime leaves nothing to try.
 import type { Capabilities } from "../core/capabilities.ts";
 import { configsOf } from "../core/judge.ts";
 import type { KnownImages, Node } from "../core/node.ts";
@@ -22,32 +22,29 @@ export interface Work {
   readonly can: Capabilities;
   readonly leases: Leases;
   readonly disks: Disks;
-  /** Resolves when containerd answers again. @throws when it does not in its time */
   readonly untilBack: UntilBack;
-  /** Before the pulls. */
+  /** The node before the pulls. */
   readonly node: Node;
-  /** Whether this is the repair: what fails now has failed. */
+  /** Whether this is the repair, in which every failure is final. */
   readonly isRepair: boolean;
-  /** Compressed bytes by source name, from an earlier run. */
+  /** Compressed sizes in bytes, by source name, from an earlier run. */
   readonly sizes: ReadonlyMap<string, number>;
   /** Names that this run imported from archives. */
   readonly imported: ReadonlySet<string>;
 }
 
-/** An image that should now be right, to be proved. */
+/** An image that should be in place now, and still has to be proved. */
 export interface Placed {
   readonly image: WantedImage;
   readonly how: "present" | "pulled" | "imported" | "kept";
 }
 
-/** What the images have in common. */
 interface Shared {
   readonly pull: Pull;
   readonly watch: Watch;
   readonly place: Place;
 }
 
-/** @returns the images that should now be right */
 export async function pullAndPlace(work: Work, planned: readonly PlannedImage[]): Promise<Placed[]> {
   const { stop } = work.context;
   const shared = sharedBy(work, planned);
@@ -70,9 +67,9 @@ export async function pullAndPlace(work: Work, planned: readonly PlannedImage[])
   }
 }
 
-/** Longest first where each image has its own downloads; those that share a digest last, because they wait for the one that is pulled. */
+/** The longest pull first, if each image has its own downloads. Last, those that wait for a pull of the same digest. */
 function inTurn({ can, node, sizes }: Work, planned: readonly PlannedImage[]): PlannedImage[] {
-  // Behind a node-wide limit the list's order is the operator's.
+  // With a node-wide download limit, the images keep the operator's order.
   const ordered = can.nodeWideDownloads ? [...planned] : longestFirst(planned, sizes, node);
   return ordered.toSorted((a, b) => Number(isShared(a)) - Number(isShared(b)));
 }
@@ -102,11 +99,11 @@ function sharedBy(work: Work, planned: readonly PlannedImage[]): Shared {
 
 interface Obtained {
   readonly how: Placed["how"];
-  /** The image as it is now. */
+  /** The state of the image now. */
   readonly node: KnownImages;
 }
 
-/** Has the image on the node, pulled or not; undefined when it failed. */
+/** Brings the image to the node, by a pull if needed. @returns undefined if it failed */
 async function obtain(
   work: Work,
   shared: Shared,
@@ -120,7 +117,7 @@ async function obtain(
     return fail(work, shared, image, image.archive === undefined ? "verify" : "import", decision.failure);
   if (decision.action === "share" && (await share(work, image, decision.sameAs, pulls)))
     return obtained(work, shared, image, "present");
-  // Nobody asked for a newer one, so nobody waits for it.
+  // Only Kubernetes' rule for `:latest` asks for a newer image here, so its pull must not hold up the run.
   const optional = image.pullPolicy === "implicit-Always" && judgement.is === "usable";
   const failure = await shared.pull(image, optional);
   if (failure === undefined) return obtained(work, shared, image, "pulled");
@@ -142,7 +139,7 @@ async function obtained(
   }
 }
 
-/** Gives the image the name of one with the same digest. Whatever is wrong with that one, a pull does not need it. */
+/** Makes the source refer to the target of `sameAs`. @returns false if that failed; then a pull is needed */
 async function share(
   { context, node }: Work,
   image: WantedImage,
@@ -162,7 +159,7 @@ async function share(
   return true;
 }
 
-/** The registry could not be asked, as opposed to what it answered. */
+/** The registry could not be asked, in contrast to a refusal or another answer. */
 const UNREACHABLE = new Set<FailureClass>([
   "network",
   "server",
@@ -186,7 +183,7 @@ async function place(
 ): Promise<Placed | undefined> {
   const placed = await shared.place(image, node);
   if ("failure" in placed) {
-    // Somebody may have taken the image away under our hands; the proof shows what is to be done once more.
+    // Another client may have removed the image meanwhile. The proof finds out what to repair.
     if (!work.isRepair && PASSING.has(placed.failure.class)) return { image, how };
     return fail(work, shared, image, placed.step, placed.failure);
   }
