@@ -1,16 +1,16 @@
-// A run as bars on a terminal: one line for each image in work, and one for all. Made from data alone, so that `run`
-// draws it again and again, and `status` once. Plain characters without colours, for any terminal, font and NO_COLOR.
+// A run as bars on a terminal: one line per image in progress, and one for the whole run. Depends on data only, so that
+// `run` can redraw it and `status` draw it once. Plain characters without color, for any terminal, font and NO_COLOR.
 import { downloads, type Downloads } from "../core/downloads.ts";
 import { printable } from "../core/plain-text.ts";
 import { totals, type ImageState, type RunState } from "../core/run-state.ts";
 import { formatBytes, formatDuration } from "../core/units.ts";
 
-/** What the bars show of a run, whether it is in this process or was read from status.json. */
+/** What the bars show of a run in this process, or of one read from status.json. */
 export type View = Pick<RunState, "phase" | "startedAt" | "images"> & { readonly downloads: Downloads };
 
 export const viewOf = (state: RunState): View => ({ ...state, downloads: downloads(state.images) });
 
-/** A view, and when it was seen: epoch milliseconds. */
+/** A view, and its time in epoch milliseconds. */
 export interface Seen {
   readonly view: View;
   readonly at: number;
@@ -18,16 +18,15 @@ export interface Seen {
 
 export interface Screen {
   readonly columns: number;
-  /** Lines that may be used. */
   readonly rows: number;
-  /** Some seconds ago, to tell the rates from; without it they are those since the first attempt. */
+  /** A view from some seconds ago, to compute rates. Without it, they are averages since the first attempt. */
   readonly earlier?: Seen | undefined;
 }
 
-/** Of the images in work those that move come first. */
+/** Phases of images in progress; those that move come first. */
 const IN_WORK = ["pulling", "tagging", "retrying"];
 
-/** Lines of at most `columns - 1` characters: in the last column terminals differ in when they wrap. */
+/** @returns lines of at most `columns - 1` characters: terminals differ in when they wrap at the last column */
 export function barLines(seen: Seen, { columns, rows, earlier }: Screen): string[] {
   const { images } = seen.view;
   const inWork = IN_WORK.flatMap((wanted) => images.filter(({ phase }) => phase === wanted));
@@ -40,13 +39,13 @@ export function barLines(seen: Seen, { columns, rows, earlier }: Screen): string
   ]);
 }
 
-/** Columns of a download in their order, or words where there is none to show. */
+/** The columns of a download, or text if there are none to show. */
 type Cells = readonly string[] | string;
 type Line = readonly [name: string, cells: Cells];
 
-/** The first ones stay longest when a terminal is narrow: percent, bar, bytes, rate, time left. */
+/** Widths of percent, bar, bytes, rate and time left. A narrow terminal drops the last ones first. */
 const WIDTHS = [4, 12, 13, 8, 11];
-/** Of the width, at least for the names. */
+/** Minimum share of the width for names. */
 const NAMES = 0.3;
 
 function aligned(width: number, lines: readonly Line[]): string[] {
@@ -66,7 +65,7 @@ function aligned(width: number, lines: readonly Line[]): string[] {
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
-/** Names of images differ at their end. */
+/** Keeps the end, where names of images differ. */
 const keepEnd = (text: string, width: number): string =>
   text.length <= width ? text : `…${text.slice(text.length - Math.max(width - 1, 0))}`;
 
@@ -91,7 +90,7 @@ function retryText(
   return `attempt ${attempts + 1} ${when} (${failure.class})`;
 }
 
-/** @param rate bytes a second, where it is known */
+/** @param rate bytes per second, if known */
 function transferCells(received: number, total: number, rate: number | undefined): string[] {
   const share = Math.min(received / total, 1);
   return [
@@ -111,13 +110,13 @@ function bar(share: number): string {
 function rateOf({ name, startedAt = 0, progress }: ImageState, now: number, earlier: Seen | undefined) {
   const before = earlier?.view.images.find((image) => image.name === name)?.progress?.received;
   const received = progress?.received ?? 0;
-  // An attempt that began anew has fewer bytes than the one before.
+  // An attempt that starts over has fewer bytes than the one before.
   return earlier === undefined || before === undefined || received < before
     ? rate(received, now - startedAt)
     : rate(received - before, now - earlier.at);
 }
 
-/** Bytes a second; undefined while there is too little time to tell it from. */
+/** Bytes per second; undefined if the time is too short to tell. */
 const rate = (bytes: number, ms: number): number | undefined => (ms < 500 ? undefined : (bytes / ms) * 1_000);
 
 const seconds = (ms: number): string => {
@@ -142,7 +141,7 @@ function wholeText({ view: { images, phase, startedAt }, at }: Seen): string {
   return `${images.length - unfinished}/${images.length} images${bad}${PHASES[phase]}, ${time}`;
 }
 
-/** Without a known total there is no share of it, and no end in sight. */
+/** Without a known total, there is no percentage and no time left. */
 function wholeCells({ view, at }: Seen, earlier: Seen | undefined): Cells {
   const { received, total, unknown } = view.downloads;
   if (view.phase !== "importing" || total === 0) return "";

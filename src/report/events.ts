@@ -1,4 +1,4 @@
-// What is told of each event: a line on the screen, and a line of the log.
+// How each event is reported: as a line on the screen, and as a line in the log.
 import type { LogLevel } from "../config/config.ts";
 import type { Failure } from "../core/failure.ts";
 import { countDecisions, type PlannedImage, type PullDecision } from "../core/plan.ts";
@@ -9,11 +9,11 @@ import { stamp } from "./run-log.ts";
 import { shortList } from "./failures.ts";
 
 interface Words<Event> {
-  /** Of the log; `info` unless said. */
+  /** The level in the log; `info` by default. */
   readonly level?: LogLevel;
-  /** For the screen; none for what is told elsewhere there, or not worth a line. */
+  /** The line on the screen; undefined for what is shown elsewhere, or is not worth a line. */
   readonly line?: (event: Event, state: RunState) => string | undefined;
-  /** For the log, where it is not what the event holds. */
+  /** The fields in the log, if they differ from the event's own. */
   readonly fields?: (event: Event, state: RunState) => object;
 }
 
@@ -57,7 +57,7 @@ const EVENTS: { readonly [Type in EventType]: Words<RunEvent<Type>> } = {
       names.length === 0 ? undefined : `${imported ? "imported" : "unchanged"} ${image}: ${shortList(names)}`,
   },
   tagged: {
-    // Each name has its digest beside it; the log has those as well.
+    // The name's digest form is tagged as well. Only the log shows it.
     line: ({ image, target, moved }) =>
       target.includes("@") ? undefined : `${moved ? "moved tag" : "tagged"} ${target} -> ${image}`,
   },
@@ -90,14 +90,14 @@ const EVENTS: { readonly [Type in EventType]: Words<RunEvent<Type>> } = {
   "run-ended": { fields: (event, state) => ({ ...event, ms: lasted(state) }) },
 };
 
-/** Milliseconds of a step that a person notices. */
+/** Milliseconds after which a person notices a step. */
 const LONG = 2_000;
 
-/** For the screen; undefined for what is told elsewhere, or not worth a line. */
+/** The line on the screen; undefined if there is none. */
 export const eventLine = <Type extends EventType>(event: RunEvent<Type>, state: RunState) =>
   EVENTS[event.type].line?.(event, state);
 
-/** For the log: how much it matters, and what it holds. */
+/** The level and the fields in the log. */
 export function eventFields<Type extends EventType>(event: RunEvent<Type>, state: RunState) {
   const { level = "info", fields } = EVENTS[event.type];
   return { level, fields: fields?.(event, state) ?? event };
@@ -107,7 +107,7 @@ function withFailure({ failure, ...event }: { readonly failure: Failure }): obje
   return { ...event, class: failure.class, error: failure.message, evidence: failure.evidence };
 }
 
-/** Milliseconds of an image that is not yet done. */
+/** Milliseconds since the image's first attempt began. */
 const soFar = (state: RunState, image: string): number | undefined =>
   lasted({ ...imageOf(state, image), endedAt: stamp() });
 

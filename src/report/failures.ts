@@ -3,17 +3,17 @@ import { printable } from "../core/plain-text.ts";
 import { isInPlace, type ImageState, type EndedRun, type Phase } from "../core/run-state.ts";
 import { counted } from "../core/units.ts";
 
-/** Failures of one kind that are told with their reasons: nobody finds three others among a thousand rows. */
+/** Failures per next step that are shown with their reasons: a thousand of one kind would hide three others. */
 const MOST_ALIKE = 15;
-/** Names of one kind of failure in the line that says it all. */
+/** Names per kind of failure in the one-line reason. */
 const MOST_NAMES = 5;
 
 type Images = readonly ImageState[];
 
-/** The images of a run that is over that failed, or were left before they were done. */
+/** Images that failed, or that an ended run left unfinished. */
 export const lacking = (images: Images): Images => images.filter((image) => !isInPlace(image));
 
-/** Required images first, and together what has the same next step, so that it is said once. */
+/** Groups by next step, so that each is printed once. Required images come first. */
 const byNextStep = (failed: Images): (readonly [string, Images])[] => [
   ...Map.groupBy(
     failed.toSorted((a, b) => Number(b.required) - Number(a.required)),
@@ -21,11 +21,10 @@ const byNextStep = (failed: Images): (readonly [string, Images])[] => [
   ),
 ];
 
-/** A blank line after each group. */
 export const failureLines = (failed: Images): string[] =>
   byNextStep(failed).flatMap(([next, images]) => [
     ...images.slice(0, MOST_ALIKE).flatMap(failureOf),
-    // What they have in common is their kind and next step, not their reason.
+    // The images in a group share their next step but not their reasons, so the rest are counted by kind.
     ...[...Map.groupBy(images.slice(MOST_ALIKE), kindOf)].flatMap(([kind, alike]) =>
       moreLine(alike.length, kind),
     ),
@@ -42,7 +41,7 @@ function failureOf(image: ImageState): string[] {
   return [`${what}${required ? "" : " (not required)"}`, `  why:  ${whyOf(image)}`];
 }
 
-/** What an image lacks that was left in this phase. */
+/** What an image lacks if the run left it in this phase. */
 const LEFT: Partial<Record<Phase, string>> = {
   waiting: "not started",
   pulling: "the pull did not finish",
@@ -51,7 +50,7 @@ const LEFT: Partial<Record<Phase, string>> = {
   unverified: "named and pinned, but not verified",
 };
 
-/** Without what the name before it has told. */
+/** Omits the part of the message that repeats the image's name. */
 function whyOf({ name, phase, failure }: ImageState): string {
   const why = failure?.message.replace(`failed to resolve reference "${name}": `, "");
   if (phase === "failed" && why !== undefined) return why;
@@ -68,8 +67,8 @@ export const moreLine = (count: number, what: string): string[] =>
   count <= 0 ? [] : [`… and ${count} more ${what}; import-images status --json lists all`];
 
 /**
- * One line for the end of stderr, which in BOSH's post-start.stderr.log has to say everything: BOSH itself only tells
- * that a hook failed. Undefined when all is in place.
+ * One line for the end of stderr; undefined if everything is in place. It must be complete in itself: BOSH only reports
+ * that a hook failed, and post-start.stderr.log ends with this line.
  */
 export function reason(run: EndedRun): string | undefined {
   const why = run.stopped ?? failuresInOneLine(run);
@@ -86,7 +85,7 @@ function failuresInOneLine({ images }: EndedRun): string | undefined {
   return `${count}${kinds.join("; ")}`;
 }
 
-/** Only the first failure of all has its reason here, with all that failed for it; the others have theirs in the summary. */
+/** Gives only the first failure's reason, with all images that share it. The summary has the other reasons. */
 function kindsOf(images: Images, first: ImageState): string {
   const told = inFull(first);
   const byKind = Map.groupBy(images, (image) => (inFull(image) === told ? told : kindOf(image)));
@@ -95,7 +94,7 @@ function kindsOf(images: Images, first: ImageState): string {
     .join(", and ");
 }
 
-/** The first of them, and how many more there are. */
+/** The first names, and the number of the others. */
 export const shortList = (names: readonly string[]): string =>
   names.length <= MOST_NAMES
     ? names.join(", ")

@@ -1,4 +1,4 @@
-// The run as lines, for BOSH's logs and pipes: one at each transition, and one every half minute.
+// The run as lines, for BOSH's logs and for pipes: one per transition, and one for the progress every 30 seconds.
 import { printable } from "../core/plain-text.ts";
 import type { EventType } from "../core/events.ts";
 import { totals, type ImageState, type RunState } from "../core/run-state.ts";
@@ -9,15 +9,14 @@ import type { Watcher } from "./run-log.ts";
 
 /** Milliseconds between two lines of progress. */
 const PROGRESS_EVERY = 30_000;
-/** Characters. BOSH takes 1 MiB from an errand: beyond these only failures and warnings are told, and shortly. */
+/** Characters. BOSH takes 1 MiB from an errand: beyond ROOM, only failures and warnings appear, cut to SHORT. */
 const ROOM = 65_536;
 const SHORT = 120;
-/** Pulls that a line of progress tells of. */
+/** Pulls that a line of progress names. */
 const MOST_PULLS = 4;
 
 const NEVER_DROPPED = new Set<EventType>(["image-failed", "warning"]);
 
-/** Writes each transition with its time, and every half minute the progress. */
 export function linesSink(output: Output): Watcher {
   let latest: RunState | undefined;
   let room = ROOM;
@@ -42,11 +41,11 @@ export function linesSink(output: Output): Watcher {
   };
 }
 
-/** A line with the time of day before it. */
+/** Puts the time of day (UTC) before a line. */
 export const stamped = (text: string): string =>
   `${new Date().toISOString().slice(11, 19)}Z ${printable(text)}\n`;
 
-/** The progress, for a log that nobody scrolls back in. */
+/** The progress, complete in itself because people do not scroll back in such a log. */
 function progressLine(state: RunState): string {
   const { images, phase } = state;
   const done = images.length - totals(images).unfinished;
@@ -54,7 +53,6 @@ function progressLine(state: RunState): string {
   return `${done} of ${counted(images.length, "image")} done; ${doing}`;
 }
 
-/** Images that are being pulled come before those that wait. */
 function pullsText(images: RunState["images"]): string {
   const pulls = ["pulling", "retrying"].flatMap((wanted) => images.filter(({ phase }) => phase === wanted));
   const shown = pulls.slice(0, MOST_PULLS).map(pullingText);

@@ -1,4 +1,4 @@
-// The run on a terminal: bars that are drawn again and again, and lines above them that stay.
+// The run on a terminal: bars that are redrawn, and above them lines that stay.
 import type { EventType } from "../core/events.ts";
 import type { RunState } from "../core/run-state.ts";
 import type { Output } from "../edge.ts";
@@ -8,22 +8,22 @@ import { linesSink, stamped } from "./lines.ts";
 import { stamp, type Watcher } from "./run-log.ts";
 
 /**
- * Milliseconds between two drawings. Not more often than there is news: tmux tells of a new size 250 ms after it has
- * wrapped the lines anew, and what is drawn in between leaves rows behind that nobody clears.
+ * Milliseconds between redraws, no more often than there is news: tmux reports a new size 250 ms after it has rewrapped
+ * the lines, and a redraw in between leaves rows behind that are never cleared.
  */
 const DRAW_EVERY = 1_000;
-/** Milliseconds after which a new size is seen. */
+/** Milliseconds between checks for a new size. */
 const LOOK_EVERY = 100;
-/** Milliseconds over which a rate is taken: long enough to be steady, short enough to show that it fell. */
+/** Milliseconds over which a rate is averaged: long enough to be steady, short enough to show a drop. */
 const WINDOW = 10_000;
 
 const HIDE_CURSOR = "\u001B[?25l";
 const SHOW_CURSOR = "\u001B[?25h";
 
-/** What the bars show already, or the table at the end will. */
+/** Events that the bars show already, or that the table at the end will show. */
 const SILENT = new Set<EventType>(["attempt-started", "tagged"]);
 
-/** Bars on a terminal, lines where there is none. */
+/** Bars on a terminal, otherwise lines. */
 export const watchSink = (output: Output): Watcher =>
   output.columns === undefined ? linesSink(output) : liveSink(output);
 
@@ -33,13 +33,13 @@ function liveSink(output: Output): Watcher {
   let drawnAt = Number.NEGATIVE_INFINITY;
   let columns = 0;
   let seen: readonly Seen[] = [];
-  /** In place of the bars, what is given. */
+  /** Replaces the bars with `text`. */
   const show = (text: string): void => {
     output.write(`${erased(drawn, output.columns ?? columns)}${text}`);
     drawn = [];
   };
   const draw = (): void => {
-    // Somebody has stopped the terminal: it gets the next drawing that it has time for.
+    // The terminal takes no output, as after Ctrl-S. A later redraw replaces this one.
     if (latest === undefined || (output.pending ?? 0) > 0) return;
     const now = { view: viewOf(latest), at: stamp() };
     seen = [
@@ -76,7 +76,7 @@ function liveSink(output: Output): Watcher {
   };
 }
 
-/** Erases lines above the cursor, with the rows that a terminal which has become narrower has wrapped them into. */
+/** Erases lines above the cursor, including the extra rows into which a terminal that became narrower wrapped them. */
 export function erased(lines: readonly string[], columns: number): string {
   const rows = lines.map(({ length }) => Math.ceil(Math.max(length, 1) / columns));
   return "\u001B[1A\u001B[2K".repeat(rows.reduce((sum, count) => sum + count, 0));

@@ -1,4 +1,4 @@
-// The one door to pino: events as JSON lines, one each, with a constant message and everything else in fields.
+// The only module that uses pino. One JSON line per event: a constant message, and everything else in fields.
 import path from "node:path";
 import { pino, type Logger } from "pino";
 import type { LogLevel } from "../config/config.ts";
@@ -11,13 +11,13 @@ import { appendRegular } from "../state/regular-file.ts";
 import { eventFields } from "./events.ts";
 import type { Watcher } from "./run-log.ts";
 
-/** The log of one run. A log that cannot be written is told on stderr, and never fails a run. */
+/** The log of one run. If it cannot be opened, warns on stderr; this never fails a run. */
 export function openRunLog(edge: Edge, level: LogLevel, run: string): Watcher {
   try {
     const file = appendRegular(path.join(edge.paths.log, "import-images.log"), 0o640);
     const timestamp = pino.stdTimeFunctions.isoTime;
     const formatters = { level: (label: string) => ({ level: label }) };
-    // Written synchronously, which loses nothing when the process ends.
+    // Written synchronously, so that nothing is lost when the process ends.
     const logger = pino({ level, base: { run }, timestamp, formatters }, { write: file.append });
     const { version, commit } = build;
     logger.info({ event: "started", version, commit, pid: edge.pid }, "started");
@@ -28,21 +28,21 @@ export function openRunLog(edge: Edge, level: LogLevel, run: string): Watcher {
   }
 }
 
-/** Writes one event. The message is its type in words, which never varies. */
+/** The message is the event's type in words. */
 function logEvent(logger: Logger, event: RunEvent, state: RunState): void {
   const { type } = event;
   const { level, fields } = eventFields(event, state);
-  // What the tool said, of every final failure; of one that is tried again only to those who look closely.
+  // The tool's output is logged for every final failure, but for a failed attempt only at level debug.
   const evidence =
     type === "attempt-failed" && !logger.isLevelEnabled("debug") ? { evidence: undefined } : {};
   logger[level](short({ event: type, ...fields, ...evidence, type: undefined }), type.replaceAll("-", " "));
 }
 
-/** Of each text and each list: an archive may bring a thousand names, and syslog cuts long lines. */
+/** Limits for each text and each list: an archive may have a thousand names, and syslog cuts long lines. */
 const MOST_CHARACTERS = 2_000;
 const MOST_ITEMS = 20;
 
-/** Harmless and short: what a registry says may be anything. */
+/** Makes a value printable and short: what a registry says may be anything. */
 function short(value: unknown): unknown {
   if (typeof value === "string") return cut(value);
   if (Array.isArray(value)) {
@@ -54,7 +54,7 @@ function short(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, short(part)]));
 }
 
-/** Line breaks stay: JSON escapes them. */
+/** Keeps line breaks, because JSON escapes them. */
 function cut(text: string): string {
   const shown = text.slice(0, MOST_CHARACTERS).split("\n").map(printable).join("\n");
   const left = text.length - MOST_CHARACTERS;

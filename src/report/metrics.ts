@@ -1,10 +1,10 @@
-// The result of a run for node_exporter's textfile collector: https://prometheus.io/docs/instrumenting/exposition_formats/
+// A run's result for node_exporter's textfile collector: https://prometheus.io/docs/instrumenting/exposition_formats/
 import { messageOf } from "../core/plain-text.ts";
 import { isInPlace, lasted, type ImageState, type EndedRun } from "../core/run-state.ts";
 import { readRegular, replaceRegular } from "../state/regular-file.ts";
 
 type Labels = Readonly<Record<string, string>>;
-/** One without a value is left out. */
+/** A sample without a value is omitted, unless the earlier text has one. */
 type Sample = readonly [labels: Labels, value: number | undefined];
 type Samples = (state: EndedRun) => Sample[];
 
@@ -21,14 +21,14 @@ const seconds = (ms: number | undefined): number | undefined => (ms === undefine
 
 const STATES = ["present", "pulled", "imported", "kept", "failed", "unfinished"] as const;
 
-/** Every state has a sample, so that none of them goes stale when another begins. */
+/** One sample per state, so that none goes stale when an image changes its state. */
 const states: Samples = ({ images }) =>
   images.flatMap(({ name, phase }) => {
     const now = STATES.find((state) => state === phase) ?? "unfinished";
     return STATES.map((state): Sample => [{ image: name, state }, Number(state === now)]);
   });
 
-/** In the order in which they stand; one without samples is left out. */
+/** In the order of the file. A family without samples is omitted. */
 const FAMILIES: readonly (readonly [name: string, help: string, samples: Samples])[] = [
   ["image_state", "Whether the image ended the last run in this state.", states],
   [
@@ -67,20 +67,17 @@ const FAMILIES: readonly (readonly [name: string, help: string, samples: Samples
   ],
 ];
 
-/**
- * Replaces the file.
- * @param onProblem told why it could not be written, which never fails a run
- */
+/** Replaces the file. @param onProblem called with the reason if that fails, which never fails a run */
 export function writeMetrics(file: string, state: EndedRun, onProblem: (why: string) => void): void {
   try {
-    // The collector is another user, and reads whatever ends in .prom at any moment.
+    // The collector runs as another user, and reads any file that ends in .prom at any time.
     replaceRegular(file, metricsText(state, readRegular(file) ?? ""), 0o644);
   } catch (error) {
     onProblem(`metrics_file cannot be written: ${messageOf(error)}`);
   }
 }
 
-/** @param earlier the text that the last run wrote: what failed now keeps its last success */
+/** @param earlier the text of the run before: what failed now keeps the time of its last success */
 export function metricsText(state: EndedRun, earlier: string): string {
   const before = successes(earlier);
   return FAMILIES.map(([family, help, samples]) => {
@@ -94,7 +91,7 @@ export function metricsText(state: EndedRun, earlier: string): string {
   }).join("");
 }
 
-/** As it stands in the text: `import_images_image_attempts{image="a:1"}`. */
+/** As written in the text: `import_images_image_attempts{image="a:1"}`. */
 function seriesOf(name: string, labels: Labels): string {
   const pairs = Object.entries(labels).map(([label, value]) => `${label}="${escaped(value)}"`);
   return pairs.length === 0 ? name : `${name}{${pairs.join(",")}}`;
@@ -103,7 +100,7 @@ function seriesOf(name: string, labels: Labels): string {
 const escaped = (value: string): string =>
   value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 
-/** By series, of every line that may be one. */
+/** The times of last successes in a text, by series. */
 const successes = (text: string): ReadonlyMap<string, string> =>
   new Map(
     [...text.matchAll(/^(import_images_\w+_last_success_.*) (\d[\d.]*)$/gmu)].map(

@@ -1,19 +1,19 @@
-// The names on the node as they are now: a table, and one line that counts them.
+// The names on the node now: a table, and one line that counts them.
 import { counted } from "../core/units.ts";
 import { shortDigest, shortName, table, type Column } from "./table.ts";
 
 export interface NameRow {
   readonly name: string;
-  /** Whether it is the image that it should be. */
+  /** Whether it refers to the right image. */
   readonly present: boolean;
-  /** Of the image that has this name. */
+  /** The ID of the image that it refers to. */
   readonly id?: string;
   readonly pinned: boolean;
-  /** What is wrong with what the name leads to. */
+  /** What is wrong with the image that it refers to. */
   readonly problem?: string;
 }
 
-/** Rows for a person; a list that is longer is cut down to what is not as it should be. */
+/** Maximum number of rows. A longer list shows only the names that are not as they should be. */
 const MOST_ROWS = 100;
 
 const COLUMNS: readonly Column<NameRow>[] = [
@@ -28,7 +28,7 @@ const COLUMNS: readonly Column<NameRow>[] = [
   { title: "NAME", cell: ({ name }) => shortName(name) },
 ];
 
-/** Nothing for no rows: containerd could not be asked, and a count of 0 would be an answer. */
+/** @returns nothing without rows: containerd could not be asked, and a count of 0 would look like its answer */
 export function namesTable(rows: readonly NameRow[]): string[] {
   if (rows.length === 0) return [];
   const missing = rows.filter(({ present }) => !present);

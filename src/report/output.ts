@@ -1,5 +1,5 @@
-// Output that nobody waits for. Node writes to pipes and sockets in the background, but to a terminal synchronously: a
-// person's Ctrl-S would stop the run, its deadline and its signals.
+// Output that never blocks the run. Node writes to pipes and sockets in the background, but to a terminal
+// synchronously, so Ctrl-S would stop the run, its deadline and its signals.
 import { constants, openSync, writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { codeOf } from "../core/plain-text.ts";
@@ -9,7 +9,7 @@ export type Stream = Output & { readonly pending: number };
 
 /**
  * @param term the environment's TERM
- * @param onLost told once why nothing can be written, unless the reader has gone
+ * @param onLost called once with the reason if writing fails, unless the reader has gone
  */
 export function output(
   stream: NodeJS.WriteStream & { readonly fd: number },
@@ -18,7 +18,7 @@ export function output(
 ): Stream {
   let tell = onLost;
   stream.on("error", (error: NodeJS.ErrnoException) => {
-    // Whoever read our output has gone; that is no reason to leave a node half done.
+    // A reader that has gone (EPIPE, EIO) must not stop the run and leave the node half done.
     if (error.code !== "EPIPE" && error.code !== "EIO") tell(error.message);
     tell = () => {};
   });
@@ -29,7 +29,7 @@ export function output(
     get pending() {
       return terminal?.pending() ?? stream.writableLength;
     },
-    // A serial line tells 0.
+    // A serial line reports 0.
     get columns() {
       return isScreen ? stream.columns || 80 : undefined;
     },
@@ -39,13 +39,10 @@ export function output(
   };
 }
 
-/** Milliseconds between two looks. */
+/** Milliseconds between two checks. */
 const LOOK = 20;
 
-/**
- * Waits until all is read.
- * @param patience milliseconds for a reader that takes nothing
- */
+/** Waits until everything is read. @param patience milliseconds to wait for a reader that takes nothing */
 export async function drained(streams: readonly Stream[], patience: () => number): Promise<void> {
   const pending = (): number => streams.reduce((sum, stream) => sum + stream.pending, 0);
   let since = performance.now();
@@ -59,17 +56,17 @@ export async function drained(streams: readonly Stream[], patience: () => number
 
 interface Terminal {
   readonly write: (text: string) => void;
-  /** Bytes that it has not taken yet. */
+  /** Bytes that the terminal has not taken yet. */
   readonly pending: () => number;
 }
 
-/** Milliseconds until a terminal that took no more is tried again. */
+/** Milliseconds before retrying a write that the terminal did not take. */
 const RETRY = 50;
 
-/** @returns undefined where it cannot be opened, and Node's way has to do */
+/** @returns undefined if the file cannot be opened; then Node's own stream is used */
 export function openTerminal(file: string): Terminal | undefined {
   try {
-    // Anew, because whoever else has this terminal must not find it non-blocking.
+    // Opened again: O_NONBLOCK on the inherited descriptor would also affect other processes that use this terminal.
     return writerOf(openSync(file, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY));
   } catch {
     return undefined;
@@ -86,7 +83,7 @@ function writerOf(descriptor: number): Terminal {
       while (begun.length > 0) begun = begun.subarray(writeSync(descriptor, begun));
     } catch (error) {
       if (codeOf(error) === "EAGAIN") timer = setTimeout(flush, RETRY).unref();
-      // It has gone.
+      // The terminal has gone.
       else begun = Buffer.alloc(0);
     }
   };

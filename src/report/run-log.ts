@@ -1,30 +1,29 @@
-// Where a run's events go: each is added to the state, and shown to every sink with the state that it led to.
+// Where a run's events go: each is applied to the state, then passed with the new state to every sink.
 import { applyEvent, endRun, type Emit, type RunEvent } from "../core/events.ts";
 import type { EndedRun, Ending, RunState } from "../core/run-state.ts";
 
 export type Sink = (event: RunEvent, state: RunState) => void;
 
-/** Watches a run until it is disposed. */
 export interface Watcher extends Disposable {
   readonly sink: Sink;
 }
 
 /**
- * The time of an event: epoch milliseconds as of the program's start, moved on by a monotonic clock. It is a time of day
- * that nobody can set, so that two of them are always as far apart as what happened between them took.
+ * The time of an event in epoch milliseconds: the system time at the program's start, advanced by a monotonic clock.
+ * The difference of two is the time that passed, even if the system time is changed.
  */
 export const stamp = (): number => Math.round(performance.timeOrigin + performance.now());
 
 export interface RunLog {
   readonly emit: Emit;
-  /** Tells that the run has ended. @returns the state that it ended in */
+  /** Ends the run. @returns its final state */
   readonly end: (ending: Ending) => EndedRun;
   readonly state: () => RunState;
-  /** Adds a sink, for events from now on. One that throws is left out from then on: it never ends a run. */
+  /** Adds a sink for events from now on. A sink that throws is removed, and never ends a run. */
   readonly watch: (name: string, sink: Sink) => void;
 }
 
-/** @param onBroken told once of each sink that threw */
+/** @param onBroken called once for each sink that threw */
 export function runLog(start: RunState, onBroken: (sink: string, error: unknown) => void): RunLog {
   const sinks = new Map<string, Sink>();
   let state = start;

@@ -1,14 +1,14 @@
-// What a person reads at the end of a run: failures first, then what is in place, then one line that says it all.
+// What a person reads at the end of a run: failures first, then what is in place, then one line with the totals.
 import { printableLine } from "../core/plain-text.ts";
 import { isInPlace, lasted, totals, type ImageInPlace, type EndedRun } from "../core/run-state.ts";
 import { counted, formatBytes, formatDuration } from "../core/units.ts";
 import { failureLines, lacking, moreLine } from "./failures.ts";
 import { shortDigest, shortName, table, type Column } from "./table.ts";
 
-/** In place: nobody reads a thousand. */
+/** Images in place that are listed. */
 const MOST_IMAGES = 100;
 
-/** An image, or a further name of the one above it. */
+/** An image, or a further name of the image in the row above. */
 type Row = Partial<ImageInPlace>;
 
 const COLUMNS: readonly Column<Row>[] = [
@@ -31,7 +31,7 @@ export const summary = (state: EndedRun): string =>
     .map(printableLine)
     .join("\n");
 
-/** Each image with its names; of a list too long to be read through only what this run changed. */
+/** Each image with its names. If there are too many to read, only those that this run changed. */
 function inPlaceLines({ images }: EndedRun): string[] {
   const inPlace = images.filter(isInPlace);
   const unchanged = inPlace.filter(({ phase }) => phase === "present");

@@ -1,4 +1,4 @@
-// Tables for people, at most 100 columns wide where the names allow it.
+// Tables for people, at most 100 columns wide if the names allow it.
 
 export interface Column<Row> {
   readonly title: string;
@@ -6,7 +6,7 @@ export interface Column<Row> {
   readonly align?: "right";
 }
 
-/** Lines of a table, none without rows. Columns that are empty in every row are left out. */
+/** @returns the lines of a table, none without rows. Columns that are empty in every row are omitted. */
 export function table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string[] {
   const padded = columns.flatMap(({ title, cell, align }) => {
     const cells = rows.map(cell);
@@ -23,10 +23,10 @@ export function table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]
   );
 }
 
-/** The first digits, enough to tell images apart. */
+/** The first 12 digits, enough to distinguish images. */
 export const shortDigest = (digest: string | undefined): string =>
   digest?.replace(/^sha\d+:/u, "").slice(0, 12) ?? "";
 
-/** A name that fits a table: nobody reads 64 digits. */
+/** Shortens a digest in a name, so that the name fits into a table. */
 export const shortName = (name: string): string =>
   name.replace(/(?<head>@sha\d+:[a-f0-9]{12})[a-f0-9]+$/u, "$<head>…");
