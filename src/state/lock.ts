@@ -1,6 +1,6 @@
-// One run at a time on a node. SQLite's file lock is the kernel's, taken in this process: it dies with its holder,
-// however that ends, and needs no helper process. The file stays empty and is root's alone: whoever may read a file may
-// lock it, and so hold up every run.
+// One run at a time on a node. SQLite takes the kernel's file lock in this process: it ends with the process, however
+// that ends, and needs no helper. The file stays empty, and only root can read it: a user who can read a file can lock
+// it, and so block every run.
 import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -18,16 +18,16 @@ export interface LockWish {
     readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   };
   readonly directory: string;
-  /** Milliseconds. */
+  /** Milliseconds to wait. */
   readonly patience: number;
   /** Ends the wait early with its reason. */
   readonly signal: AbortSignal;
-  /** Who holds it, for the message. */
+  /** Describes who holds the lock, for the message. */
   readonly holder: () => string;
   readonly onWait: (holder: string) => void;
 }
 
-/** @throws ExitError (locked, or usage when the lock cannot be used) */
+/** @throws ExitError (locked, or usage if the lock cannot be used), or the signal's reason */
 export async function takeLock(wish: LockWish): Promise<Disposable> {
   const { clock, directory, patience, signal, holder, onWait } = wish;
   const database = open(directory);
@@ -42,14 +42,14 @@ export async function takeLock(wish: LockWish): Promise<Disposable> {
           "See what it does with: import-images status",
       );
     }
-    // The first time it may be held by `status`, for a moment.
+    // On the first try, `status` may hold the lock for a moment.
     if (tries === 2) onWait(holder());
     await clock.sleep(POLL, signal);
   }
   return database;
 }
 
-/** Whether a run is in progress; false as well for a user who has no right to ask. */
+/** Whether a run is in progress. Also false for a user without permission to read the lock. */
 export function lockIsHeld(directory: string): boolean {
   const file = fileIn(directory);
   try {
@@ -73,19 +73,19 @@ function open(directory: string): DatabaseSync {
   }
 }
 
-/** Looks at the path and opens nothing that is there: to close a file gives up this process's locks on it. */
+/** Does not open an existing file, because closing it would release this process's locks on it. */
 function prepare(file: string): void {
   try {
     closeSync(openSync(file, "wx", 0o600));
   } catch (error) {
     if (codeOf(error) !== "EEXIST") throw error;
     requireRegular(file);
-    // What it may not write SQLite would open for reading, and share.
+    // SQLite opens a file that it cannot write for reading only, and then takes a shared lock.
     chmodSync(file, 0o600);
   }
 }
 
-/** The journal in memory: nothing is ever written, and so a full disk stops no run. */
+/** With the journal in memory, SQLite writes nothing, so a full disk does not prevent a run. */
 function tryLock(database: DatabaseSync, file: string): boolean {
   try {
     database.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");

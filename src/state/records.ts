@@ -1,5 +1,5 @@
-// What a run leaves for the next one in the state directory. Losing it costs work, and fails no run: archives.json costs an
-// import, but not while one is under way, whose names only it can put back; disk.json costs a longer look at the next start.
+// Records in the state directory for the next run. Losing one fails no run: without disk.json, the next run checks more
+// files; without archives.json, it imports archives again, but cannot restore the names of an unfinished import.
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import * as v from "valibot";
@@ -8,16 +8,16 @@ import { messageOf } from "../core/plain-text.ts";
 import { NOTHING_KNOWN, type DiskRecord } from "../core/written.ts";
 import { readRegular, replaceRegular } from "./regular-file.ts";
 
-/** Told why a record cannot be read or kept. */
+/** Called with the reason if a record cannot be read or written. */
 type OnProblem = (why: string) => void;
 
 interface RecordFile {
   readonly name: string;
-  /** What it means that there is none. */
+  /** What its loss means, for the message. */
   readonly lost: string;
 }
 
-/** Undefined where there is none, or one that is damaged or written by another version. */
+/** @returns undefined if there is no record, or if it is damaged or written by another version */
 function read<Schema extends v.GenericSchema>(
   directory: string,
   { name, lost }: RecordFile,
@@ -36,7 +36,7 @@ function read<Schema extends v.GenericSchema>(
   }
 }
 
-/** On the disk on return. */
+/** The file is on the disk on return. */
 function write(directory: string, { name, lost }: RecordFile, text: string, onProblem: OnProblem): void {
   try {
     replaceRegular(path.join(directory, name), text, 0o640, "synced");
@@ -45,7 +45,6 @@ function write(directory: string, { name, lost }: RecordFile, text: string, onPr
   }
 }
 
-/** What was imported from which archive file. */
 const ARCHIVES: RecordFile = { name: "archives.json", lost: "the next run imports archives again" };
 
 export const readArchiveRecord = (directory: string, onProblem: OnProblem): ArchiveRecord =>
@@ -54,17 +53,16 @@ export const readArchiveRecord = (directory: string, onProblem: OnProblem): Arch
 export const writeArchiveRecord = (directory: string, record: ArchiveRecord, onProblem: OnProblem): void =>
   write(directory, ARCHIVES, JSON.stringify(record, null, 1), onProblem);
 
-/** What is known of what is on the disk. */
 const DISK: RecordFile = { name: "disk.json", lost: "the next run has to check every file again" };
 
 const diskRecord = v.object({
-  /** The boot in which `sound` was looked at. */
+  /** The boot in which the images in `sound` were examined. */
   boot: v.string(),
   sound: v.array(v.string()),
   written: v.record(v.string(), v.string()),
 });
 
-/** Of this boot; where that cannot be told, of this process alone. */
+/** The ID of this boot. If it cannot be read, the value is unique to this process. */
 function bootId(): string {
   try {
     return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
@@ -73,7 +71,7 @@ function bootId(): string {
   }
 }
 
-/** What was looked at in an earlier boot is to be looked at again. */
+/** `sound` is empty after a reboot, so that everything is examined again. */
 export function readDiskRecord(directory: string, onProblem: OnProblem): DiskRecord {
   const found = read(directory, DISK, diskRecord, onProblem);
   if (found === undefined) return NOTHING_KNOWN;

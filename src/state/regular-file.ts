@@ -1,5 +1,5 @@
-// The door to the files that we keep. Only a regular file is opened or replaced: a FIFO would block for ever, a device
-// would swallow what is written, and a link leads elsewhere. What is thrown is for a person, and names the file.
+// Access to the files that we keep. Only regular files are opened or replaced: a FIFO would block forever, a device
+// would swallow what is written, and a link points elsewhere. Error messages are for people, and name the file.
 import {
   closeSync,
   fchmodSync,
@@ -15,7 +15,7 @@ import {
 import path from "node:path";
 import { codeOf, messageOf } from "../core/plain-text.ts";
 
-/** Undefined when there is no such file. */
+/** @returns undefined if there is no such file */
 export const readRegular = (file: string): string | undefined =>
   inWords(file, () => {
     try {
@@ -27,7 +27,7 @@ export const readRegular = (file: string): string | undefined =>
     }
   });
 
-/** Makes file and directory if need be. What is appended suits logrotate's copytruncate. */
+/** Creates the file and its directory if needed. Appending works with logrotate's copytruncate. */
 export function appendRegular(file: string, mode: number) {
   const descriptor = inWords(file, () => {
     mkdirSync(path.dirname(file), { recursive: true });
@@ -41,15 +41,15 @@ export function appendRegular(file: string, mode: number) {
 }
 
 /**
- * The text appears whole or not at all: a reader never sees half of it, and a crash leaves the last true one. Unless
- * `synced` it may be lost with the power: most states are as true when they are older.
- * @param mode whatever the umask is
+ * Replaces the file atomically: no reader sees a part of the text, and a crash leaves the old or the new one. Without
+ * `synced`, a power loss may lose the text. Most states allow that, because an older one is still true.
+ * @param mode applied whatever the umask is
  */
 export function replaceRegular(file: string, text: string, mode: number, synced?: "synced"): void {
   const temporary = `${file}.new`;
   inWords(file, () => {
     requireRegular(file);
-    // A full disk may have left half of one, and anybody anything.
+    // A leftover may be anything, such as a partial file from when the disk was full.
     rmSync(temporary, { force: true });
     writeAnew(temporary, text, mode, synced !== undefined);
     renameSync(temporary, file);
@@ -57,7 +57,7 @@ export function replaceRegular(file: string, text: string, mode: number, synced?
   });
 }
 
-/** Exclusively: nobody's link or file is written to, even if it came a moment ago. */
+/** Opens exclusively, so that it never writes to another's link or file, even one that was created a moment ago. */
 function writeAnew(file: string, text: string, mode: number, flush: boolean): void {
   const descriptor = openSync(file, "wx", mode);
   try {
@@ -77,7 +77,7 @@ function syncDirectory(directory: string): void {
   }
 }
 
-/** @throws Error when something else stands there; not when nothing does */
+/** @throws Error if something other than a regular file is there; a missing file is accepted */
 export function requireRegular(file: string): void {
   if (lstatSync(file, { throwIfNoEntry: false })?.isFile() === false)
     throw new Error("not a regular file: remove it");
@@ -85,10 +85,10 @@ export function requireRegular(file: string): void {
 
 /** `/x/status.json: ENOSPC: no space left on device`. */
 export const fileProblem = (file: string, error: unknown): string =>
-  // Node adds call and path.
+  // Node appends the call and the path, which are cut off.
   `${file}: ${messageOf(error).split(", ", 1).join("")}`;
 
-/** @throws the error that `act` throws, in words */
+/** @throws the error of `act`, with a message that names the file */
 function inWords<T>(file: string, act: () => T): T {
   try {
     return act();

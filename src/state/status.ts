@@ -11,15 +11,12 @@ import { readRegular, replaceRegular } from "./regular-file.ts";
 const fileIn = (directory: string): string => path.join(directory, "status.json");
 
 /**
- * Milliseconds between two writes: a thousand images change state several thousand times, and a write of theirs takes so long
- * that it may have a twentieth of the time only.
+ * The pause between two writes is SHARE times the last write, within bounds in milliseconds. A thousand images change
+ * state several thousand times, and writing that should take only a twentieth of the time.
  */
 const [SHORTEST, LONGEST, SHARE] = [200, 1_000, 20];
 
-/**
- * Disposing it writes what has not been written yet.
- * @param onProblem told once when the file cannot be written, which never fails a run
- */
+/** Disposing writes what is pending. @param onProblem called once if the file cannot be written: this fails no run */
 export function statusFile(directory: string, onProblem: (why: string) => void) {
   let pending: RunState | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -34,7 +31,7 @@ export function statusFile(directory: string, onProblem: (why: string) => void) 
     try {
       replaceRegular(fileIn(directory), statusText(pending), 0o640);
     } catch (error) {
-      // Tried again with the next state: a full disk may have room by then.
+      // The next state is tried again: a full disk may have space by then.
       tell(`status.json cannot be written: ${messageOf(error)}`);
       tell = () => {};
     }
@@ -44,7 +41,7 @@ export function statusFile(directory: string, onProblem: (why: string) => void) 
   return {
     update: (state: RunState): void => {
       pending = state;
-      // A run that is killed leaves at least what it was about.
+      // A new phase is written at once, so that a killed run leaves at least what it was doing.
       if (state.phase !== phase) write();
       else timer ??= setTimeout(write, pause);
       phase = state.phase;
@@ -53,7 +50,7 @@ export function statusFile(directory: string, onProblem: (why: string) => void) 
   };
 }
 
-/** The state as JSON, with what follows from it. `schema` rises when a field changes meaning. */
+/** The state as JSON, with totals and downloads. `schema` rises when a field changes its meaning. */
 export function statusText(state: RunState): string {
   const { images, unpinned, warnings, ...run } = state;
   const sums = { totals: totals(images), downloads: downloads(images) };
@@ -62,7 +59,7 @@ export function statusText(state: RunState): string {
 
 const TIMES = new Set(["startedAt", "endedAt", "retryAt"]);
 
-/** Times as people read them. Without single layers: they are many, and `downloads` has what they are for. */
+/** Converts times to ISO 8601. Omits single layers, which are many: `downloads` has their sums. */
 function asRead(key: string, value: unknown): unknown {
   if (TIMES.has(key) && typeof value === "number") return new Date(value).toISOString();
   return key === "parts" ? undefined : value;
@@ -70,17 +67,14 @@ function asRead(key: string, value: unknown): unknown {
 
 const sums = v.object({ downloads: v.object({ received: count, total: count, unknown: count }) });
 
-/** What every reader of status.json sees: sizes in bytes, times in epoch milliseconds. */
+/** A status.json that was read: sizes in bytes, times in epoch milliseconds. */
 export type Status = RunState &
   Readonly<v.InferOutput<typeof sums>> & {
-    /** The file as it is, for machines. */
+    /** The file's content as written, for JSON output. */
     readonly json: unknown;
   };
 
-/**
- * Undefined when there is none, or none that can be read.
- * @param onProblem told why it cannot
- */
+/** @param onProblem called with the reason if the file is unreadable. @returns undefined then, or without a file */
 export function readStatus(directory: string, onProblem: (why: string) => void): Status | undefined {
   const file = fileIn(directory);
   try {
@@ -103,14 +97,14 @@ export function parseStatus(text: string): Status {
   return { ...v.parse(runState, json), ...v.parse(sums, json), json };
 }
 
-/** Compressed bytes by source name, of the images that were in place. */
+/** Compressed sizes in bytes of the images in place, by source name. */
 export const sizesIn = ({ images }: Status): ReadonlyMap<string, number> =>
   new Map(images.filter(isInPlace).map(({ name, size }) => [name, size]));
 
-/** Whether the run goes on: one that was killed has not ended either. */
+/** Whether the run is in progress. A killed run has not ended either, but its process is gone. */
 export const isAlive = ({ phase, pid }: Status): boolean => phase !== "ended" && existsSync(`/proc/${pid}`);
 
-/** Who holds the lock, for a message. The file may be that of an earlier run: one with --only writes none. */
+/** Who holds the lock, for a message. The file may be from an earlier run: a run with --only writes none. */
 export const holderIn = (status: Status | undefined): string =>
   status !== undefined && isAlive(status)
     ? `run ${status.run}, pid ${status.pid}, in progress since ${new Date(status.startedAt).toISOString()}`
