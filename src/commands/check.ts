@@ -1,4 +1,4 @@
-// `check FILE`: every problem of a configuration with its line and column, without a container runtime.
+// `check FILE`: reports every problem of a configuration with its line and column. Needs no container runtime.
 import { checkText, findingLines, type Checked } from "../config/check.ts";
 import { nameOf, readText } from "../config/load.ts";
 import { counted } from "../core/units.ts";
@@ -6,12 +6,12 @@ import type { Edge } from "../edge.ts";
 import { EXIT } from "../exit.ts";
 
 export interface CheckArguments {
-  /** A path, or `-` for the standard input. */
+  /** A path, or `-` for standard input. */
   readonly file: string;
   readonly json: boolean;
 }
 
-/** @throws ExitError (usage) when the file cannot be read */
+/** @returns the exit code. @throws ExitError (usage) if the file cannot be read */
 export async function checkCommand(
   { file, json }: CheckArguments,
   { stdin, stdout, stderr }: Pick<Edge, "stdin" | "stdout" | "stderr">,

@@ -1,11 +1,11 @@
-// The configuration, and what of it the command line chooses.
+// The configuration, and the images in it that the command line selects.
 import type { RunArguments } from "../cli.ts";
 import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Edge } from "../edge.ts";
 import { EXIT, ExitError } from "../exit.ts";
 
-/** With the sources that `--only` names: a further name of an image stands for its source. @throws ExitError (usage) */
+/** `only` holds sources: a further name selects its image. @throws ExitError (usage) */
 export async function chosen(args: RunArguments, edge: Edge): Promise<{ config: Config; only: Set<string> }> {
   const config = await loadConfig(args.config ?? edge.paths.config, edge.stdin);
   const sources = new Map(

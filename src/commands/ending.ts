@@ -1,4 +1,4 @@
-// How a run ended, as an exit code and the sentence that goes with it.
+// Converts the end of a run to an exit code, and to the sentence that explains it.
 import { Failed } from "../core/failure.ts";
 import type { Config } from "../config/config.ts";
 import { redactor } from "../core/redact.ts";
@@ -8,7 +8,6 @@ import { EXIT, ExitError, signalExit } from "../exit.ts";
 import type { RunLog } from "../report/run-log.ts";
 import { runtimeUnusable } from "../run/tool-failure.ts";
 
-/** What an end has to know of its run. */
 interface Ended {
   readonly config: Config;
   readonly edge: Pick<Edge, "stoppedBy">;
@@ -17,12 +16,12 @@ interface Ended {
 
 const incomplete = (config: Config): number => (config.on_failure === "warn" ? EXIT.ok : EXIT.imageFailed);
 
-/** The end of a run that went through: only its images decide. */
+/** For a run that completed all its steps: only its images decide. */
 export const endingOf = (state: RunState, config: Config): Ending => ({
   exitCode: isComplete(state) ? EXIT.ok : incomplete(config),
 });
 
-/** The end of a run that threw. */
+/** For a run that threw. */
 export function endingBy(error: unknown, { config, edge, log }: Ended): Ending {
   const signal = edge.stoppedBy();
   if (signal !== undefined)
@@ -35,7 +34,7 @@ export function endingBy(error: unknown, { config, edge, log }: Ended): Ending {
   return { exitCode: EXIT.bug, stopped: INTERNAL };
 }
 
-/** The deadline. No image has failed where another run held the lock. */
+/** For a run that the deadline stopped. If it was waiting for the lock, no image has failed. */
 function overtime({ message }: Failed, state: RunState, config: Config): Ending {
   const why = "why" in state ? ` while this run waited: ${state.why}` : "";
   const exitCode = state.phase === "waiting-for-lock" ? EXIT.locked : incomplete(config);

@@ -1,4 +1,4 @@
-// `list`: an `images` block of what this node has, or of names.
+// `list`: prints an `images` block from the images on this node, or from names.
 import { existsSync } from "node:fs";
 import type { ListArguments } from "../cli.ts";
 import { decodeConfig } from "../config/decode.ts";
@@ -12,7 +12,7 @@ import type { Edge } from "../edge.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import { answeringSoon, asking, type Connect } from "./look.ts";
 
-/** @throws ExitError (usage, runtime not ready) */
+/** @returns the exit code. @throws ExitError (usage, runtime not ready) */
 export async function listCommand(
   args: ListArguments,
   edge: Edge,
@@ -45,7 +45,7 @@ async function onNode({ config, inUse }: ListArguments, edge: Edge, connect: Con
   });
 }
 
-/** A worker that never had the job has no configuration, and containerd where TKGI has it. */
+/** A worker that never had the job has no configuration. Its containerd is then where TKGI has it. */
 async function runtimeOf(file: string | undefined, { paths, stdin }: Edge): Promise<Config> {
   const none = decodeConfig({ images: [] });
   const isNew = file === undefined && !existsSync(paths.config);
@@ -73,5 +73,5 @@ function entryLines({ name, retagAs, size }: ListEntry): string[] {
   ];
 }
 
-/** A host of IPv6 begins with a bracket. */
+/** An IPv6 host starts with a bracket, which YAML would read as a list. */
 const quoted = (name: string): string => (name.startsWith("[") ? JSON.stringify(name) : name);

@@ -1,4 +1,4 @@
-// A look at the node, and the plan that it leads to, for commands that change nothing.
+// Reads the node and makes the plan, for commands that change nothing.
 import type { Config } from "../config/config.ts";
 import type { Containerd } from "../containerd/containerd.ts";
 import { foreseen, withArchived, type PlannedArchive } from "../core/archives.ts";
@@ -18,7 +18,7 @@ import { readArchiveRecord, readDiskRecord, writeDiskRecord } from "../state/rec
 export interface Look {
   readonly node: Node;
   readonly archives: readonly PlannedArchive[];
-  /** Of everything that is wanted, the images of archives included as far as they are known. */
+  /** For everything that is wanted, including the images of archives as far as they are known. */
   readonly plan: Plan;
 }
 
@@ -27,9 +27,9 @@ export type Connect = (config: Config, signal: AbortSignal) => Containerd;
 
 interface LookOptions {
   readonly only: ReadonlySet<string>;
-  /** Whether archives that have to be imported are read, which takes a while. */
+  /** Whether to read the archives that must be imported, which takes a while. */
   readonly readArchives: boolean;
-  /** Whether every file on the disk is looked at, whatever is known of it. */
+  /** Whether to examine every file on the disk, even those known to be sound. */
   readonly deep: boolean;
 }
 
@@ -49,7 +49,7 @@ export async function look(
     const disk = readDiskRecord(edge.paths.state, () => {});
     const seen = await lookAtNode(containerd, edge.platform, names);
     const { node } = await examineNames(containerd, seen, names, deep ? NOTHING_KNOWN : disk);
-    // Looking changes nothing on the node; what it teaches is for the next run.
+    // `status --deep` changes nothing on the node, but the next run has to know what it found.
     if (deep && node.damage.size > 0) writeDiskRecord(edge.paths.state, corrected(disk, node), () => {});
     const read = readArchives ? archiveReader(edge.signal) : async () => [];
     const archives = await planArchives(await findArchives(config.archives), { record, node, listed, read });
@@ -62,7 +62,7 @@ export async function look(
   });
 }
 
-/** Asks containerd once it answers. @throws ExitError (runtime not ready) */
+/** Waits for containerd, then calls `ask`. @throws ExitError (runtime not ready), or the signal's reason */
 export async function asking<Answer>(
   config: Config,
   edge: Edge,
@@ -78,7 +78,7 @@ export async function asking<Answer>(
   });
 }
 
-/** Whoever only looks wants an answer now, not after the runtime's patience. */
+/** For commands that only look: people want an answer now, not after the configured ready_timeout. */
 export const answeringSoon = (config: Config): Config => ({
   ...config,
   containerd: { ...config.containerd, ready_timeout: 5_000 },

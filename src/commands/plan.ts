@@ -56,11 +56,11 @@ const planText = ({ images, unpin }: Plan, archives: readonly PlannedArchive[]):
     .map(printableLine)
     .join("\n");
 
-/** What an action is called where its own name would not do. */
+/** Words for actions whose own name would not be clear. */
 const VERBS: Readonly<Record<string, string>> = { share: "tag", create: "tag", fail: "FAIL" };
 const verb = (action: string): string => VERBS[action] ?? action;
 
-/** What a pull of each name would make as well goes without saying where it is there. */
+/** Omits digest forms that need no change, because a pull of each name creates them too. */
 const imageLines = ({ image, decision, names, pin }: PlannedImage): string[] => [
   `${verb(decision.action).padEnd(6)} ${image.source.name}: ${decision.why}`,
   ...names

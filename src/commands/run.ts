@@ -1,4 +1,4 @@
-// `run`: takes the lock, wires the run to log, state file and lines, and turns its end into an exit code.
+// `run`: takes the lock, connects the run to the log, status.json and the screen, and converts its end to an exit code.
 import { getPriority, setPriority } from "node:os";
 import type { RunArguments } from "../cli.ts";
 import type { Config } from "../config/config.ts";
@@ -26,7 +26,6 @@ import { build } from "../version.ts";
 import { chosen } from "./chosen.ts";
 import { endingBy, endingOf } from "./ending.ts";
 
-/** What the parts of one run share. */
 interface Run {
   readonly config: Config;
   readonly only: ReadonlySet<string>;
@@ -58,22 +57,22 @@ export async function runCommand(args: RunArguments, edge: Edge): Promise<number
   return state.exitCode;
 }
 
-/** One on a node and for good; loading node:crypto for a random one takes a tenth of the start. */
+/** Unique on a node, for good. A random ID would need node:crypto, and loading that takes a tenth of the start. */
 const identify = (pid: number): string => `${stamp().toString(36)}-${pid.toString(36)}`;
 
-/** BOSH starts hooks above everything else on the node; nobody here is in such a hurry. */
+/** BOSH starts hooks with a higher priority than everything else on the node. This work is less urgent than that. */
 function lowerPriority(): void {
   const polite = 5;
   if (getPriority() < polite) setPriority(polite);
 }
 
-/** status.json and the metrics belong to the run that holds the lock, from its first event to its last. */
+/** Only the run that holds the lock writes status.json and the metrics, from its first event to its last. */
 async function underLock(run: Run): Promise<EndedRun> {
   const { config, only, edge, log, warn } = run;
   using _lock = await lock(run);
   const earlier = readStatus(edge.paths.state, warn);
   const sizes: Earlier["sizes"] = earlier === undefined ? new Map() : sizesIn(earlier);
-  // A run of some images says nothing of the list: what the last whole one recorded stays.
+  // A run with --only says nothing about the whole list: the record of the last whole run stays.
   const isWhole = only.size === 0;
   using status = isWhole ? statusFile(edge.paths.state, warn) : undefined;
   if (status !== undefined) log.watch("status.json", (_event, state) => status.update(state));
@@ -123,7 +122,7 @@ async function perform(run: Run, sizes: Earlier["sizes"]): Promise<Ending> {
   return endingOf(log.state(), config);
 }
 
-/** What the run is about: archives by their paths, until they are open. */
+/** The images of the run. An archive stands for its images, under its path, until it is read. */
 export function listed(config: Pick<Config, "archives" | "images">, only: Run["only"]) {
   const archives = only.size > 0 ? [] : config.archives;
   const images = config.images.filter(({ source }) => only.size === 0 || only.has(source.name));

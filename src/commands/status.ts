@@ -1,4 +1,4 @@
-// `status`: the last run or the one in progress, and what is on the node now.
+// `status`: the last run or the run in progress, and the current state of the node.
 import type { RunArguments } from "../cli.ts";
 import { realContainerd } from "../containerd/containerd.ts";
 import type { PlannedArchive } from "../core/archives.ts";
@@ -42,7 +42,7 @@ export async function statusCommand(
     now instanceof ExitError
       ? []
       : [...now.archives.flatMap(rowOf), ...now.plan.images.flatMap((planned) => rowsOf(planned, now.node))];
-  // Last, because the look takes a while, in which a run may end.
+  // After the look, which takes a while: a run may end meanwhile.
   const seen = observe(edge);
   const lines = [...runLines(seen, edge.stdout.columns), ...namesTable(rows)].map(printableLine);
   edge.stdout.write(
@@ -57,15 +57,15 @@ export async function statusCommand(
   return rows.every((row) => row.present || !row.required) ? EXIT.ok : EXIT.imageFailed;
 }
 
-/** An archive that a run would import, or fail to; of one that is in place its images tell. */
+/** A row for an archive that a run would import or fail to import. The images of other archives have their own rows. */
 const rowOf = ({ archive: { path, required }, action, why }: PlannedArchive): Row[] =>
   action === "keep" || action === "none"
     ? []
     : [{ name: path, source: path, required, present: false, pinned: false, problem: why }];
 
 /**
- * A name counts as present when it is the source's image and usable, not merely some image. Names by digest go without
- * saying, except those that a run would make.
+ * A name is present if it refers to the source's image and that is usable. Another image does not count. Digest forms
+ * are omitted, except those that a run would create.
  */
 const rowsOf = ({ image, judgement, names }: PlannedImage, node: Node): Row[] => {
   const toMake = names.filter(({ action }) => action !== "keep").map(({ name }) => name);
@@ -84,22 +84,22 @@ const rowsOf = ({ image, judgement, names }: PlannedImage, node: Node): Row[] =>
   });
 };
 
-/** As wide as `table` is where there is no terminal. */
+/** As wide as `table`, if there is no terminal. */
 const WIDTH = 100;
-/** Images in work, with those that wait for a registry to come back: that may be all of them. */
+/** Maximum number of bars. Images that wait for a registry have one too, and that may be all of them. */
 const MOST_BARS = 50;
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
 interface Observed {
   readonly run: Status | undefined;
-  /** Whether a run is in progress, which need not be the recorded one. */
+  /** Whether a run is in progress, not necessarily the recorded one. */
   readonly locked: boolean;
-  /** Whether it is the recorded one. */
+  /** Whether the recorded run is in progress. */
   readonly isRecorded: boolean;
 }
 
-/** The record, and whether a run is in progress, as of one moment: one may begin or end between two looks. */
+/** Reads the record and the lock as of one moment: starts over if a run began or ended in between. */
 function observe(edge: Edge): Observed {
   const directory = edge.paths.state;
   const before = lockIsHeld(directory);
@@ -108,7 +108,7 @@ function observe(edge: Edge): Observed {
   return lockIsHeld(directory) === before ? { run, locked: before, isRecorded } : observe(edge);
 }
 
-/** Of a run in progress what its own terminal would show; of one that is over what failed, as it told it itself. */
+/** Shows a run in progress as on its own terminal, and an ended run with its failures, as it reported them. */
 function runLines({ run, locked, isRecorded }: Observed, columns = WIDTH): string[] {
   if (run !== undefined && isRecorded) return progressLines(run, columns);
   const other = locked
@@ -124,7 +124,7 @@ function runLines({ run, locked, isRecorded }: Observed, columns = WIDTH): strin
     return [...other, `last run: ${how} at ${iso(run.endedAt)}${why}`, "", ...failureLines(failed)];
   }
   const killed = `last run: started at ${iso(startedAt)} and was killed in "${phase}"; run again to finish it`;
-  // That says enough of what it did not come to.
+  // The line above covers the unfinished images, so only failed ones follow.
   return [...other, killed, "", ...failureLines(images.filter((image) => image.phase === "failed"))];
 }
 
