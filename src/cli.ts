@@ -1,11 +1,10 @@
-// The command line: its commands, and the options that each of them takes.
+// The command line: the commands, and the options that each takes.
 import { parseArgs } from "node:util";
 import { messageOf } from "./core/plain-text.ts";
 import { isScope, registryScope, type RegistryScope } from "./core/credentials.ts";
 import { parseReference } from "./core/reference.ts";
 import { EXIT, ExitError } from "./exit.ts";
 
-/** As `parseArgs` takes them. */
 const OPTIONS = {
   config: { type: "string" },
   only: { type: "string", multiple: true },
@@ -21,7 +20,7 @@ const OPTIONS = {
 export const COMMANDS = ["run", "plan", "status", "list", "check"] as const;
 export type CommandName = (typeof COMMANDS)[number];
 
-/** Beside --help. */
+/** In addition to --help. */
 export const TAKES: Readonly<Record<CommandName, readonly (keyof typeof OPTIONS)[]>> = {
   run: ["config", "only", "json"],
   plan: ["config", "only", "json"],
@@ -31,23 +30,22 @@ export const TAKES: Readonly<Record<CommandName, readonly (keyof typeof OPTIONS)
 };
 
 export interface RunArguments {
-  /** Path of the configuration, if one was given. */
+  /** The path of the configuration, if given. */
   readonly config?: string;
   readonly json: boolean;
-  /** Of `status`. */
+  /** For `status` only. */
   readonly deep: boolean;
-  /** Normalised names. */
+  /** Normalized names. */
   readonly only: readonly string[];
 }
 
 export interface ListArguments {
-  /** Tells where containerd is. */
+  /** The path of the configuration, which tells where containerd is. */
   readonly config?: string;
-  /** Only images that containers use. */
   readonly inUse: boolean;
-  /** Names in place of the node: a path, or `-` for the standard input. */
+  /** A path, or `-` for standard input: lists names from there instead of the node. */
   readonly from?: string;
-  /** Where images are to be pulled from. */
+  /** The registry from which the workers will pull. */
   readonly registry?: RegistryScope;
 }
 
@@ -100,7 +98,7 @@ function parse(argv: readonly string[]) {
   try {
     return parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: true });
   } catch (error) {
-    // node:util's own messages are for people, but end with advice about `--` that fits nothing here.
+    // Messages of node:util are for people, but end with advice about `--` that fits no option here.
     throw usage(messageOf(error).split(". ", 1).join(""));
   }
 }

@@ -1,20 +1,19 @@
-// What the program has of the process it runs in. Made in main.ts, the only module that touches `process`.
+// What the program uses of its process. Created in main.ts, the only module that touches `process`.
 import { printable } from "./core/plain-text.ts";
 import type { Input } from "./config/load.ts";
 import type { Machine } from "./run/context.ts";
 
 export interface Output {
-  /** Never waits, and never throws. */
+  /** Never blocks, and never throws. */
   write(text: string): void;
-  /** Bytes that its reader has not taken yet; while there are any, what can be left out had better be. */
+  /** Bytes that the reader has not taken yet. While there are any, optional output should be left out. */
   readonly pending?: number;
-  /** Columns of a terminal that can redraw a line, as it is now; undefined where there is none. */
+  /** Current columns of a terminal that can redraw a line; undefined if there is none. */
   readonly columns: number | undefined;
-  /** Its lines. */
   readonly rows?: number | undefined;
 }
 
-/** Where BOSH puts things. */
+/** Paths as BOSH lays them out. */
 interface Paths {
   readonly config: string;
   /** Directory of import-images.log. */
@@ -23,7 +22,7 @@ interface Paths {
   readonly state: string;
 }
 
-/** @param environment two of its variables exist for tests and for trying it out beside a BOSH VM */
+/** @param environment two of its variables serve tests and trials outside a BOSH VM */
 export const paths = (environment: Readonly<Record<string, string | undefined>>): Paths => ({
   config: "/var/vcap/jobs/import-images/config/config.json",
   log: environment["IMPORT_IMAGES_LOG_DIR"] ?? "/var/vcap/sys/log/import-images",
@@ -38,11 +37,11 @@ export interface Edge extends Pick<Machine, "platform"> {
   readonly pid: number;
   /** Aborted with a Failed by SIGTERM, SIGINT and SIGHUP. */
   readonly signal: AbortSignal;
-  /** Tells which of them it was. */
+  /** The signal that aborted it. */
   readonly stoppedBy: () => NodeJS.Signals | undefined;
 }
 
-/** @returns a function that writes a warning for a person */
+/** @returns a function that writes a warning for people */
 export const warnOn =
   ({ stderr }: Pick<Edge, "stderr">) =>
   (why: string): void =>

@@ -1,4 +1,4 @@
-// Exit codes, and the one error that ends the program with a message for a person. Anything else thrown is our bug.
+// Exit codes, and the one error that ends the program with a message for people. Any other error is a bug.
 import { constants } from "node:os";
 
 export const EXIT = {
@@ -10,10 +10,10 @@ export const EXIT = {
   bug: 70,
 } as const;
 
-/** 128+n for a run that signal n stopped, as shells and BOSH count it. */
+/** 128+n for a run that signal n stopped, as in shells and BOSH. */
 export const signalExit = (signal: NodeJS.Signals): number => 128 + constants.signals[signal];
 
-/** A known way to end: the message says what failed, why, and what to do next. No stack is ever shown for it. */
+/** An expected end: the message says what failed, why, and what to do next. Never shown with a stack. */
 export class ExitError extends Error {
   override readonly name = "ExitError";
   readonly exitCode: number;

@@ -1,7 +1,7 @@
-// Help: one text for each command, and an overview. Lines have at most 100 columns.
+// Help: one text per command, and an overview. Lines have at most 100 columns.
 import type { CommandName } from "./cli.ts";
 
-/** @param topic a command; without one, the overview */
+/** @param topic a command; without one, returns the overview */
 export const help = (topic?: CommandName): string => (topic === undefined ? OVERVIEW : TEXTS[topic]);
 
 const OVERVIEW = `import-images puts a list of images on this node, then names, pins and verifies them.

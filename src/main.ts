@@ -1,4 +1,4 @@
-// The edge: argv, environment, signals, streams and the exit code. Nothing else touches `process`.
+// The program's boundary: argv, environment, signals, streams and the exit code. No other module touches `process`.
 import { writeFileSync } from "node:fs";
 import process from "node:process";
 import { Writable } from "node:stream";
@@ -11,7 +11,7 @@ import { printableLine } from "./core/plain-text.ts";
 import { drained, output } from "./report/output.ts";
 import { build } from "./version.ts";
 
-/** Each command is loaded when it is called for: parsing all of them takes longer than telling the version. */
+/** Loads only the command that is called: parsing all of them takes longer than printing the version. */
 async function dispatch(command: Command, edge: Edge): Promise<number> {
   switch (command.name) {
     case "version":
@@ -33,11 +33,11 @@ async function dispatch(command: Command, edge: Edge): Promise<number> {
   }
 }
 
-/** SIGHUP as well: it is what an ssh session's end sends. */
+/** Includes SIGHUP, which the end of an ssh session sends. */
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
-/** Milliseconds after a signal in which everything has to be over; BOSH kills an errand after 10 s. */
+/** Milliseconds from a signal to a forced exit. BOSH kills an errand after 10 s. */
 const LAST_CALL = 9_500;
-/** Milliseconds without end for a command that only tells, as with any other program. */
+/** Milliseconds to wait for a reader that takes nothing. Commands that only report wait forever, like any program. */
 const READER = { ofRun: 5_000, ofOthers: Number.POSITIVE_INFINITY, afterSignal: 1_000 };
 
 const stderr = output(process.stderr, process.env["TERM"], () => {});
@@ -48,8 +48,8 @@ const stdout = output(process.stdout, process.env["TERM"], (why) => {
 });
 
 /**
- * Node itself writes to nothing but process.stderr: under NODE_DEBUG the environment of each tool, with its credential.
- * A core file has nothing of our memory, and none of our tools' memory, which inherit that.
+ * Discards process.stderr, the only stream that Node itself writes to: under NODE_DEBUG, it would get each tool's
+ * environment, with its credential. Keeps memory out of core files, also that of tools, which inherit the setting.
  */
 function keepSecrets(): void {
   Object.defineProperty(process, "stderr", {
@@ -62,11 +62,11 @@ function keepSecrets(): void {
   }
 }
 
-/** nohup ignores SIGHUP for us, but Node takes that back before it runs us: what remains is who called. */
+/** nohup sets SIGHUP to be ignored, but Node resets that before it runs us, so only the caller can tell. */
 const hasNohup = (): boolean =>
   process.env["IMPORT_IMAGES_NOHUP"] === "1" || (process.env["_"] ?? "").endsWith("/nohup");
 
-/** @param onSignal called once, with the first that comes */
+/** @param onSignal called once, with the first signal */
 function makeEdge(onSignal: (signal: NodeJS.Signals) => void): Edge {
   const stop = new AbortController();
   let stoppedBy: NodeJS.Signals | undefined;
@@ -90,7 +90,7 @@ function makeEdge(onSignal: (signal: NodeJS.Signals) => void): Edge {
   };
 }
 
-/** Nothing but `run` has anything to tidy up. */
+/** For commands other than `run`: they have nothing to clean up. */
 function endAtOnce(signal: NodeJS.Signals): void {
   stderr.write(`import-images: stopped by ${signal}\n`);
   process.exit(signalExit(signal));
@@ -112,14 +112,14 @@ async function main(): Promise<void> {
   const edge = makeEdge(isRun ? endSoon : endAtOnce);
   const exitCode = await dispatch(command, edge).catch(tell);
   const patience = isRun ? READER.ofRun : READER.ofOthers;
-  // An error of the last write comes after it.
+  // The error event of the last write comes after the write.
   await setImmediate();
   await drained([stdout, stderr], () => (edge.signal.aborted ? READER.afterSignal : patience));
-  // Whatever is still open: a socket that does not close, a pipe that nobody reads. A run is more than what it tells.
+  // Exits despite open sockets and pipes. Lost output fails a command, except `run`, which does more than report.
   process.exit(isLost && !isRun && exitCode === EXIT.ok ? EXIT.usage : exitCode);
 }
 
-/** What failed comes last, after its details: BOSH shows nothing of it, and whoever looks sees the last line first. */
+/** Prints the reason last, after its details. BOSH does not show it, and people see the last line first. */
 function tell(error: unknown): number {
   if (error instanceof ExitError) {
     const [reason = "", ...details] = error.message.split("\n").map(printableLine);

@@ -1,4 +1,4 @@
-// Version and commit. The build defines IMPORT_IMAGES_BUILD; from source it does not exist.
+// Version and commit. The build defines IMPORT_IMAGES_BUILD, which does not exist when run from source.
 import manifest from "#package" with { type: "json" };
 
 declare const IMPORT_IMAGES_BUILD: { readonly version: string; readonly commit: string } | undefined;
