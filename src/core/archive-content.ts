@@ -1,16 +1,16 @@
-// What an archive holds, as its own documents tell it; and what it is, where it is no docker or OCI archive.
+// Reads image names and digests from the documents in a docker or OCI archive, and explains what any other file is.
 import * as v from "valibot";
 import type { Failure } from "./failure.ts";
 
 const texts = v.pipe(v.array(v.string()), v.readonly());
 export const heldSchema = v.object({
   name: v.string(),
-  /** Digests of the target; none for a docker archive, of which containerd makes the manifest. */
+  /** Target digests. Empty for a docker archive: containerd creates its manifest during the import. */
   digests: texts,
-  /** Digests of the configs below it, as far as they are known. */
+  /** Digests of the configs below the targets, as far as they are known. */
   ids: texts,
 });
-/** A name that an import of the archive will make, as it stands there, and what it will lead to. */
+/** A name that the import creates, spelled as in the archive, and the image that it will refer to. */
 export type Held = Readonly<v.InferOutput<typeof heldSchema>>;
 
 const TAG = "org.opencontainers.image.ref.name";
@@ -28,18 +28,14 @@ const ociIndex = json(v.object({ manifests: v.array(described) }));
 const ociManifest = json(v.object({ config: v.object({ digest: v.string() }) }));
 const folderManifest = json(v.object({ schemaVersion: v.number(), config: v.unknown() }));
 
-/** What is read of an archive. */
 export interface Documents {
-  /** Texts of what may be JSON, by the path in the tar, without `./`. */
+  /** Text of each file that may be JSON, by its path in the tar without a leading `./`. */
   readonly documents: ReadonlyMap<string, string>;
-  /** The first part of each path. */
+  /** First path component of each entry. */
   readonly top: ReadonlySet<string>;
 }
 
-/**
- * @param digestOf of a text
- * @returns the names; or why there is nothing to import
- */
+/** @returns one entry per name, or the reason why there is nothing to import */
 export function heldBy({ documents, top }: Documents, digestOf: (text: string) => string): Held[] | Failure {
   const list = documents.get("manifest.json");
   const isLayout = documents.has("oci-layout");
@@ -63,7 +59,7 @@ function dockerNames(
   });
 }
 
-/** What has a tag alone is recorded under a name that nobody can use; an archive of such images names none. */
+/** Skips images with only a tag: containerd records those under a name that no pod can use. */
 function ociNames(documents: Documents["documents"]): Held[] | undefined {
   const index = v.safeParse(ociIndex, documents.get("index.json"));
   if (!index.success) return undefined;
@@ -74,7 +70,7 @@ function ociNames(documents: Documents["documents"]): Held[] | undefined {
   });
 }
 
-/** Indexes may be nested; nobody nests them deeper. */
+/** Limit for nested indexes. Nesting is legal, but no tool nests deeper. */
 const DEEPEST = 8;
 
 function configsBelow(documents: Documents["documents"], digest: string, depth = 0): string[] {
@@ -93,7 +89,7 @@ const merged = (held: readonly Held[]): Held[] =>
     ids: [...new Set(group.flatMap(({ ids }) => ids))],
   }));
 
-/** At the top of every Linux. */
+/** Top-level directories of every Linux root file system. */
 const ROOT = ["bin", "dev", "etc", "lib", "proc", "root", "sbin", "sys", "tmp", "usr", "var"];
 
 function otherKind({ documents, top }: Documents): Failure {
@@ -118,7 +114,6 @@ const FOLDER_TRANSPORT = unlike(
   "copy the image to docker-archive:FILE or oci-archive:FILE instead",
 );
 
-/** @param why what was found */
 export const damagedArchive = (why?: string): Failure => ({
   class: "transfer",
   message: `the archive is damaged, or is not a docker or OCI archive${why === undefined ? "" : ` (${why})`}`,

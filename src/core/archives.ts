@@ -1,4 +1,4 @@
-// Archives on the VM, for images without a registry: which have to be imported, and what they bring.
+// Archives on the VM hold images that need no registry. Decides which ones to import and which images they provide.
 import * as v from "valibot";
 import { heldSchema, type Held } from "./archive-content.ts";
 import type { Failure } from "./failure.ts";
@@ -7,22 +7,21 @@ import type { Descriptor, Node } from "./node.ts";
 import type { Origin, WantedImage } from "./plan.ts";
 import { parseReference } from "./reference.ts";
 
-/** Docker or OCI archives on this VM. */
 export interface WantedArchive {
-  /** Of one file; or a pattern, of which only those that match no file reach a run. */
+  /** One file or a pattern. A run first expands patterns to files, so a remaining pattern matches no file. */
   readonly path: string;
   readonly required: boolean;
-  /** Whether a pattern has to match a file. */
+  /** A pattern must match at least one file. */
   readonly mustMatch: boolean;
   readonly pin: boolean;
   /** Milliseconds for one import. */
   readonly timeout: number;
 }
 
-/** As `fs.glob` understands it. */
+/** Pattern syntax is that of Node's `fs.glob`. */
 export const isPattern = (path: string): boolean => /[*?[\]{}]/u.test(path);
 
-/** Merges entries of one path: the stricter of each setting. */
+/** Merges entries with the same path: the stricter settings and the longest timeout win. */
 export const mergeArchives = (archives: readonly WantedArchive[]): WantedArchive[] =>
   [...Map.groupBy(archives, ({ path }) => path)].map(([path, group]) => ({
     path,
@@ -35,30 +34,30 @@ export const mergeArchives = (archives: readonly WantedArchive[]): WantedArchive
 const fileFacts = v.object({
   size: v.number(),
   mtimeMs: v.number(),
-  /** Nobody can set it: a file that was replaced by one of the same size and time has another. */
+  /** No program can set it, so it reveals a replacement with equal size and mtime. */
   ctimeMs: v.number(),
 });
-/** What tells that a file is still the one that was imported. Bytes, and epoch milliseconds. */
+/** Identifies the file that was imported. Size in bytes, times in epoch milliseconds. */
 export type FileFacts = Readonly<v.InferOutput<typeof fileFacts>>;
 
 const digests = v.record(v.string(), v.string());
-/** Target digests by the names that an import gave them. */
+/** Target digest by each name that an import created. */
 export type Brought = Readonly<v.InferOutput<typeof digests>>;
 
 const target = v.object({ mediaType: v.string(), digest: v.string(), size: v.number() });
 const begunImport = v.object({
   path: v.string(),
-  /** As they stand in the archive, and completed; with what they led to before, where they were there. */
+  /** Each name as spelled in the archive and in full. `before`: its earlier target, if the record existed. */
   names: v.array(v.object({ ...heldSchema.entries, before: v.exactOptional(target) })),
 });
-/** An import that has begun, with what its names led to before. */
+/** An unfinished import, with what is needed to undo it. */
 export type BegunImport = Readonly<v.InferOutput<typeof begunImport>>;
 
-/** archives.json, which is read by what it says here. */
+/** Schema of archives.json. */
 export const archiveRecord = v.object({
-  /** What imports left, by the path of the archive. */
+  /** Completed imports, by path of the archive. */
   imported: v.record(v.string(), v.object({ ...fileFacts.entries, names: digests })),
-  /** One that did not come to its end: the next run puts its names back. */
+  /** An unfinished import. The next run restores its names. */
   begun: v.exactOptional(begunImport),
 });
 export type ArchiveRecord = Readonly<v.InferOutput<typeof archiveRecord>>;
@@ -67,19 +66,19 @@ export type RecordedArchive = ArchiveRecord["imported"][string];
 export type PlannedArchive = {
   readonly archive: WantedArchive;
   readonly why: string;
-  /** By an earlier import. */
+  /** Created by an earlier import. */
   readonly names: Brought;
 } & (
   | { readonly action: "import"; readonly file: FileFacts; readonly held: readonly Held[] }
   | { readonly action: "keep" }
   | { readonly action: "fail"; readonly failure: Failure; readonly held?: readonly Held[] }
-  /** A pattern that matches no file, and need not. */
+  /** A pattern that matches no file and need not match one. */
   | { readonly action: "none" }
 );
 
 export type ImportPlan = PlannedArchive & { readonly action: "import" };
 
-/** @returns why it has to be imported; undefined when all that it brought is as it was */
+/** @returns the reason to import; undefined when the file and all images from it are unchanged */
 export function whyImport(
   file: FileFacts,
   recorded: RecordedArchive | undefined,
@@ -99,7 +98,7 @@ function leadsTo(node: Node, name: string, digest: string | undefined): boolean 
   return judgement.is === "usable" && judgement.target.digest === digest;
 }
 
-/** An archive to be imported, or kept, fails if one of its names belongs to somebody else already. */
+/** Fails an archive if the list or an earlier archive gives one of its names to another image. */
 export function withConflicts(
   planned: readonly PlannedArchive[],
   listed: readonly WantedImage[],
@@ -121,13 +120,13 @@ export function withConflicts(
 }
 
 interface Owner {
-  /** For a person. */
+  /** For messages. */
   readonly text: string;
-  /** Of the images that others may bring under this name too. */
+  /** Config digests. An archive with the same image may provide this name too. */
   readonly ids: ReadonlySet<string>;
 }
 
-/** Names that the list gives to images of a registry. One that it pulls may come from an archive instead. */
+/** Names that archives must not provide: further names, and sources with an explicit `Always`. */
 function ownNames({ source, furtherNames, pullPolicy }: WantedImage): [name: string, owner: Owner][] {
   const pulled = pullPolicy === "Always" ? [source.name] : [];
   const text = `${source.name} in images[]`;
@@ -150,35 +149,35 @@ export const conflict = (name: string, owner: string): Failure => ({
   next: "give each name to one image: take it out of images[], or make the archive without it",
 });
 
-/** As containerd's CRI would write it; undefined for what no pod can ask for. ctr names after the day what has a tag alone. */
+/** @returns the name as CRI normalizes it; undefined if no pod can use it, like ctr's `import-DATE` for a bare tag */
 export function fullName(name: string): string | undefined {
   if (/^import-\d{4}-\d\d-\d\d[:@]/u.test(name)) return undefined;
   const parsed = parseReference(name);
   return typeof parsed === "string" ? undefined : parsed.name;
 }
 
-/** What came of an archive in this run. */
+/** The result of one archive in this run. */
 export interface ArchiveOutcome {
   readonly archive: WantedArchive;
-  /** Its names, with the digests that they have to lead to; undefined for what only an import tells. */
+  /** The digest that each name must refer to; undefined if only the import can tell. */
   readonly names: Readonly<Record<string, string | undefined>>;
-  /** Its images are not all on the node, or not the right ones. */
+  /** Some of its images are missing on the node, or are the wrong ones. */
   readonly failed: boolean;
 }
 
-/** What is known of an archive before anything is done. */
+/** The outcome that is expected before any import. */
 export function foreseen(plan: PlannedArchive): ArchiveOutcome {
   const { archive, action, names } = plan;
   const held = (action === "import" || action === "fail" ? plan.held : undefined) ?? [];
   const untold = Object.fromEntries(held.map(({ name }) => [fullName(name) ?? name, undefined]));
-  // A changed archive may bring others than before.
+  // A changed archive may hold other images than before.
   const known = action === "import" ? {} : names;
   return { archive, names: { ...untold, ...known }, failed: action !== "import" && action !== "keep" };
 }
 
 /**
- * The list's images, and those of the archives that the list does not name itself. An image that comes from an archive
- * knows it. What a failed archive brought before is wanted as far as it is here: nobody unpins it, and no registry has it.
+ * Adds the archives' images to those of the list, and sets `archive` on each image that comes from one. What a failed
+ * archive provided earlier stays wanted while it is usable, so that it keeps its pin: no registry has it.
  */
 export function withArchived(
   listed: readonly WantedImage[],
@@ -215,7 +214,7 @@ const archivedImage = (
   archive: origin,
 });
 
-/** Whether a record leads to what an import gave its name: where that is not known, it is taken for it. */
+/** Whether a record refers to what the import gave its name. If that is unknown (no digests, no ids), it does. */
 export const isBrought = (
   { digests: made, ids }: Held,
   { digest }: Descriptor,

@@ -1,18 +1,18 @@
-// What versions of containerd and crictl can do. Facts read in their sources and measured on real ones.
+// What each version of containerd and crictl supports, read in their sources and measured on real installations.
 import type { SemVer } from "semver";
-// One by one: its index loads all of it.
+// One import per function: the package's index loads all of it.
 import coerce from "semver/functions/coerce.js";
 import gte from "semver/functions/gte.js";
 import satisfies from "semver/functions/satisfies.js";
 
 export interface Capabilities {
-  /** `1.7.35` */
+  /** Such as `1.7.35`. */
   readonly containerd: string;
-  /** Older ones ignore a pinned label on an image that they already list, so the kubelet collects it all the same. */
+  /** Older versions ignore a pinned label that is added to a listed image, so the kubelet deletes the image anyway. */
   readonly pins: boolean;
-  /** Since 2.1.0 three downloads are shared by the whole node; before it was three for each image. */
+  /** From 2.1.0 on, all images of a node share three parallel downloads; before, each image had three. */
   readonly nodeWideDownloads: boolean;
-  /** From 2.0 on ctr imports through the transfer service unless told otherwise, and then prints no names. */
+  /** From 2.0 on, ctr imports through the transfer service by default, and then prints no names. */
   readonly transferService: boolean;
 }
 
@@ -23,9 +23,9 @@ export const capabilitiesOf = (containerd: SemVer): Capabilities => ({
   transferService: gte(containerd, "2.0.0"),
 });
 
-/** Parses `v1.6.20~ds1`, `1.7.35`, `v2.4.2-dirty`; undefined for `unknown` and the like. */
+/** Parses `v1.6.20~ds1`, `1.7.35`, `v2.4.2-dirty`. @returns undefined without a number, as in `unknown` */
 export const parseVersion = (text: string): SemVer | undefined => coerce(text) ?? undefined;
 
-/** `CRICTL_AUTH`. A crictl that does not tell its version is a private build, and taken to be recent. */
+/** Whether it reads `CRICTL_AUTH`. A crictl that reports no version is a private build, and counts as recent. */
 export const takesCredentialsFromEnvironment = (crictl: SemVer | undefined): boolean =>
   crictl === undefined || gte(crictl, "1.24.0");

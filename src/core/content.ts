@@ -1,13 +1,13 @@
-// What the blobs of an image say: the edges that containerd keeps as labels, and the few fields of a document that matter.
+// Reads an image's blobs: the links between them, which containerd keeps as labels, and a few fields of the documents.
 import * as v from "valibot";
 import type { Blob, Document, Layer, Node } from "./node.ts";
 import type { Reference } from "./reference.ts";
 
-/** containerd's labels on an index, manifest or config name its parts, so that its garbage collector keeps them. */
+/** containerd labels an index, manifest or config with its parts, so that garbage collection keeps them. */
 const PART = "containerd.io/gc.ref.content.";
 const SNAPSHOT = "containerd.io/gc.ref.snapshot.";
 
-/** By their numbers: labels come in any order. */
+/** Sorted by number: labels arrive in any order. */
 const partsNamed = ({ labels }: Blob, pattern: RegExp): string[] =>
   Object.entries(labels)
     .filter(([label]) => label.startsWith(PART) && pattern.test(label.slice(PART.length)))
@@ -15,13 +15,13 @@ const partsNamed = ({ labels }: Blob, pattern: RegExp): string[] =>
     .map(([, digest]) => digest);
 const numberOf = (label: string): number => Number(/\d*$/u.exec(label)?.[0]);
 
-/** What an index lists, indexes too, whether it is here or not. */
+/** Digests of the manifests and indexes in an index, on the node or not. Empty for a manifest. */
 export const manifestsOf = (index: Blob): string[] =>
   configOf(index) === undefined ? partsNamed(index, /^(?:m\.)?\d+$/u) : [];
 export const configOf = (manifest: Blob): string | undefined => partsNamed(manifest, /^config$/u)[0];
-/** Digests of a manifest's layers, in their order; none where containerd was told to discard them. */
+/** Digests of a manifest's layers, in order. Empty if containerd is configured to discard layers. */
 export const layersOf = (manifest: Blob): string[] => partsNamed(manifest, /^l\.\d+$/u);
-/** Whether a manifest has parts that containerd cannot unpack, because it does not know what they are. */
+/** Whether containerd does not know the type of a part, and so cannot unpack it. */
 export const hasUnknownParts = (manifest: Blob): boolean => partsNamed(manifest, /^\d+$/u).length > 0;
 export const isDocument = (blob: Blob): boolean => partsNamed(blob, /./u).length > 0;
 
@@ -30,7 +30,7 @@ export interface FoundDocument {
   readonly blob: Blob;
 }
 
-/** An index or manifest, and all documents below it, as far as they are here. */
+/** An index or manifest and all documents below it, as far as they are on the node. */
 export function documentsAt(blobs: Node["blobs"], digest: string): FoundDocument[] {
   const blob = blobs.get(digest);
   if (blob === undefined) return [];
@@ -43,22 +43,22 @@ export function documentsAt(blobs: Node["blobs"], digest: string): FoundDocument
   return [{ what: "index", blob }, ...manifestsOf(blob).flatMap((part) => documentsAt(blobs, part))];
 }
 
-/** Digests of the layers of all manifests of an image, whether they are here or not. */
+/** Layer digests of all manifests of an image, on the node or not. */
 export const layersAt = (blobs: Node["blobs"], digest: string): string[] =>
   documentsAt(blobs, digest).flatMap(({ blob }) => layersOf(blob));
 
-/** The label of a config that keeps what is unpacked with this snapshotter. */
+/** Label of a config that protects the image's snapshot from garbage collection. */
 export const snapshotLabel = (snapshotter: string): string => `${SNAPSHOT}${snapshotter}`;
-/** The snapshot of an image that is unpacked with this snapshotter. */
+/** Chain id of the image's snapshot; undefined if this snapshotter has not unpacked it. */
 export const chainIdOf = (config: Blob, snapshotter: string): string | undefined =>
   config.labels[snapshotLabel(snapshotter)];
-/** Every snapshotter with which something was unpacked. */
+/** Snapshotters that have unpacked the image of this config. */
 export const snapshottersOf = (blob: Blob): string[] =>
   Object.keys(blob.labels).flatMap((label) =>
     label.startsWith(SNAPSHOT) ? [label.slice(SNAPSHOT.length)] : [],
   );
 
-/** As Go reads it: what is null or missing is empty. */
+/** Like Go, reads null or a missing value as the empty string. */
 const text = v.nullish(v.string(), "");
 const platform = v.object({ os: text, architecture: text, variant: text });
 const indexSchema = v.object({
@@ -77,7 +77,7 @@ const configSchema = v.object({
   rootfs: v.nullish(v.object({ diff_ids: v.nullish(v.array(v.string()), []) })),
 });
 
-/** An index, or the config of an image. */
+/** Parses an index or an image config. */
 export function parseDocument(json: string): Document {
   const document = v.safeParse(documentSchema, json);
   if (!document.success) return { is: "other" };
@@ -92,20 +92,18 @@ export function parseDocument(json: string): Document {
 const descriptor = v.object({ digest: v.string(), size: v.number() });
 const manifestSchema = v.pipe(v.string(), v.parseJson(), v.object({ layers: v.array(descriptor) }));
 
-/** The layers of an image manifest with their sizes, each once; none for an index and anything else. */
+/** Layers of an image manifest, each once. Empty for anything else. */
 export function parseLayers(json: string | undefined): Layer[] {
   const manifest = v.safeParse(manifestSchema, json);
   if (!manifest.success) return [];
   return [...new Map(manifest.output.layers.map((layer) => [layer.digest, layer])).values()];
 }
 
-/** A repository as containerd labels the blobs that it fetched from there. */
 export type Repository = Pick<Reference, "domain" | "path">;
 
-/** The label that tells where a blob came from; containerd leaves the port out of its key. */
+/** Label that lists the repositories from which a blob was fetched. containerd omits the port in its key. */
 export const sourceLabel = ({ domain }: Repository): string =>
   `containerd.io/distribution.source.${domain.replace(/:\d+$/u, "").replace(/^\[(?<address>.*)\]$/u, "$<address>")}`;
 
-/** Whether a blob was fetched from the repository. */
 export const isFrom = (repository: Repository, { labels }: Blob): boolean =>
   labels[sourceLabel(repository)]?.split(",").includes(repository.path) ?? false;

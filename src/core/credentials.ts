@@ -1,21 +1,21 @@
-// Credentials: read as people write them, and chosen for a reference as the kubelet would.
+// Parses credentials as people write them, and selects the login for a reference as the kubelet does.
 import { parseReference, type Reference } from "./reference.ts";
 
-/** Registry credentials. Held as base64 of `user:password`, the form that crictl's CRICTL_AUTH takes. */
+/** Registry credentials. `auth` is base64 of `user:password`, the form that CRICTL_AUTH takes. */
 export interface Credential {
   readonly auth: string;
   readonly password: string;
 }
 
-/** What a login is for: a registry, or the repositories below a path of it. */
+/** Where a login applies: to a registry, or to the repositories below a path of it. */
 export interface RegistryScope {
-  /** Canonical host in lower case, with its port if one was written; `*` and `?` stand for parts of a label. */
+  /** Canonical host in lower case, with the port if one is given. `*` and `?` match parts of a label. */
   readonly host: string;
-  /** Without slashes around it; empty for the whole registry. */
+  /** Without leading or trailing slashes; empty for the whole registry. */
   readonly path: string;
 }
 
-/** `echo` without -n and YAML's blocks end in a line break that nobody means. */
+/** Drops the line break that `echo` without -n and YAML's block scalars add. */
 export const withoutLineEnd = (text: string): string => text.replace(/[\r\n]+$/u, "");
 
 export function credentialFromPair(username: string, password: string): Credential {
@@ -26,26 +26,26 @@ export function credentialFromPair(username: string, password: string): Credenti
 export const AUTH = "must be base64 of user:password (or give username and password instead)";
 
 /**
- * Reads base64 of `user:password`, also wrapped. Anything else is refused: containerd prints what it cannot split,
- * decoded, into its error (`invalid decoded auth: "…"`), so a bad value must never reach it.
- * @returns the credential, or what is expected
+ * Parses base64 of `user:password`, wrapped or not. Rejects anything else: containerd decodes what it cannot split and
+ * prints it in an error (`invalid decoded auth: "…"`), so it must never receive a bad value.
+ * @returns the credential, or the problem as text
  */
 export function parseAuth(text: string): Credential | string {
   const base64 = text.replaceAll(/\s/gu, "").replace(/=+$/u, "");
-  // Bytes, not text, because old registries have passwords that are no UTF-8.
+  // Works on bytes: passwords of old registries may not be UTF-8.
   const bytes = Buffer.from(base64, "base64");
   const pair = Buffer.from(withoutLineEnd(bytes.toString("latin1")), "latin1");
   const isBase64 = bytes.toString("base64").replace(/=+$/u, "") === base64;
-  // A docker config.json has a colon as well.
+  // `{` is excluded because the base64 of a docker config.json contains a colon too.
   if (!isBase64 || !/^[^\p{Cc}:{][^\p{Cc}:]*:[^\0]*$/u.test(pair.toString())) return AUTH;
   return { auth: pair.toString("base64"), password: pair.subarray(pair.indexOf(":") + 1).toString() };
 }
 
-/** Docker Hub's aliases become `docker.io`, so that credentials for it are found under each. */
+/** Maps Docker Hub's aliases to `docker.io`, so that a login under any of them is found. */
 const canonicalHost = (host: string): string =>
   host.toLowerCase().replace(/^(?:index|registry-1)\.docker\.io$/u, "docker.io");
 
-/** The registry or repositories that a login is for, as people and docker's config.json write it: `https://index.docker.io/v1/`. */
+/** Parses a scope as people and docker's config.json write it, such as `https://index.docker.io/v1/`. */
 export function registryScope(text: string): RegistryScope {
   const [host = "", ...path] = text
     .trim()
@@ -55,7 +55,7 @@ export function registryScope(text: string): RegistryScope {
   return { host: canonicalHost(host), path: below.replaceAll(/^\/+|\/+$/gu, "") };
 }
 
-/** Whether an image can have a reference in this scope. */
+/** Whether a valid reference can be inside this scope. */
 export function isScope({ host, path }: RegistryScope): boolean {
   const plain = host.replaceAll(/[*?]/gu, "x");
   const parsed = parseReference(`${plain}/${path || "any"}`);
@@ -63,9 +63,9 @@ export function isScope({ host, path }: RegistryScope): boolean {
 }
 
 /**
- * The login for a reference: that of the longest matching path, and then of a host without globs. Host labels are
- * matched each by itself, and the port exactly, as the kubelet does it. Unlike the kubelet, which tries several logins
- * in turn, we have one try, so a path matches whole components only: `team` is not for `team-b/app`.
+ * Selects the login with the longest matching path, then one whose host has no globs. Host labels match one by one and
+ * the port exactly, as in the kubelet. The kubelet tries several logins in turn, but we try only one, so a path
+ * matches whole components only: `team` does not match `team-b/app`.
  */
 export function loginFor<Login extends RegistryScope>(
   { domain, path }: Reference,
@@ -78,13 +78,13 @@ export function loginFor<Login extends RegistryScope>(
     .toSorted((a, b) => rank(b) - rank(a))[0];
 }
 
-/** Whether the path of an image is one of the scope's, on its registry. */
+/** Whether a path is inside the scope; ignores the host. */
 export const isBelow = (path: string, scope: RegistryScope): boolean =>
   scope.path === "" || `${path}/`.startsWith(`${scope.path}/`);
 
 const rank = ({ host, path }: RegistryScope): number => path.length * 2 + (/[*?]/u.test(host) ? 0 : 1);
 
-/** Compiled once: each is tried for each image. */
+/** Cached, because every login is tried for every image. */
 const globs = new Map<string, RegExp>();
 
 function globExpression(pattern: string): RegExp {

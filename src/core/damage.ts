@@ -1,11 +1,8 @@
-// What is wrong on the disk with an image that containerd's database shows whole, and how it can be mended.
+// Describes damage on the disk to an image that containerd's database shows as whole, and how to repair it.
 import type { Blob, Damage, Node, Snapshot } from "./node.ts";
 import { counted } from "./units.ts";
 
-/**
- * How the files of an unpacked layer are. `unknown`: there is nothing to hold them against.
- * `unchecked`: what they are to be held against is cut itself.
- */
+/** State of a layer's unpacked files. `unknown`: nothing to compare them with. `unchecked`: its blob is truncated. */
 export type LayerState = "whole" | "unknown" | "unchecked" | "gone" | "missing" | "empty" | "cut";
 
 export interface CutBlob {
@@ -15,17 +12,14 @@ export interface CutBlob {
   readonly length: number;
 }
 
-/**
- * @param layers how each unpacked layer is, by chain id
- * @returns undefined when nothing is wrong
- */
+/** @param layers state of each unpacked layer, by chain id. @returns undefined if nothing is damaged */
 export function damageOf(
   { snapshots }: Pick<Node, "snapshots">,
   cut: readonly CutBlob[],
   layers: ReadonlyMap<string, LayerState>,
 ): Damage | undefined {
   const broken = new Map([...layers].filter(([, state]) => state !== "whole" && state !== "unknown"));
-  // Layers are needed for what is not unpacked, or has to be unpacked again.
+  // Layer blobs matter only if the image is not unpacked or must be unpacked again.
   const needed = cut.filter(({ what }) => what !== "layer" || layers.size === 0 || broken.size > 0);
   if (broken.size === 0 && needed.length === 0) return undefined;
   const above = withDescendants(snapshots, new Set(broken.keys()));
@@ -38,7 +32,7 @@ export function damageOf(
   };
 }
 
-/** What containerd calls a snapshot while it unpacks into it, also when that has ended early. All others are containers'. */
+/** Key prefix of containerd's unpack snapshots, also of abandoned ones. All other active snapshots are containers'. */
 const UNPACKING = "extract-";
 
 const cutText = ({ what, blob, length }: CutBlob): string =>
@@ -59,7 +53,7 @@ function brokenText(states: readonly LayerState[], count: number): string[] {
   return [`${states.length} of ${counted(count, "layer")}${count === 1 ? "'s" : "'"} ${what}`];
 }
 
-/** In the order in which they can be removed. */
+/** The snapshots and all on top of them, in an order in which they can be removed. */
 function withDescendants(snapshots: Node["snapshots"], names: ReadonlySet<string>): Snapshot[] {
   const children = Map.groupBy(snapshots.values(), ({ parent }) => parent);
   const seen = new Set<Snapshot>();

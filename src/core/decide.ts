@@ -1,4 +1,4 @@
-// Which image is pulled next, and when to ask again: one pure function of what core/schedule.ts knows, and the time.
+// Decides which image to pull next and when to decide again: a pure function of the schedule and the time.
 import type { Failure } from "./failure.ts";
 import type { WantedImage } from "./plan.ts";
 import {
@@ -16,13 +16,13 @@ import {
 import { formatDuration } from "./units.ts";
 
 export interface Decision {
-  /** Names of images to begin an attempt of. */
+  /** Source names of the images to attempt now. */
   readonly start: readonly string[];
-  /** Attempts under way that are to be ended. */
+  /** Running attempts to abort. */
   readonly end: readonly GivenUp[];
-  /** Images that are not to be tried again. */
+  /** Waiting images that get no further attempt. */
   readonly giveUp: readonly GivenUp[];
-  /** When time alone may change this; infinite when only an event can. */
+  /** When time alone may change the decision; infinite if only an event can. */
   readonly askAgainAt: number;
 }
 
@@ -31,7 +31,7 @@ interface GivenUp {
   readonly failure: Failure;
 }
 
-/** For an answer, where nobody waits. */
+/** Milliseconds that an optional image waits for an answer. */
 const OPTIONAL_PATIENCE = 3_000;
 
 export function decide(schedule: Schedule, now: number): Decision {
@@ -60,7 +60,7 @@ const givenUp = ({ image }: Pending, failure: Failure | undefined): GivenUp[] =>
 const earliest = (now: number, times: readonly number[]): number =>
   times.reduce((first, at) => (at > now ? Math.min(first, at) : first), Number.POSITIVE_INFINITY);
 
-/** The moment of an image's next attempt, as far as time decides it. */
+/** Earliest time of the image's next attempt; other images may delay it further. */
 export function opensAt(schedule: Schedule, image: Pending): number {
   const { pausedUntil, trouble } = registryOf(schedule, image);
   return Math.max(image.dueAt, pausedUntil, trouble?.opensAt ?? pausedUntil);
@@ -90,10 +90,7 @@ function choose(
   return chosen;
 }
 
-/**
- * Of a registry in trouble only the image that was not asked for the longest time: one that is broken is not to speak for
- * the others.
- */
+/** Only the least recently tried image probes a registry in trouble, so that a broken image does not speak for all. */
 function probersOf(schedule: Schedule, due: readonly Pending[]): Pending[] {
   const probers = new Map<string, Pending>();
   for (const each of due) {
@@ -107,7 +104,7 @@ function probersOf(schedule: Schedule, due: readonly Pending[]): Pending[] {
 const inTrouble = (schedule: Schedule, image: Pending): boolean =>
   registryOf(schedule, image).trouble !== undefined;
 
-/** Due retries before images not begun; then those whose registry has the fewest under way, so that none fills all places. */
+/** Due retries first, then images of the registry with the fewest running attempts, so that none takes all slots. */
 function bestOf(schedule: Schedule, open: Iterable<Pending>, busy: readonly UnderWay[]): Pending | undefined {
   const counts = Map.groupBy(busy, ({ image }) => image.source.domain);
   let best: { readonly image: Pending; readonly rank: number } | undefined;
@@ -123,7 +120,7 @@ function bestOf(schedule: Schedule, open: Iterable<Pending>, busy: readonly Unde
 
 const isUnserved = ({ attempt }: UnderWay): boolean => !attempt.served;
 
-/** A login of which nothing is known yet, and a registry in trouble, have one attempt at a time. */
+/** An unproven login and a registry in trouble each get one attempt at a time. */
 function mayAsk(schedule: Schedule, image: Pending, others: readonly UnderWay[]): boolean {
   const unproven = others.filter(isUnserved);
   if (inTrouble(schedule, image)) return unproven.length === 0;
@@ -131,7 +128,7 @@ function mayAsk(schedule: Schedule, image: Pending, others: readonly UnderWay[])
   return !isNew || unproven.every((other) => loginKey(other.image) !== loginKey(image.image));
 }
 
-/** Why an image that waits is not to be tried again. */
+/** Why a waiting image gets no further attempt; undefined if it may get one. */
 function refusalOf(
   schedule: Schedule,
   image: Pending,
@@ -145,7 +142,7 @@ function refusalOf(
   return refusedBefore(schedule, image.image);
 }
 
-/** When all images of a registry are given up; earlier where nobody waits for the image. */
+/** When the images of a registry in trouble are given up. Optional images give up earlier. */
 function givenUpAt(schedule: Schedule, image: Pending): number {
   const { trouble } = registryOf(schedule, image);
   if (trouble === undefined) return Number.POSITIVE_INFINITY;
@@ -167,7 +164,7 @@ function refusedBefore(schedule: Schedule, image: WantedImage): Failure | undefi
   return { class: "auth", message };
 }
 
-/** What ends an attempt that is under way, and when. */
+/** The time limits of a running attempt, each with the failure that it causes. */
 function boundsOf(
   schedule: Schedule,
   image: UnderWay,

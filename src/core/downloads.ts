@@ -1,12 +1,12 @@
-// The bytes of a whole run: what its images have fetched, and have to fetch.
+// Download totals of a run.
 import type { ImageState, Phase } from "./run-state.ts";
 import { sum } from "./transfer.ts";
 
-/** The bytes of a whole run. Images of one base share layers, which are loaded once and counted once. */
+/** In bytes. A layer that several images share is downloaded once and counted once. */
 export interface Downloads {
   readonly received: number;
   readonly total: number;
-  /** Images to come of which nothing is known yet: the total is a lower bound. */
+  /** Number of unfinished images of unknown size. Unless it is 0, `total` is a lower bound. */
   readonly unknown: number;
 }
 
@@ -22,7 +22,7 @@ export function downloads(images: Iterable<ImageState>): Downloads {
       layers.set(digest, { size, received: Math.max(now, layers.get(digest)?.received ?? 0) });
     }
   }
-  // An image that was loaded between two looks has no layers to show, only the size that CRI tells in the end.
+  // An image that was pulled between two looks has no layer progress, only the size that CRI reports at the end.
   const whole = sum(
     all.map((image) => (image.phase === "pulled" && image.progress === undefined ? image.size : 0)),
   );

@@ -1,4 +1,4 @@
-// What happens in a run, and how it changes the state.
+// The events of a run, and how they change its state.
 import { nextStep, type Failure } from "./failure.ts";
 import type { PlannedImage } from "./plan.ts";
 import type {
@@ -20,17 +20,17 @@ interface Events {
   "run-started": { images: readonly Listed[] };
   waiting: { phase: WaitPhase; why: string };
   "runtime-ready": { containerd: string; concurrency: number };
-  /** From now on, so many are pulled at once. */
+  /** The new limit of parallel pulls. */
   concurrency: { images: number; why: string };
-  /** It answers again, after a wait in the middle of the run. */
+  /** containerd answers again after it was away during the run. */
   "runtime-back": object;
   planned: { images: readonly PlannedImage[] };
   "attempt-started": { image: string; attempt: number };
-  /** `retryIn`: milliseconds until the next attempt; unset when there is none. */
+  /** `retryIn`: milliseconds until the next attempt; unset if there is none. */
   "attempt-failed": { image: string; attempt: number; failure: Failure; retryIn?: number };
   progress: { image: string; progress: Progress };
   pulled: { image: string; attempt: number };
-  /** An archive is on the node, under these names; it was there already unless `imported`. */
+  /** The archive's images are on the node under these names. Without `imported`, they were there before. */
   "archive-done": { image: string; names: readonly string[]; imported: boolean };
   tagged: { image: string; target: string; moved: boolean };
   pinned: { image: string; digest: string };
@@ -43,27 +43,25 @@ interface Events {
   };
   "image-failed": { image: string; step: Step; failure: Failure };
   warning: { message: string };
-  /** Worth knowing, and nothing wrong. */
+  /** Worth knowing, but no problem. */
   note: { message: string };
-  /** What was looked at below containerd's database, and how much of it is damaged. */
+  /** Images whose blobs and files were compared with containerd's database, and how many of them are damaged. */
   examined: { images: number; damaged: number; ms: number };
-  /** What this run brought is on the disk. */
+  /** This run's new content is on the disk. */
   synced: { ms: number };
   verifying: object;
-  /** A bug of ours; its stack, redacted, is for the log and for nobody's screen. */
+  /** A bug in this program. The redacted stack goes to the log only, never to the screen. */
   "internal-error": { stack: string };
   "run-ended": Ending;
 }
 export type EventType = keyof Events;
-/** What happened: its type, and what is to be told of it. */
 export type RunEvent<Type extends EventType = EventType> = {
   readonly [Each in EventType]: { readonly type: Each } & Readonly<Events[Each]>;
 }[Type];
 
-/** Hands an event to whoever watches the run. */
 export type Emit = (event: RunEvent) => void;
 
-/** @param at epoch milliseconds at which the event happened */
+/** @param at time of the event, epoch milliseconds */
 export function applyEvent(state: RunState, event: RunEvent, at: number): RunState {
   if (state.phase === "ended") return state;
   const next = "next" in state ? state.next : state.phase;
@@ -106,11 +104,11 @@ export function applyEvent(state: RunState, event: RunEvent, at: number): RunSta
   }
 }
 
-/** @param at epoch milliseconds at which it ended */
+/** @param at end of the run, epoch milliseconds */
 export const endRun = (state: RunState, { exitCode, stopped }: Ending, at: number): EndedRun =>
   state.phase === "ended" ? state : { ...ofRun(state), phase: "ended", endedAt: at, exitCode, stopped };
 
-/** What goes with a run from one phase to the next. */
+/** The fields that a run keeps from phase to phase. */
 const ofRun = ({
   run,
   version,
@@ -123,7 +121,7 @@ const ofRun = ({
   warnings,
 }: RunState) => ({ run, version, pid, startedAt, containerd, concurrency, images, unpinned, warnings });
 
-/** In place of an archive stand the images that it holds, unless the list names them too. */
+/** Replaces an archive with the images that it holds, without those that the list names too. */
 function openArchive(
   images: RunState["images"],
   archive: string,
@@ -159,7 +157,7 @@ function applyToImage(state: ImageState, event: ImageEvent, at: number): ImageSt
     case "placed":
       return { ...image, phase: "unverified", endedAt: at };
     case "image-done": {
-      // All are read back together, which says nothing of the time that this one took.
+      // All images are verified together, so that moment is not the end of this one.
       const endedAt = "endedAt" in state ? state.endedAt : at;
       return { ...image, ...event.verified, phase: event.phase, endedAt };
     }
@@ -168,7 +166,7 @@ function applyToImage(state: ImageState, event: ImageEvent, at: number): ImageSt
   }
 }
 
-/** What goes with an image from one phase to the next. */
+/** The fields that an image keeps from phase to phase. */
 const ofImage = ({
   name,
   isArchive,

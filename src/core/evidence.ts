@@ -1,20 +1,19 @@
-// Finds in what a tool or containerd said the class of a failure, and what to do next.
+// Finds the class of a failure, and the next step, in the output of a tool or of containerd.
 import { actionOf, CODE, nextStep } from "./failure.ts";
 import { ANSWERS, LAYER, NODE_RULES, RULES, TOKEN, type Diagnosis, type Rule } from "./rules.ts";
 import { statement } from "./statement.ts";
 
-/** containerd's ways to introduce what a registry, a token service or a proxy answered. Behind it anything may stand. */
+/** How containerd introduces the answer of a registry, a token service or a proxy. Any text may follow it. */
 const ANSWER =
   /(?:unexpected (?:HEAD )?status(?: code| from [A-Z]+ request to)?(?: \S+)?|failed with status code \[[^\]]*\]): \d{3}(?!\d)|(?:pull access denied[^:]*: )?authorization failed: no basic auth credentials|pull access denied|server message: |authorization failed/u;
 
 interface Said {
-  /** Without an answer, or up to what was answered: a status or words that deny access. */
+  /** All text if there is no answer, or else everything up to its status or its denial. */
   readonly text: string;
-  /** What stands behind an answer. */
+  /** Text after the answer. */
   readonly words?: string;
 }
 
-/** @param raw all that the tool printed, before anything was cut or masked: a password may be a word of a rule */
 function readAnswer(raw: string): Said {
   const said = statement(raw);
   const match = ANSWER.exec(said);
@@ -31,12 +30,12 @@ function find(rules: readonly Rule[], { text, words = "" }: Said): Rule | undefi
 
 const findIn = (said: Said): Rule | undefined => find(said.words === undefined ? RULES : ANSWERS, said);
 
-/** @param raw as for diagnose */
+/** @param raw as for `diagnose` */
 export const ruleFor = (raw: string): Rule | undefined => findIn(readAnswer(raw));
 
 /**
- * @param raw all that the tool printed, before anything was cut or masked: a password may be a word of a rule
- * @param shown the same as it may be shown; what the diagnosis repeats comes from here
+ * @param raw the tool's complete output, neither shortened nor redacted: a password may be a word of a rule
+ * @param shown the redacted output; what the diagnosis quotes comes from it
  */
 export function diagnose(raw: string, shown = raw): Diagnosis {
   const said = readAnswer(raw);
@@ -53,7 +52,7 @@ function diagnosisBy(rule: Rule, text: string, shown: string): Diagnosis {
   return {
     class: found,
     next: next?.replaceAll("{host}", host) ?? nextStep(found, host),
-    // It says nothing of the registry, which others may ask.
+    // The failure of a token service, a store or a layer says nothing about the registry, so other images continue.
     action:
       action === "registry-back-off" && (role !== undefined || (found === "server" && isOfLayer(text)))
         ? "back-off"
@@ -62,23 +61,23 @@ function diagnosisBy(rule: Rule, text: string, shown: string): Diagnosis {
   };
 }
 
-/** As containerd and Go tell it; after a redirect the one that it led to. */
+/** The URL as containerd and Go print it; the last one is the target of any redirect. */
 const ADDRESS =
   /(?:[A-Z][a-z]+ "|request to |status code )https?:\/\/(?<host>[\w.:[\]-]{1,253})(?<path>\/[^?"\s]*)/gu;
 
 const addressIn = (text: string) => [...text.matchAll(ADDRESS)].at(-1)?.groups;
 
-/** Whether it was answered behind the manifest, which the registry served. */
+/** Whether the answer is about a layer or config, so that the registry has served the manifest. */
 const isOfLayer = (text: string): boolean => LAYER.test(text) && /(?<!\/manifests\/\S*): \d{3}$/u.test(text);
 
-/** What was asked, where it was not the registry. */
+/** The role of the host that answered; undefined for the registry itself. */
 function roleIn(text: string): string | undefined {
   if (TOKEN.test(text)) return "the token service that the registry names";
   const isStore = LAYER.test(text) && addressIn(text)?.["path"]?.includes("/v2/") === false;
   return isStore ? "the store that the registry sends to" : undefined;
 }
 
-/** What containerd was doing when it said what nobody knows, and where to look. */
+/** Activity of containerd at an error that no rule knows, and where to look. */
 const DOING = [
   [TOKEN, "asking for a token: look at the token service that the registry names"],
   [/failed commit on ref|failed to commit/u, "storing what came: look at containerd's log and disk"],
@@ -92,7 +91,7 @@ function nextAfter(text: string): string {
   return `${doing === undefined ? "" : `containerd was ${doing}; `}${nextStep("unknown")}`;
 }
 
-/** Of an error of containerd's API, which has no codes of its own for its disk. @param code gRPC's */
+/** Classifies by text first, because containerd's API has no codes for disk errors. @param code gRPC status code */
 export function diagnoseApi(code: number, message: string): Diagnosis {
   const rule = find(NODE_RULES, { text: message });
   if (rule !== undefined) return diagnosisBy(rule, message, message);
@@ -101,14 +100,14 @@ export function diagnoseApi(code: number, message: string): Diagnosis {
 }
 
 /**
- * containerd's key of a download that an attempt could not finish because what came is not what was promised; kept, it
- * would fail every further attempt. A registry's words name none: they could name the download of another image.
- * @param raw as for diagnose
+ * @param raw as for `diagnose`
+ * @returns containerd's ref of a download whose content is not what was promised: if kept, it fails every attempt.
+ * Ignores the registry's own words, which could name another image's download.
  */
 export function brokenDownload(raw: string): string | undefined {
   const { text, words } = readAnswer(raw);
   if (words === undefined) return /failed commit on ref "(?<ref>[^"]+)"/u.exec(text)?.groups?.["ref"];
-  // It goes on behind the end of the blob.
+  // The resumed download starts beyond the end of the blob.
   const digest = /\/blobs\/(?<digest>[^/?\s]+): 416$/u.exec(text)?.groups?.["digest"];
   return digest === undefined ? undefined : `layer-${digest}`;
 }

@@ -1,21 +1,20 @@
-// The classes of failures, and what each entails: whether to try again, and what the person who reads it can do.
-// core/evidence.ts finds the class in what a tool printed.
+// Failure classes: whether to retry, and what the operator can do. core/evidence.ts finds the class in a tool's output.
 
-/** Why a step of an image failed. `message` is redacted text of the tool, or our own. */
+/** Why a step of an image failed. `message` is the tool's redacted text, or ours. */
 export interface Failure {
   readonly class: FailureClass;
   readonly message: string;
-  /** What to do next, where it is not what the class says; a sentence without a full stop. */
+  /** The next step if it differs from that of the class; a sentence without a full stop. */
   readonly next?: string;
-  /** What it entails, where that is not what the class says. */
+  /** The action if it differs from that of the class. */
   readonly action?: Action;
-  /** What a registry refused: the login itself, or this one repository to it. */
+  /** The registry refused the login itself, or its access to this repository. */
   readonly refused?: "login" | "repository";
-  /** All that the tool said, redacted, where the message is a part of it; for the log alone. */
+  /** The tool's complete output, redacted, if `message` is only a part of it. For the log only. */
   readonly evidence?: string;
 }
 
-/** Carries a failure to whoever has to know of it: also as the reason of an abort, for each image that it ends. */
+/** Carries a failure as an exception, and as the abort reason for every image that the abort ends. */
 export class Failed extends Error {
   override readonly name = "Failed";
   readonly failure: Failure;
@@ -29,9 +28,9 @@ export class Failed extends Error {
 export const isFailure = (value: object): value is Failure => "class" in value && "message" in value;
 
 /**
- * What a class decides. `stop`: no further attempt for this image. `once-more`: one further attempt, late. `at-once`: what has arrived is kept, so go on from
- * it at once, and back off when that fails too. `back-off`: wait, this image alone. `registry-back-off`: wait, every
- * image of that registry. `wait-for-runtime`: try again once containerd answers. `stop-run`: no further pull at all.
+ * `stop`: no further attempt. `once-more`: one further attempt, late. `at-once`: resume now from what has arrived, and
+ * back off if that fails too. `back-off`: this image waits. `registry-back-off`: every image of the registry waits.
+ * `wait-for-runtime`: try again once containerd answers. `stop-run`: no further pull at all.
  */
 export type Action =
   | "stop"
@@ -42,7 +41,6 @@ export type Action =
   | "wait-for-runtime"
   | "stop-run";
 
-/** `next`: what the person who reads it can do; a sentence without a full stop. */
 const CLASSES = {
   auth: {
     action: "stop",
@@ -111,11 +109,11 @@ export const FAILURE_CLASSES = Object.keys(CLASSES).filter(isClass);
 
 export const actionOf = (failure: Pick<Failure, "class" | "action">): Action =>
   failure.action ?? CLASSES[failure.class].action;
-/** @param host that was asked, where that is known */
+/** @param host the host that was asked, if known */
 export const nextStep = (failure: FailureClass, host = "the registry"): string =>
   CLASSES[failure].next.replaceAll("{host}", host);
 
-/** gRPC's codes, as far as anything is decided by them. */
+/** The gRPC status codes that decisions depend on. */
 export const CODE = {
   cancelled: 1,
   unknown: 2,

@@ -1,4 +1,4 @@
-// What may be said of a name on the node: whether a container can be created from it, and if not, why.
+// Judges a name on the node: whether a container can be created from it, and if not, why.
 import { chainIdOf, configOf, hasUnknownParts, isDocument, layersOf, manifestsOf } from "./content.ts";
 import type { Blob, Damage, Descriptor, IndexEntry, KnownImages, Node } from "./node.ts";
 import { isPinned } from "./pins.ts";
@@ -12,20 +12,19 @@ export interface Usable {
 }
 
 export interface Unusable {
-  /** `elsewhere`: by its digest, or what is expected of it, it should lead to another image. */
+  /** `elsewhere`: the name's digest, or the archive that provides it, requires another target. */
   readonly is: "absent" | "elsewhere" | "damaged" | "foreign" | "not-an-image";
-  /** For a person, behind "it is": `damaged: 2 of 3 layers are missing`, `for linux/arm64`. */
+  /** Text for messages, after "it is": `damaged: 2 of 3 layers are missing`, `for linux/arm64`. */
   readonly why: string;
-  /** Of damage on the disk, which the database does not show. */
+  /** How to repair damage on the disk, which the database does not show. */
   readonly mend?: Damage["mend"];
 }
 
 export type Judgement = Usable | Unusable;
 
-/** What of a node is looked at. */
 type Judged = Omit<KnownImages, "documents"> & { readonly documents: Pick<Node["documents"], "get"> };
 
-/** What a literal name is good for: whether a container can be created from it. */
+/** @param name looked up literally, without normalization */
 export function judge(node: Judged, name: string): Judgement {
   const target = node.records.get(name)?.target;
   if (target === undefined) return { is: "absent", why: "not on this node" };
@@ -43,7 +42,7 @@ function judgeTarget(node: Judged, target: Descriptor): Judgement {
   return found === undefined ? judgeShown(node, target) : { ...damaged(found.what), mend: found.mend };
 }
 
-/** As the database shows it. */
+/** Judges by containerd's database alone. */
 function judgeShown(node: Judged, target: Descriptor): Judgement {
   const id = knownImage(node, target);
   if (id !== undefined) return { is: "usable", target, id };
@@ -51,14 +50,14 @@ function judgeShown(node: Judged, target: Descriptor): Judgement {
   return "is" in chosen ? chosen : judgeManifest(node, target, chosen);
 }
 
-/** The id of an image that is pinned, so was judged before, and that is unpacked: a digest never changes what it stands for. */
+/** @returns the id of a pinned, unpacked image. It was judged when it was pinned, and its digest fixes its content. */
 function knownImage(node: Judged, target: Descriptor): string | undefined {
   const [manifest, ...others] = isPinned(node, target) ? manifestsAt(node, target.digest) : [];
   const config = node.blobs.get((others.length === 0 && manifest && configOf(manifest)) || "");
   return config !== undefined && hasSnapshot(node, config) ? config.digest : undefined;
 }
 
-/** The manifests below a digest that are here, whatever they are for. */
+/** The manifests below a digest that are on the node, for any platform. */
 function manifestsAt(node: Pick<Node, "blobs">, digest: string): Blob[] {
   const blob = node.blobs.get(digest);
   if (blob === undefined) return [];
@@ -73,11 +72,11 @@ const INDEX = new Set([
 
 interface Chosen {
   readonly manifest: Blob;
-  /** As the last index lists it; undefined where there is none. */
+  /** The manifest's entry in the last index; undefined without an index. */
   readonly entry?: IndexEntry;
 }
 
-/** The manifest that containerd takes: of each index the first that suits the node best, even if it is not here. */
+/** The manifest that containerd selects: the first with the best match in each index, even if it is not on the node. */
 function chooseManifest(
   node: Judged,
   { digest, mediaType }: IndexEntry,
@@ -94,7 +93,7 @@ function chooseManifest(
   return best === undefined ? foreign(platformsOf(index.manifests)) : chooseManifest(node, best, best);
 }
 
-/** Those for the node, the best first; then those that do not tell what they are for. */
+/** Entries that the node can run, best first, then entries without a platform. */
 function suitable(manifests: readonly IndexEntry[], node: Judged): IndexEntry[] {
   const rank = ({ platform }: IndexEntry): number =>
     platform === undefined ? LAST : (rankOf(platform, node.platform) ?? Number.NaN);
@@ -103,7 +102,7 @@ function suitable(manifests: readonly IndexEntry[], node: Judged): IndexEntry[] 
 
 const LAST = 1_000;
 
-/** Without attestations, which are for no platform. */
+/** Omits attestations, which have no real platform. */
 const platformsOf = (manifests: readonly IndexEntry[]): string => {
   const told = manifests.flatMap(({ platform }) => (platform === undefined ? [] : platformText(platform)));
   const real = [...new Set(told)].filter((text) => text !== "unknown/unknown");
@@ -113,14 +112,14 @@ const platformsOf = (manifests: readonly IndexEntry[]): string => {
 function judgeManifest(node: Judged, target: Descriptor, { manifest, entry }: Chosen): Judgement {
   const id = configOf(manifest);
   const blob = id === undefined ? undefined : node.blobs.get(id);
-  // containerd names a config as such by its media type, which a chart's is not.
+  // containerd recognizes a config by its media type. The config of a chart has another one.
   if (id === undefined && isDocument(manifest)) return NOT_AN_IMAGE;
   if (id === undefined || blob === undefined) return damaged("its config is missing");
   const config = node.documents.get(id);
   if (config === undefined || config.is === "unreadable") return damaged("its config cannot be read");
   if (config.is !== "config") return NOT_AN_IMAGE;
   const { platform, layers } = config;
-  // What an index says of its manifest decides, whatever the config says.
+  // The platform in the index decides, whatever the config says.
   const isForeign =
     entry === undefined
       ? contradicts(platform, node.platform)
@@ -136,7 +135,7 @@ const hasSnapshot = (
   config: Blob,
 ): boolean => snapshots.get(chainIdOf(config, snapshotter) ?? "")?.isCommitted === true;
 
-/** Why an image that is not unpacked cannot be: CRI does it when a container needs it, if all layers are here. */
+/** Why an image cannot be unpacked. CRI unpacks it when a container needs it, if all layers are on the node. */
 function lacking({ blobs }: Judged, manifest: Blob, count: number): Unusable | undefined {
   const layers = layersOf(manifest);
   const unknown = layers.length === 0 ? count > 0 && hasUnknownParts(manifest) : layers.length !== count;
@@ -147,14 +146,14 @@ function lacking({ blobs }: Judged, manifest: Blob, count: number): Unusable | u
   return layers.length === 0 && count > 0 ? damaged(`all ${count} layers are missing`) : undefined;
 }
 
-/** Digests of the configs that the names lead to, as far as the manifests are here. */
+/** Digests of the configs that the names refer to, as far as the manifests are on the node. */
 export function configsOf(node: Pick<Node, "records" | "blobs">, names: Iterable<string>): string[] {
   const targets = [...names].flatMap((name) => node.records.get(name)?.target ?? []);
   const manifests = targets.flatMap(({ digest }) => manifestsAt(node, digest));
   return [...new Set(manifests.flatMap((manifest) => configOf(manifest) ?? []))];
 }
 
-/** The documents for which the judgement of the names asks, as long as it does not have them. */
+/** Documents that the judgement of the names needs and `node` lacks. */
 export function documentsToRead(node: Judged, names: Iterable<string>): Blob[] {
   const asked = new Set<string>();
   const documents = {

@@ -1,19 +1,19 @@
-// What the kubelet's records of its own pulls mean for names that are here (its feature KubeletEnsureSecretPulledImages).
+// Finds names that the kubelet refuses, from the records of its own pulls (feature KubeletEnsureSecretPulledImages).
 import * as v from "valibot";
 import { judge } from "./judge.ts";
 import { type Node } from "./node.ts";
 import type { WantedImage } from "./plan.ts";
 import { parseReference, type Reference } from "./reference.ts";
 
-/** The JSON of each of the kubelet's files, as far as it could be read. */
+/** The parsed JSON of the kubelet's files; unreadable ones are left out. */
 export interface KubeletRecords {
-  /** Of images that it pulled (ImagePulledRecord). */
+  /** Images that it pulled (ImagePulledRecord). */
   readonly pulled: readonly unknown[];
-  /** Of names that it began to pull, and has not finished for longer than a pull of a present image takes (ImagePullIntent). */
+  /** Names that it has been pulling for longer than a pull of a present image takes (ImagePullIntent). */
   readonly pulling: readonly unknown[];
 }
 
-/** A name on this node, and its image's id. */
+/** A usable name on this node, with its image's id. */
 export interface NameHere {
   readonly reference: Reference;
   readonly id: string;
@@ -27,7 +27,7 @@ export const namesHere = (wanted: readonly WantedImage[], node: Node): NameHere[
       return found.is === "usable" ? [{ reference, id: found.id }] : [];
     });
 
-/** Why pods may not use a name: the kubelet pulled its image under another one, or did not finish a pull of this one. */
+/** Why the kubelet refuses a name: it pulled the image under another one, or did not finish a pull of this one. */
 type Reason = "otherName" | "unfinished";
 export type RefusedNames = Readonly<Record<Reason, readonly string[]>>;
 
@@ -38,8 +38,8 @@ const pulledSchema = v.looseObject({
 const pullingSchema = v.looseObject({ image: v.string() });
 
 /**
- * Under its default policy the kubelet trusts an image that it did not pull; of one that it did, only the repositories
- * under which it did. Those that it pulled with a secret are not reported: pods that have the secret may use them.
+ * By default, the kubelet trusts an image that it did not pull. An image that it did pull, it trusts only under the
+ * repositories in its record. Those pulled with a secret are not reported: pods with the secret may use them.
  */
 export function refusedNames(
   { pulled, pulling }: KubeletRecords,
@@ -63,7 +63,7 @@ export function refusedNames(
   return { otherName: names("otherName"), unfinished: names("unfinished") };
 }
 
-/** A pull in which the kubelet ended leaves a repository without anything that opens it. */
+/** Skips a repository without credentials: a kubelet that ended during the pull leaves such an entry. */
 const trustedIn = (credentials: Readonly<Record<string, unknown>>): Set<string> =>
   new Set(
     Object.entries(credentials).flatMap(([repository, by]) =>
@@ -81,7 +81,7 @@ const REASONS: Readonly<Record<Reason, string>> = {
   unfinished: "it began to pull that name itself, and has not finished",
 };
 
-/** For people, one for each reason; none when nothing is refused. */
+/** @returns one warning for each reason; empty if nothing is refused */
 export function refusedWarnings(root: string, refused: RefusedNames): string[] {
   return (["otherName", "unfinished"] as const).flatMap((reason) => {
     const names = [...new Set(refused[reason])];
@@ -99,7 +99,7 @@ const MOST = 10;
 const some = (texts: readonly string[]): string =>
   [...texts.slice(0, MOST), ...(texts.length > MOST ? [`${texts.length - MOST} more`] : [])].join(", ");
 
-/** A repository as pods may write it: the kubelet completes no name before it looks it up. */
+/** The spellings that pods may use: the kubelet looks a name up without normalizing it. */
 function spellings({ domain, path }: Reference): string[] {
   const full = `${domain}/${path}`;
   if (domain !== "docker.io") return [full];

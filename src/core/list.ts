@@ -1,27 +1,25 @@
-// Which images a list needs: those of a node or of names, each with the names that pods use; and what a mirror calls them.
+// Lists images, of a node or given by name, each with the names that pods use; optionally under the names of a mirror.
 import { isBelow, type RegistryScope } from "./credentials.ts";
 import { isFrom } from "./content.ts";
 import type { Blob, CriImage, ImageRecord } from "./node.ts";
 import { isPinName } from "./pins.ts";
 import { parseReference, type Reference } from "./reference.ts";
 
-/** One image, by digest as far as that is known. */
 interface Known {
-  /** At least one; first the one to pull. */
+  /** At least one; the first is the one to pull. */
   readonly names: readonly Reference[];
   /** Compressed bytes. */
   readonly size?: number;
 }
 
-/** An entry of `images`. */
+/** An entry of `images[]`. */
 export interface ListEntry {
   readonly name: string;
   readonly retagAs: readonly string[];
-  /** Compressed bytes, where they are known. */
+  /** Compressed bytes, if known. */
   readonly size?: number;
 }
 
-/** What a node has. */
 export interface Held {
   readonly records: readonly ImageRecord[];
   readonly blobs: readonly Blob[];
@@ -29,8 +27,8 @@ export interface Held {
 }
 
 /**
- * One for each digest: what CRI lists as an image, without our pins, bare ids and names that no pod can ask for.
- * @param used names of images that containers use; all images when it is not given
+ * One image per digest of those that CRI lists, without our pins, bare ids and names that no pod can use.
+ * @param used the image names of containers; only their images are returned. All images if omitted
  */
 export function imagesOnNode({ records, blobs, cri }: Held, used?: readonly string[]): Known[] {
   const sizes = new Map(cri.flatMap(({ names, size }) => names.map((name) => [name, size] as const)));
@@ -49,22 +47,22 @@ export function imagesOnNode({ records, blobs, cri }: Held, used?: readonly stri
     const names = withoutImplied(sorted.map(({ reference }) => reference));
     return { names, size: sizes.get(names[0]?.name ?? "") ?? 0 };
   });
-  // A container needs its image also when somebody has taken the name away.
+  // A container needs its image even if someone has deleted the name.
   const lost = (used ?? []).filter((name) => !targets.has(name)).flatMap(normalised);
   return [...images, ...imagesNamed(lost)];
 }
 
-/** None for a bare id, a pin of ours, and what no pod can ask for. */
+/** Empty for a bare id, one of our pins, and a name that no pod can use. */
 function normalised(name: string): Reference[] {
   const reference = parseReference(name);
   return typeof reference === "object" && reference.name === name && !isPinName(name) ? [reference] : [];
 }
 
-/** Tags before digests. */
+/** Sorts tags before digests. */
 const byName = (a: Reference, b: Reference): number =>
   Number(a.digest !== undefined) - Number(b.digest !== undefined) || (a.name < b.name ? -1 : 1);
 
-/** A run gives each name its digest form as well. */
+/** Drops digest forms of tagged names, because a run adds those itself. */
 const withoutImplied = (names: readonly Reference[]): Reference[] =>
   names.filter(
     (name) =>
@@ -74,7 +72,7 @@ const withoutImplied = (names: readonly Reference[]): Reference[] =>
       ),
   );
 
-/** One for each digest among the names, and for each name without one. */
+/** Groups names by digest; each name without a digest is an image of its own. */
 export const imagesNamed = (names: readonly Reference[]): Known[] => {
   const unique = new Map(names.map((name) => [name.name, name]));
   return [...Map.groupBy(unique.values(), ({ name, digest }) => digest ?? name).values()].map((group) => ({
@@ -82,10 +80,7 @@ export const imagesNamed = (names: readonly Reference[]): Known[] => {
   }));
 };
 
-/**
- * @param mirror where each image is to be pulled from; it keeps the names that pods use
- * @returns sorted by name
- */
+/** @param mirror where to pull each image from; it keeps the names that pods use. @returns entries sorted by name */
 export function listEntries(images: readonly Known[], mirror?: RegistryScope): ListEntry[] {
   const claims = images.flatMap((image) =>
     [placeFor(image, mirror, 0), ...image.names.map(({ name }) => name)].map(
@@ -108,7 +103,7 @@ export function listEntries(images: readonly Known[], mirror?: RegistryScope): L
     .toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** The name to pull an image by. @param apart above 0: below the host that it comes from, so that two registries do not meet */
+/** The name to pull. @param apart above 0, adds the source host to the path, so that two registries do not collide */
 function placeFor({ names }: Known, mirror: RegistryScope | undefined, apart: number): string {
   const [first] = names;
   if (mirror === undefined || first === undefined) return first?.name ?? "";

@@ -1,4 +1,4 @@
-// The node as containerd has it, as one value.
+// A node as containerd reports it, as one value.
 
 export interface Platform {
   readonly os: string;
@@ -6,20 +6,19 @@ export interface Platform {
   readonly variant?: string;
 }
 
-/** What an index lists. */
 export interface IndexEntry {
   readonly mediaType: string;
   readonly digest: string;
-  /** As it is written there. */
+  /** As written in the index. */
   readonly platform?: Platform | undefined;
 }
 
-/** What an index or the config of an image says, as far as it is read. */
+/** The fields of an index or an image config that are read. */
 export type Document =
   | { readonly is: "index"; readonly manifests: readonly IndexEntry[] }
-  /** `platform` as it is written there: a part that is missing is empty. `layers`: how many it tells of. */
+  /** `platform` as written, with missing parts empty. `layers`: the number of layers that the config lists. */
   | { readonly is: "config"; readonly platform: Platform; readonly layers: number }
-  /** It cannot be read, or is neither. */
+  /** Unreadable, or neither an index nor a config. */
   | { readonly is: "unreadable" | "other" };
 
 export interface Descriptor {
@@ -31,7 +30,7 @@ export interface Descriptor {
 
 type Labels = Readonly<Record<string, string>>;
 
-/** A name, literally, and what it leads to. */
+/** A literal name, and the target that it refers to. */
 export interface ImageRecord {
   readonly name: string;
   readonly labels: Labels;
@@ -39,7 +38,7 @@ export interface ImageRecord {
   readonly target: Descriptor;
 }
 
-/** A finished blob, with the labels that the metadata store has for it. */
+/** A complete blob, with its labels in the metadata store. */
 export interface Blob {
   readonly digest: string;
   /** Bytes. */
@@ -50,17 +49,17 @@ export interface Blob {
 /** A layer as a manifest lists it. */
 export type Layer = Pick<Blob, "digest" | "size">;
 
-/** What is unpacked, under its chain id; or, not committed, what somebody has on top of that, under a key of his own. */
+/** If committed, an unpacked layer, under its chain id. If not, a working copy on top of one, under its owner's key. */
 export interface Snapshot {
   readonly name: string;
-  /** The one that it is on top of; empty at the bottom. */
+  /** Name of the snapshot below; empty for the lowest. */
   readonly parent: string;
   readonly isCommitted: boolean;
-  /** ISO time. One that is removed and made again has another. */
+  /** ISO time. A snapshot that is removed and created again has another one. */
   readonly createdAt: string;
 }
 
-/** An image as CRI lists it, for the kubelet. Its names are normalised: no pod can start from some of them. */
+/** An image as CRI lists it for the kubelet. CRI normalizes the names, so no pod can start from some of them. */
 export interface CriImage {
   /** Digest of the image's config. */
   readonly id: string;
@@ -70,19 +69,18 @@ export interface CriImage {
   readonly pinned: boolean;
 }
 
-/** What is wrong on the disk with an image. */
 export interface Damage {
-  /** For a person: `3 of 5 layers' files are empty`. */
+  /** Text for messages: `3 of 5 layers' files are empty`. */
   readonly what: string;
-  /** `unpack`: from its blobs, without the registry. `held`: a container has what would have to be replaced. */
+  /** How to repair it. `unpack`: from the blobs, without the registry. `held`: not while a container uses it. */
   readonly mend: "unpack" | "pull" | "held";
-  /** Digests of blobs that are not whole. */
+  /** Digests of truncated blobs. */
   readonly blobs: readonly string[];
-  /** Of unpacked layers that are not whole, and of all that are on top of them, these first. */
+  /** Names of damaged snapshots and all on top of them, in an order in which they can be removed. */
   readonly snapshots: readonly string[];
 }
 
-/** What is known of images, of one or of all: enough to judge them. */
+/** All that `judge` needs to know, about one image or all of them. */
 export interface KnownImages {
   readonly platform: Platform;
   /** By name. */
@@ -91,23 +89,23 @@ export interface KnownImages {
   readonly blobs: ReadonlyMap<string, Blob>;
   /** The one that CRI uses. */
   readonly snapshotter: string;
-  /** Its snapshots, committed ones by their chain ids. */
+  /** By name, which is the chain id for committed ones. */
   readonly snapshots: ReadonlyMap<string, Snapshot>;
-  /** By digest; of the names that were asked for. */
+  /** By digest, only for the requested names. */
   readonly documents: ReadonlyMap<string, Document>;
-  /** What is wrong on the disk, by the digest of a target, as far as it was looked at. */
+  /** By target digest, only for images whose files were examined. */
   readonly damage: ReadonlyMap<string, Damage>;
 }
 
-/** Where containerd keeps images, as far as it tells. */
+/** containerd's directories with images, as far as it reports them. */
 export const directoriesOf = ({ contentDirectory, imageDirectory }: Node): string[] =>
   [contentDirectory, imageDirectory].filter((directory) => directory !== undefined);
 
-/** The whole node at one moment. What is known of a single image cannot stand for it. */
+/** The whole node at one moment. A distinct type, so that knowledge of one image cannot pass for it. */
 export interface Node extends KnownImages {
-  /** Where CRI keeps what is unpacked, and where containerd keeps blobs, as far as they tell. */
+  /** Directories of CRI's snapshots and of containerd's blobs, if reported. */
   readonly imageDirectory?: string;
   readonly contentDirectory?: string;
-  /** By name; two images share one where a short record beside the full one leads elsewhere. */
+  /** By name. Two images have the same name if a short record and the full one refer to different images. */
   readonly cri: ReadonlyMap<string, readonly CriImage[]>;
 }

@@ -1,11 +1,11 @@
-// Pins: one image record of our own for each image, which nobody's pull or tag takes away. Deleting it unpins.
+// Pins: one record of our own per image, which no other client's pull or tag removes. Deleting it unpins the image.
 import type { Descriptor, ImageRecord, Node } from "./node.ts";
 
-/** CRI's own label: the kubelet's garbage collection passes over an image of which any record carries it. */
+/** CRI's own label: the kubelet's garbage collection skips an image if any of its records has it. */
 const PINNED = { label: "io.cri-containerd.pinned", value: "pinned" };
 /**
- * `.invalid` is no host that a pull could ever ask; a digest reference gives the image no further tag. A pod's `imageID` is
- * the alphabetically first name by digest, so it may be this one; the digest in it is right all the same.
+ * No pull can ever ask a `.invalid` host, and a digest reference adds no tag. A pod's `imageID` is the alphabetically
+ * first name by digest, so it may be this one; its digest is correct anyway.
  */
 const PIN_PREFIX = "import-images.invalid/pin@";
 
@@ -13,12 +13,12 @@ export const pinName = ({ digest }: Descriptor): string => `${PIN_PREFIX}${diges
 export const isPinName = (name: string): boolean => name.startsWith(PIN_PREFIX);
 export const isPin = ({ name }: ImageRecord): boolean => isPinName(name);
 
-/** On the pin of an image that came from an archive: it stays while the archive is listed and cannot be read. */
+/** On the pin of an image from an archive: the pin stays while the archive is listed but cannot be read. */
 const ARCHIVE = "io.import-images.archive";
-/** Characters; containerd takes 4,096 bytes of a label. */
+/** Characters. containerd accepts labels of up to 4,096 bytes. */
 const LONGEST_PATH = 1_000;
 
-/** @param archive the path of the archive from which the image came */
+/** @param archive path of the archive that the image came from */
 export const pinRecord = (target: Descriptor, archive = ""): ImageRecord => ({
   name: pinName(target),
   labels: {
@@ -28,16 +28,16 @@ export const pinRecord = (target: Descriptor, archive = ""): ImageRecord => ({
   target,
 });
 
-/** Empty for an image that came from a registry. */
+/** Empty for an image from a registry, or if the path was too long for a label. */
 export const archiveOfPin = ({ labels }: ImageRecord): string => labels[ARCHIVE] ?? "";
 
-/** Whether our record pins the image; somebody may have taken its label. */
+/** Checks the label too, because someone may have removed it. */
 export function isPinned({ records }: Pick<Node, "records">, target: Descriptor): boolean {
   const pin = records.get(pinName(target));
   return pin?.target.digest === target.digest && pin.labels[PINNED.label] === PINNED.value;
 }
 
-/** Names that an image has beside its pin, for a person; its digest when it has none. */
+/** The image's other names, for messages; its digest if it has none. */
 export const namesOfPin = ({ records }: Node, pin: ImageRecord): string => {
   const tags = [...records.values()]
     .filter(({ target }) => target.digest === pin.target.digest)

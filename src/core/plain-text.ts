@@ -1,12 +1,12 @@
-// Text that others wrote, made safe to print: a registry, an archive or a tool may put anything into a name or message.
+// Makes others' text safe to print: a registry, an archive or a tool may put anything into a name or message.
 
-/** Controls, C1 among them, what is invisible or turns the direction of text, and separators of lines. */
+/** Control characters including C1, characters that are invisible or change text direction, and line separators. */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 const BREAK = /[\r\n\u0085\u2028\u2029]+/u;
 
 /**
- * One line in which nothing moves the cursor, rings, colours or hides: breaks become a space, other controls the escape
- * that names them (`\x1b`), so that they stay evidence. To be used after redaction, which knows secrets as they are.
+ * One line that cannot move the cursor, ring, color or hide text. Line breaks become spaces; other controls remain as
+ * evidence, as a visible escape (`\x1b`). Apply it after redaction, which needs secrets in their original form.
  */
 export const printable = (text: string): string =>
   text
@@ -18,7 +18,7 @@ export const printable = (text: string): string =>
     .replaceAll("\t", " ")
     .replaceAll(UNPRINTABLE, escaped);
 
-/** The same, with the blanks at its beginning. */
+/** Like `printable`, but keeps leading blanks. */
 export const printableLine = (line: string): string => line.replace(/[^ ][^]*/u, printable);
 
 function escaped(character: string): string {
@@ -28,9 +28,8 @@ function escaped(character: string): string {
   return code <= 0xffff ? `\\u${hex.padStart(4, "0")}` : `\\u{${hex}}`;
 }
 
-/** What an error says, or whatever else was thrown. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-/** `ENOENT` and the like, of an error of the system. */
+/** Code of a system error, such as `ENOENT`. */
 export const codeOf = (error: unknown): string | undefined =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;

@@ -1,4 +1,4 @@
-// The plan is a value: what the operator wants, held against what the node has. Nothing here does anything.
+// Makes the plan: compares what the operator wants with what the node has. The plan is a value without side effects.
 import type { Credential } from "./credentials.ts";
 import type { Failure } from "./failure.ts";
 import { ELSEWHERE, judge, type Judgement, type Unusable, type Usable } from "./judge.ts";
@@ -8,37 +8,37 @@ import { digestName, hasOtherDigest, type Reference } from "./reference.ts";
 
 export type PullPolicy = "Always" | "IfNotPresent";
 
-/** One image to have, with everything that was said about it; entries of one source are already merged. */
+/** One wanted image with all its settings; entries with the same source are already merged. */
 export interface WantedImage {
   readonly source: Reference;
-  /** Further names of the same image, without the source. */
+  /** Does not include the source. */
   readonly furtherNames: readonly Reference[];
-  /** `implicit`: nobody asked for freshness, Kubernetes' rule for `:latest` did. */
+  /** `implicit-Always`: not set by the operator; Kubernetes' default for `:latest`. */
   readonly pullPolicy: PullPolicy | "implicit-Always";
   readonly required: boolean;
   readonly pin: boolean;
-  /** Milliseconds for this image with all its attempts. */
+  /** Milliseconds for all attempts together. */
   readonly timeout: number;
   readonly credential?: Credential;
-  /** Where it comes from instead of a registry. */
+  /** Set if it comes from an archive instead of a registry. */
   readonly archive?: Origin;
 }
 
-/** An archive, and what an image from it has to be: that is not known before its import. */
+/** The archive of an image. `digest`: the target that the image must have; unknown before the import. */
 export interface Origin {
   readonly path: string;
   readonly digest?: string;
-  /** Its import failed, or it cannot be read. */
+  /** The import failed, or the archive cannot be read. */
   readonly failed: boolean;
 }
 
 export type PullDecision =
-  /** `unpack`: again, from its blobs, because of damage on the disk. */
+  /** `unpack`: unpack again from the blobs, because of damage on the disk. */
   | { readonly action: "pull" | "keep" | "unpack"; readonly why: string }
-  /** It comes from an archive that did not bring it, and no registry is asked instead; or what is damaged is in use. */
+  /** The archive did not provide it, and no registry is asked instead; or a container uses what is damaged. */
   | { readonly action: "fail"; readonly why: string; readonly failure: Failure }
   | {
-      /** Instead of a pull: named as another image with the same digest is, which is here or is pulled by this plan. */
+      /** Tag it from an image with the same digest, which is on the node or is pulled by this plan. */
       readonly action: "share";
       readonly sameAs: string;
       readonly why: string;
@@ -53,18 +53,17 @@ export interface NameDecision {
 export interface PlannedImage {
   readonly image: WantedImage;
   readonly decision: PullDecision;
-  /** What the source's name is good for now. */
   readonly judgement: Judgement;
-  /** Further names, as far as they are known before the pull, which may bring another image under the source's name. */
+  /** Further names as known before the pull, which may change the source's target. */
   readonly names: readonly NameDecision[];
   readonly pin: "create" | "keep" | "none";
 }
 
 export interface Plan {
   readonly images: readonly PlannedImage[];
-  /** Pins of ours that are no longer wanted: the record that pins, and the image's names for a person. */
+  /** Pins that are no longer wanted: the pin's record, and the image's names for messages. */
   readonly unpin: readonly { readonly record: string; readonly name: string }[];
-  /** The node on which it was made, where it changes nothing: so long as nobody else does, that is how it still is. */
+  /** Set if the plan changes nothing: the node that it was made from, valid until someone else changes it. */
   readonly settled?: Node;
 }
 
@@ -73,17 +72,16 @@ export const namesOf = (image: WantedImage): string[] =>
   [image.source, ...image.furtherNames].map((reference) => reference.name);
 
 export interface PlanOptions {
-  /** False where the runtime ignores pins: then nothing is pinned, and nothing unpinned. */
+  /** False if the runtime ignores pins: then none is created or deleted. */
   readonly pins: boolean;
-  /** Sources to which the plan is narrowed; all when empty. Nothing is unpinned then: the rest of the list was not looked at. */
+  /** Sources to plan; all if empty. If not empty, no pin is deleted: the rest of the list is not looked at. */
   readonly only?: ReadonlySet<string>;
-  /** Whether it is not known which images belong to the archive: they keep their pins. */
+  /** Whether the images of an archive are unknown, so that they keep their pins. */
   readonly isUnread?: (archive: string) => boolean;
 }
 
 const ALL: ReadonlySet<string> = new Set();
 
-/** Decides everything from one look at the node. */
 export function planRun(wanted: readonly WantedImage[], node: Node, options: PlanOptions): Plan {
   const { pins, only = ALL } = options;
   const chosen = wanted.filter(({ source }) => only.size === 0 || only.has(source.name));
@@ -91,7 +89,6 @@ export function planRun(wanted: readonly WantedImage[], node: Node, options: Pla
   return isDone(plan) ? { ...plan, settled: node } : plan;
 }
 
-/** Whether the node is as it should be. */
 const isDone = ({ images, unpin }: Plan): boolean =>
   unpin.length === 0 &&
   images.every(
@@ -99,7 +96,6 @@ const isDone = ({ images, unpin }: Plan): boolean =>
       decision.action === "keep" && pin !== "create" && names.every(({ action }) => action === "keep"),
   );
 
-/** How many images there are of each decision. */
 export function countDecisions(
   images: readonly PlannedImage[],
 ): Readonly<Record<PullDecision["action"], number>> {
@@ -108,7 +104,7 @@ export function countDecisions(
   return counts;
 }
 
-/** A digest that has several names is pulled under one of them; the others are tags. */
+/** Pulls one of several sources with the same digest, and tags the others from it. */
 export function planImages(wanted: readonly WantedImage[], node: Node, pins: boolean): PlannedImage[] {
   const records = [...node.records.values()].filter(({ name }) => name.includes("/"));
   const named = Map.groupBy(records, ({ target }) => target.digest);
@@ -119,7 +115,7 @@ export function planImages(wanted: readonly WantedImage[], node: Node, pins: boo
     const isGone = planned.judgement.is === "absent" || planned.judgement.is === "elsewhere";
     if (digest === undefined || !isGone || image.pullPolicy === "Always") return planned;
     const here = named.get(digest)?.filter(({ name }) => judge(node, name).is === "usable") ?? [];
-    // A pin is as good as a name, and tells a person less.
+    // A pin works as well as a name, but tells the reader less.
     const known = (here.find((record) => !isPin(record)) ?? here[0])?.name;
     const { name } = image.source;
     const sameAs = known ?? (image.archive === undefined ? pulled.getOrInsert(digest, name) : name);
@@ -128,7 +124,7 @@ export function planImages(wanted: readonly WantedImage[], node: Node, pins: boo
   });
 }
 
-/** Of an image that may have no other. */
+/** The only target that the image may have; undefined if it may have any. */
 const expectedDigest = ({ source, archive }: WantedImage): string | undefined =>
   archive === undefined ? source.digest : archive.digest;
 
@@ -151,7 +147,7 @@ function judgeSource(image: WantedImage, node: KnownImages): Judgement {
 function decide({ source, pullPolicy, archive }: WantedImage, judgement: Judgement): PullDecision {
   if (judgement.is !== "usable" && judgement.mend === "unpack")
     return { action: "unpack", why: judgement.why };
-  // A newer one may be whole.
+  // With another policy, a pull may bring a newer image that is whole.
   if (judgement.is !== "usable" && judgement.mend === "held" && pullPolicy === "IfNotPresent")
     return {
       action: "fail",
@@ -181,14 +177,13 @@ function decideArchived({ path, digest, failed }: Origin, judgement: Judgement):
   return { action: "fail", why: message, failure: { class: "not-found", message, next } };
 }
 
-/** What is wrong with a name, for a person. */
 export const problemOf = ({ is, why }: Unusable): string =>
   is === "absent" ? "its name is gone" : is === "elsewhere" ? `it ${why}` : `it is ${why}`;
 
 const whyPull = ({ is, why }: Unusable): string =>
   is === "absent" || is === "damaged" ? why : `present, but ${why}`;
 
-/** Names are compared by what they lead to, never by their text alone: one that exists may lead elsewhere. */
+/** Compares names by their targets, not by text: an existing name may refer to another image. */
 function planNames(image: WantedImage, { records }: KnownImages, judgement: Judgement): NameDecision[] {
   const digest = judgement.is === "usable" ? judgement.target.digest : undefined;
   return namesToGive(image, digest).map((name): NameDecision => {
@@ -200,7 +195,7 @@ function planNames(image: WantedImage, { records }: KnownImages, judgement: Judg
   });
 }
 
-/** As a pull of each would name it: by its tag, and by its digest, which pods ask for that pin one. */
+/** The names that a pull of each would create: its tag, and its digest form for pods that pin a digest. */
 export function namesToGive({ source, furtherNames }: WantedImage, digest: string | undefined): string[] {
   const byDigest =
     digest === undefined ? [] : [source, ...furtherNames].map((each) => digestName(each, digest));
@@ -209,11 +204,11 @@ export function namesToGive({ source, furtherNames }: WantedImage, digest: strin
   return [...names];
 }
 
-/** A further name with a digest that the image does not have, which no tag can give it. */
+/** A further name whose digest is not the image's, so that no tag can create it. */
 export const impossibleName = ({ furtherNames }: WantedImage, { target }: Usable): Reference | undefined =>
   furtherNames.find((name) => hasOtherDigest(name, target.digest));
 
-/** Pins of ours, but for those of images that a wanted name leads to, whatever became of its pull. */
+/** Our pins, except on images that a wanted name refers to, whether or not its pull succeeded. */
 export function unwantedPins(
   wanted: readonly WantedImage[],
   node: Node,
@@ -228,9 +223,9 @@ export function unwantedPins(
 }
 
 /**
- * Longest first, so that the biggest image does not start last and run alone. Of an image the size of an earlier run
- * counts, or else that of another image of its repository: the next version of an image has about the size of the last
- * one. Unknown ones keep the list's order, before the known: any of them may be the biggest.
+ * Largest first, so that the largest image does not start last and run alone. Uses the size from an earlier run, or of
+ * another image of the repository, because successive versions are about equal in size. Images of unknown size come
+ * first, in list order, because any of them may be the largest.
  * @param earlier compressed bytes by source name
  */
 export function longestFirst(
@@ -245,5 +240,5 @@ export function longestFirst(
   return planned.toSorted((a, b) => (sizeOf(a) === sizeOf(b) ? 0 : sizeOf(b) - sizeOf(a)));
 }
 
-/** Of a normalised name. */
+/** @param name normalized */
 const repositoryOf = (name: string): string => name.replace(/@.*$|:[^:/@]+$/u, "");

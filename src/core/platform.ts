@@ -1,4 +1,4 @@
-// Platforms as containerd compares them: for what is written in many ways, and for what a CPU can run as well.
+// Compares platforms as containerd does: one platform has several spellings, and a CPU can run others besides its own.
 import type { Platform } from "./node.ts";
 
 const ARCHITECTURES: Readonly<Record<string, string>> = {
@@ -10,16 +10,16 @@ const ARCHITECTURES: Readonly<Record<string, string>> = {
   armel: "arm/v6",
 };
 
-/** Variants that are what an architecture is without one. */
+/** Variants that mean the same as no variant. */
 const USUAL = new Set(["amd64/v1", "arm64/8", "arm64/v8"]);
 
-/** What else a CPU runs, the best first. */
+/** Other platforms that a CPU runs, best first. */
 const ALSO: Readonly<Record<string, readonly string[]>> = {
   amd64: ["386"],
   arm64: ["arm/v8", "arm/v7", "arm/v6", "arm/v5"],
 };
 
-/** In containerd's own words; a CPU with its variant. An empty operating system is this one's. */
+/** Uses containerd's spelling; `cpu` includes the variant. An empty operating system is the node's, Linux. */
 function normalised({ os, architecture, variant = "" }: Platform): { os: string; cpu: string } {
   const written = architecture.toLowerCase();
   const known = ARCHITECTURES[written] ?? written;
@@ -29,7 +29,7 @@ function normalised({ os, architecture, variant = "" }: Platform): { os: string;
   return { os: os === "" ? "linux" : os.toLowerCase(), cpu: isWhole ? known : `${known}/${full}` };
 }
 
-/** How well a node runs a platform, 0 best; undefined when it does not. */
+/** How well a node runs a platform: 0 is best, undefined if not at all. */
 export function rankOf(platform: Platform, node: Platform): number | undefined {
   const { os, cpu } = normalised(platform);
   const own = normalised(node);
@@ -37,7 +37,7 @@ export function rankOf(platform: Platform, node: Platform): number | undefined {
   return os === own.os && rank !== -1 ? rank : undefined;
 }
 
-/** Whether an image says outright that it is for another platform: what it leaves open is no contradiction. */
+/** Whether an image states that it is for another platform. Missing fields do not contradict. */
 export const contradicts = ({ os, architecture }: Platform, node: Platform): boolean =>
   rankOf({ os, architecture: architecture === "" ? node.architecture : architecture }, node) === undefined;
 

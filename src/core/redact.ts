@@ -1,17 +1,17 @@
-// What a tool prints is evidence, and evidence may hold a secret: containerd repeats credentials in some errors.
+// Masks secrets in the output of tools, which is kept as evidence: containerd repeats credentials in some errors.
 import type { Credential } from "./credentials.ts";
 
 export type Redact = (text: string) => string;
 
 const MASK = "[redacted]";
 /**
- * What follows Basic or Bearer, basic auth and every query value of a URL, tokens, and what containerd quotes of an auth
- * that it could not split: secrets that are recognised by their place, so that even those we were never told are caught.
+ * Secrets that are recognized by their context, even if we do not know them: after Basic or Bearer, basic auth and
+ * query values of a URL, tokens, and an auth that containerd could not split and quotes.
  */
 const BY_PLACE: readonly (readonly [RegExp, string])[] = [
   [/(?<scheme>\b(?:Basic|Bearer)\s+)(?!(?:auth|realm)\b)[\w+/=.~-]{4,}/giu, `$<scheme>${MASK}`],
   [/(?<scheme>\bhttps?:\/\/)[^\s/@"']+@/giu, `$<scheme>${MASK}@`],
-  // The quote is escaped where crictl logs the error as `msg="…"`, and missing where the text was cut.
+  // crictl escapes the quote when it logs the error as `msg="…"`. The closing quote is missing in shortened text.
   [/(?<before>invalid decoded auth: )\\*"(?:[^"\\]|\\.)*"?/gu, `$<before>"${MASK}"`],
   [/(?<key>(?:[?&]|&amp;|\\{1,3}u0026)[\w.~%$[\]-]{1,64}=)[^&\s"'<>\\]+/giu, `$<key>${MASK}`],
   [/(?<key>"(?:\w{0,20}token|password|auth)\\{0,3}"\s{0,3}:\s{0,3}\\{0,3}")[^"\\]+/giu, `$<key>${MASK}`],
@@ -19,19 +19,19 @@ const BY_PLACE: readonly (readonly [RegExp, string])[] = [
 ];
 
 /**
- * A function that masks the given credentials in every spelling that a tool or registry may print: encoded, decoded,
- * the bare password, and these escaped for JSON, Go, URLs or HTML, up to five times one in another. Time grows with
- * the text and not with the number of credentials.
+ * Returns a function that masks the credentials in every spelling that a tool or registry may print: encoded, decoded,
+ * the bare password, and each of these escaped for JSON, Go, URLs or HTML, up to five levels deep. Its time grows
+ * with the text, not with the number of credentials.
  *
- * A password that is a word of such messages, or very short, is masked only beside its user or a word for "password": masked
- * wherever it stands, it would make "failed to pull" unreadable, and by that tell what it is.
+ * A password that is very short or a common word is masked only next to its user or a word for "password": masked
+ * everywhere, it would make "failed to pull" unreadable, and thereby reveal itself.
  */
 export function redactor(credentials: Iterable<Credential>): Redact {
   const known = [...credentials];
   const forms = new Set(known.flatMap(formsOf).filter(({ length }) => length >= SHORTEST));
-  // The longest first: where a shorter one is masked, the rest of a longer one would be left standing.
+  // Longest first: masking a shorter form would leave the rest of a longer one.
   const longestFirst = [...forms].toSorted((a, b) => b.length - a.length);
-  // One expression of literal texts: the engine makes a tree of them.
+  // One expression of literals, because the engine compiles those into a tree.
   const patterns = [...longestFirst.map((form) => RegExp.escape(form)), ...known.flatMap(weakPattern)];
   const secrets = new RegExp(patterns.join("|"), "gu");
   return (text) => {
@@ -40,16 +40,16 @@ export function redactor(credentials: Iterable<Credential>): Redact {
   };
 }
 
-/** A text without some of its escapes, and for each of its characters where that began in the original. */
+/** A text with some escapes removed, and for each character its offset in the original. */
 interface Layer {
   readonly text: string;
   readonly starts: Uint32Array;
 }
 
-/** A registry's own, say HTML in JSON, the quotes of containerd's error and of crictl's log, and one more. */
+/** A registry's own, such as HTML in JSON, the quotes of containerd's error and of crictl's log, and one to spare. */
 const DEEPEST_ESCAPE = 5;
 
-/** A text as it is, and with one layer of escapes removed after the other, as far as there are any. */
+/** Yields the text as it is, then with one more level of escapes removed each time. */
 function* layersOf(text: string): Generator<Layer> {
   let layer: Layer | undefined = {
     text,
@@ -108,12 +108,12 @@ function meaning(groups: Readonly<Record<string, string | undefined>>): string {
   return String.fromCodePoint(Math.min(code, LAST_CODE_POINT));
 }
 
-/** Shorter texts stand in others by chance. */
+/** Shorter texts occur in others by chance. */
 const SHORTEST = 4;
 
 /**
- * Unescaped spellings. A byte of an escaped one becomes a character, so what is not ASCII has a form of bytes too; and
- * what looks like an escape in the secret itself is taken for one where it stands among others.
+ * Unescaped spellings. Unescaping turns each byte into a character, so non-ASCII text also needs its byte form. It also
+ * decodes what only looks like an escape in the secret itself, so those spellings are included too.
  */
 function formsOf({ auth, password }: Credential): string[] {
   const encoded = [auth, Buffer.from(password).toString("base64")]
@@ -127,10 +127,10 @@ function formsOf({ auth, password }: Credential): string[] {
   return [...encoded, ...plain];
 }
 
-/** Characters of a beginning: shorter ones stand in other words. */
+/** Characters. Shorter prefixes occur in other words. */
 const SHORTEST_BEGINNING = 8;
 
-/** What is left of a password that was put where HTTP, HTML or a URL ends at some character of it. */
+/** Prefixes that remain when HTTP, HTML or a URL ends at a character of the password. */
 const beginnings = (password: string): string[] =>
   Array.from(password.matchAll(/[\s"#&',;<>?]/gu), ({ index }) => password.slice(0, index)).filter(
     (text) => text.length >= SHORTEST_BEGINNING && !isWeak(text),
@@ -138,7 +138,7 @@ const beginnings = (password: string): string[] =>
 
 const pairOf = (auth: string): string => Buffer.from(auth, "base64").toString();
 
-/** Words that containerd, crictl, registries and we print, so that one of them as a password says nothing by itself. */
+/** Words that containerd, crictl, registries and we print, so that one of them alone reveals no password. */
 const WORDS = new Set(
   `access account accept admin alert also anonymous archive attempt auth authority authorization authorize back bad basic
   bearer blob blobs body bytes cancelled certificate changed check client close closed code commit config connect connection
@@ -162,7 +162,7 @@ const isWeak = (password: string): boolean =>
 const BETWEEN = "\\s\"'`,:;=()[\\]{}\\\\/@&?";
 const PASSWORD_WORDS = "(?i:password|passwd|passphrase|pwd|secret)";
 
-/** A weak password behind the last word of its user, or a word for "password", and a few separators. */
+/** A weak password after the last word of its user, or a word for "password", and up to five separators. */
 function weakPattern({ auth, password }: Credential): string[] {
   if (password === "" || !isWeak(password)) return [];
   const [user = ""] = pairOf(auth).split(":", 1);

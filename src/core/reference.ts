@@ -1,24 +1,20 @@
-// Image references, read and normalised exactly as containerd's CRI does (distribution/reference,
-// ParseDockerRef): only a normalised name resolves for the kubelet.
+// Normalizes references exactly as CRI does (distribution/reference, ParseDockerRef): the kubelet resolves no others.
 
-/** A normalised reference. `name` is the canonical text, the key by which images are known everywhere else. */
 export interface Reference {
-  /** Canonical text, `domain/path:tag` or `domain/path@digest`. */
+  /** Canonical text, `domain/path:tag` or `domain/path@digest`. All other code knows an image by this key. */
   readonly name: string;
-  /** Registry host with its port, `docker.io` when none was written. */
+  /** Registry host with its port; `docker.io` if none is written. */
   readonly domain: string;
-  /** Repository below the domain, `library/nginx`. */
+  /** Repository below the domain, such as `library/nginx`. */
   readonly path: string;
-  /** Unset for a digest reference; a tag written beside a digest is dropped, as containerd does. */
+  /** Unset for a digest reference: like containerd, we drop a tag beside a digest. */
   readonly tag?: string;
   readonly digest?: string;
 }
 
-/** Whether a name has a digest, and so can be none of the image with this one. */
 export const hasOtherDigest = (name: Reference, digest: string): boolean =>
   name.digest !== undefined && name.digest !== digest;
 
-/** The name by which a repository has an image by its digest. */
 export const digestName = ({ domain, path }: Pick<Reference, "domain" | "path">, digest: string): string =>
   `${domain}/${path}@${digest}`;
 
@@ -29,15 +25,13 @@ const DOMAIN = new RegExp(
 );
 const PATH = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/u;
 const TAG = /^\w[\w.-]{0,127}$/u;
-/** A known algorithm, and its full length in lower-case hexadecimal. */
 const DIGEST = /^(?:sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128})$/u;
-/** distribution/reference, RepositoryNameTotalLengthMax: without the host. */
+/** RepositoryNameTotalLengthMax of distribution/reference, which does not count the host. */
 const LONGEST_PATH = 255;
 
 /**
- * Reads a reference as an operator writes it.
- * @returns the normalised reference, or what is wrong with the text. The problem never repeats the text,
- * because a secret pasted into the wrong property must not reach a log.
+ * @returns the normalized reference, or the problem as text, which never repeats the input: a secret pasted into the
+ * wrong property must not reach a log.
  */
 export function parseReference(text: string): Reference | string {
   if (text === "") return "is empty";
@@ -69,19 +63,18 @@ function problemIn(domain: string, path: string, tag: string): string | undefine
   return "has a malformed tag (allowed: letters, digits, _ . -, at most 128, not beginning with . or -)";
 }
 
-/** What is before the separator, and what is behind it. */
 function cut(text: string, separator: string): [before: string, behind?: string] {
   const at = text.indexOf(separator);
   return at === -1 ? [text] : [text.slice(0, at), text.slice(at + 1)];
 }
 
-/** The first component is a registry host only if it could not be a Docker Hub user: a dot, a port, upper case or localhost. */
+/** The first component is a host only if no Docker Hub user can have it: a dot, a port, upper case, or localhost. */
 function cutDomain(text: string): { domain: string; remainder: string } {
   const slash = text.indexOf("/");
   const first = text.slice(0, Math.max(slash, 0));
   const isHost = /[.:]/u.test(first) || first === "localhost" || first.toLowerCase() !== first;
   if (slash === -1 || !isHost) return { domain: "docker.io", remainder: text };
-  // The one alias that the normal form replaces; containerd keeps every other host as it is written.
+  // The only alias that normalization replaces; containerd keeps every other host as written.
   const domain = first === "index.docker.io" ? "docker.io" : first;
   return { domain, remainder: text.slice(slash + 1) };
 }

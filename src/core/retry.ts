@@ -1,19 +1,19 @@
-// How long to wait before something is tried again.
+// How long to wait before the next attempt.
 import type { FailureClass } from "./failure.ts";
 
-/** Times in milliseconds. `attempts` counts the first one. */
+/** Times in milliseconds. `attempts` includes the first one. */
 export interface RetryPolicy {
   readonly attempts: number;
   readonly min_delay: number;
   readonly max_delay: number;
 }
 
-/** A registry that answers 429 is left alone at least this long (ms): one attempt costs it 5 or 6 requests. */
+/** Shortest delay after a 429, in milliseconds: one attempt costs the registry 5 or 6 requests. */
 const RATE_LIMIT_FLOOR = 5_000;
 
 /**
- * Milliseconds to wait after failure `count` (from 1): exponential from the shortest delay with full jitter, so that a
- * fleet which failed together does not return together.
+ * Milliseconds to wait after failure `count` (from 1): exponential from `min_delay` with full jitter, so that a fleet
+ * that failed together does not return together.
  * @param random from 0 to 1
  */
 export function backOff(policy: RetryPolicy, failure: FailureClass, count: number, random: number): number {

@@ -1,22 +1,21 @@
-// What is known of the texts of containerd, crictl and ctr: the class of each, what to do next, and what it entails.
-// They come from real containerd 1.6, 1.7 and 2.x and several crictls (test/fixtures/errors; scripts/record-errors).
+// Error texts of containerd, crictl and ctr: the class of each, its next step and its action. They come from real
+// containerd 1.6, 1.7 and 2.x and several crictl versions (test/fixtures/errors; scripts/record-errors).
 import type { Failure, FailureClass } from "./failure.ts";
 
-/** What a text shows. */
 export type Diagnosis = Omit<Failure, "message" | "evidence">;
 
 export interface Rule extends Diagnosis {
-  /** What is met, as the operators' table calls it. */
+  /** Description in the operators' table of failures. */
   readonly met: string;
-  /** All of them match the statement. */
+  /** The statement must match all of them. */
   readonly patterns: readonly RegExp[];
-  /** Matches what a registry adds to its answer, which else decides nothing: anything may stand there. */
+  /** Must match the text after a registry's answer. Without it, that text is ignored, because it may be anything. */
   readonly words?: RegExp;
 }
 
 type More = Pick<Rule, "next" | "action" | "refused" | "words">;
 
-/** @param more where it is not what the class says; in `next`, {host} is the host that was asked */
+/** @param more what differs from the class; `{host}` in `next` is the host that was asked */
 const rule = (
   failureClass: FailureClass,
   met: string,
@@ -42,7 +41,7 @@ const EXPIRED_LOGIN: More = {
   refused: "login",
 };
 
-/** For statements that end with what a registry, a token service or a proxy answered; the first match wins. */
+/** For statements that end with the answer of a registry, a token service or a proxy; the first match wins. */
 export const ANSWERS: readonly Rule[] = [
   rule("network", "407, from a proxy", /: 407$/u, PROXY),
   rule("auth", "401 where no login was given", [/no basic auth credentials$/u], NO_LOGIN),
@@ -52,7 +51,7 @@ export const ANSWERS: readonly Rule[] = [
     [/fetch anonymous token: /u, /: 40[13]$/u],
     NO_LOGIN,
   ),
-  // A layer or config, and so after the manifest was served. Addresses are signed for minutes.
+  // For a layer or config, so after the manifest was served. Signed addresses expire within minutes.
   rule(
     "server",
     "any other 4xx for a layer",
@@ -72,7 +71,7 @@ export const ANSWERS: readonly Rule[] = [
     ...EXPIRED_LOGIN,
     next: "the login has expired (ECR logins last 12 hours), or its account may not pull this repository",
   }),
-  // Each further try of a login that is refused as such brings the account nearer to a lock-out.
+  // Each further attempt with a refused login brings the account closer to a lockout.
   rule("auth", "401 of a token service", [TOKEN, /: 401$/u], { refused: "login" }),
   rule("auth", "401", /: 401$/u, { refused: "repository" }),
   rule("server", "a token that the registry does not take", /(?:pull access denied|server message: )$/u, {
@@ -85,17 +84,17 @@ export const ANSWERS: readonly Rule[] = [
   }),
   rule("auth", "403", /: 403$/u),
   rule("server", "5xx, 408 or 425", /: (?:[^4]\d\d|408|425)$/u, { action: "registry-back-off" }),
-  // What was kept of a layer does not fit what the registry has.
+  // The kept part of a layer does not fit the registry's blob.
   rule("transfer", "416", /: 416$/u),
   rule("rate-limit", "429", /: 429$/u),
-  // The rest of 4xx is permanent.
+  // All other 4xx are permanent.
   rule("auth", "any other 4xx of a token service", TOKEN, {
     next: "{host} refuses the request: check the user and password, and the realm that the registry names in its answer",
   }),
   rule("tls", "400 to plain http", /: 400$(?<= http:\S+: 400)/u, {
     next: "the request used plain http, and the server may require https: set the scheme, and its CA, in certs.d/<host>/hosts.toml",
   }),
-  // 1.6.20 does not tell the address, and so not its scheme.
+  // containerd 1.6.20 does not report the address, so its scheme is unknown.
   rule("reference", "400", /: 400$/u, {
     next: "the registry, or a proxy in front of it, finds the request malformed: check the image's name, the registry's log, and that plain http does not reach a server that wants https",
   }),
@@ -123,10 +122,10 @@ export const ANSWERS: readonly Rule[] = [
   }),
 ];
 
-/** As the kernel words them, at the end of a path or in front of more words. */
+/** The kernel's words, as one complete part of an error chain that is separated by colons. */
 const errno = (words: string): RegExp => new RegExp(`(?<=: )(?:${words})(?![\\w ])`, "u");
 
-/** Of containerd's disk and node, whoever tells: a tool, or containerd's own API. */
+/** Failures of containerd's disk and node, from a tool or from containerd's own API. */
 export const NODE_RULES: readonly Rule[] = [
   rule("runtime", "an answer that is larger than gRPC allows", /message larger than max/u, {
     action: "stop",
@@ -173,8 +172,7 @@ export const NODE_RULES: readonly Rule[] = [
   ),
 ];
 
-/** For statements without an answer; the first match wins. First what only one side can say, then what several say, and
- * what is a consequence of the rest. */
+/** For statements without an answer; the first match wins. Ambiguous texts and mere consequences come last. */
 export const RULES: readonly Rule[] = [
   rule("runtime", "containerd that does not answer", [
     /validate service connection: |getting the runtime version: |code = Unavailable desc = (?:connection error|error reading from server|transport is closing|the connection is draining)|failed to dial "|connection error: desc = |^ctr: [^\n]*(?:context deadline exceeded|error reading from server|transport is closing|the connection is draining)/u,
@@ -273,11 +271,10 @@ export const RULES: readonly Rule[] = [
     /unable to (?:read|load|parse) (?:CA cert|CERT file|server)|failed to (?:load (?:X509 key pair|CA file|cert file)|parse TOML)|unknown capability|invalid (?:type|pair) \S+ for "/u,
     HOSTS_FILE,
   ),
-  // Newer crictls say so when they are stopped. What containerd cancels by itself is a pull without progress.
+  // Newer crictl versions print this when they are stopped. containerd itself cancels only a pull without progress.
   rule("cancelled", "crictl that was stopped", /interrupted: context canceled/u),
   rule("stall", "a pull that containerd itself cancelled", /code = Canceled|context canceled/u),
   rule("transfer", "TLS that breaks in a download", [LAYER, /(?:local|remote) error: tls: /u]),
-  // After a blank, because a tag may end in the same letters: `team/app:tls: not found`.
   rule(
     "tls",
     "http where https is expected",
@@ -338,6 +335,7 @@ export const RULES: readonly Rule[] = [
       next: "{host} and containerd have no TLS version, cipher or protocol in common: allow TLS 1.2 or 1.3 with current ciphers there",
     },
   ),
+  // Requires a blank or a quote in front, because a tag may end in the same letters: `team/app:tls: not found`.
   rule("tls", "any other fault of TLS", /(?<![^\s"])tls: /u, {
     action: "once-more",
     next: "{host}, or a proxy in front of it, broke off the TLS handshake: see its log, and whether it has a certificate for this name",
@@ -346,13 +344,13 @@ export const RULES: readonly Rule[] = [
     action: "back-off",
     next: "{host} did not answer within containerd's fixed limit of 30 s: look at the cache or store there, which may be fetching the image itself; run again later",
   }),
-  // No answer at all. TLS handshake timeout has no colon after `tls`, and so passes the rules above.
+  // No answer at all. `TLS handshake timeout` has no colon after `TLS`, so no rule above matches it.
   rule(
     "network",
     "a host that is unreachable, unknown or silent",
     /failed to do request: |fetch \w+ token: \w+ "|connection refused|no such host|server misbehaving|network is unreachable|no route to host|i\/o timeout|context deadline exceeded|TLS handshake timeout|lookup \S+ on |lookup \S+: |dial tcp|connection timed out/u,
   ),
-  // A blob that the manifest promises; also `code = NotFound`, but the image is there.
+  // A blob of the manifest is missing. The error also has `code = NotFound`, but the image exists.
   rule(
     "server",
     "a layer or manifest that the registry promises and lacks",

@@ -1,4 +1,4 @@
-// The state of a run, from which every view of it is made: status.json, table, bars, exit code.
+// The state of a run. All views derive from it: status.json, table, bars, exit code.
 import * as v from "valibot";
 import { FAILURE_CLASSES } from "./failure.ts";
 import { count, progress } from "./transfer.ts";
@@ -14,7 +14,7 @@ const time = v.pipe(
 );
 const texts = v.pipe(v.array(v.string()), v.readonly());
 
-// The state as status.json has it, which is read by what it says here. What a phase alone has stands with the phase.
+// The schema of status.json. A field that exists in only one phase is declared with that phase.
 
 const stepFailure = v.object({
   class: v.picklist(FAILURE_CLASSES),
@@ -24,25 +24,25 @@ const stepFailure = v.object({
 });
 export type StepFailure = Readonly<v.InferOutput<typeof stepFailure>>;
 
-/** What an image has in each of its phases. */
+/** The fields of an image in every phase. */
 const common = {
   name: v.string(),
-  /** It stands for what an archive holds, until that is open; its name is the path. */
+  /** Stands for the images of an archive until that is opened; `name` is its path. */
   isArchive: v.optional(v.boolean()),
   /** Source and further names. */
   names: texts,
   required: v.boolean(),
   attempts: count,
-  /** Of the first attempt. */
+  /** Start of the first attempt. */
   startedAt: v.optional(time),
   progress: v.optional(progress),
-  /** Of the last attempt that failed; it stays when a later one succeeds, so that a flaky registry is seen. */
+  /** Failure of the last failed attempt. Kept after a later success, so that a flaky registry is visible. */
   failure: v.optional(stepFailure),
 };
 
 const IN_PLACE = ["present", "pulled", "imported", "kept"] as const;
 
-/** `id`: digest of the configuration, `digest`: of the target, as CRI tells them after the run. */
+/** Read back after the run. `id`: digest of the config. `digest`: that of the target. `size`: compressed bytes. */
 const inPlace = v.object({
   ...common,
   phase: v.picklist(IN_PLACE),
@@ -54,17 +54,15 @@ const inPlace = v.object({
 });
 
 const imageState = v.variant("phase", [
-  /** Not begun. */
   v.object({ ...common, phase: v.literal("waiting") }),
   v.object({ ...common, phase: v.literal("pulling") }),
   /** Between two attempts. */
   v.object({ ...common, phase: v.literal("retrying"), failure: stepFailure, retryAt: time }),
-  /** On the node; its names and its pin are being made. */
+  /** On the node; its names and its pin are being created. */
   v.object({ ...common, phase: v.literal("tagging") }),
-  /** Named and pinned; it is read back through CRI when all are. */
+  /** Named and pinned; verified through CRI once all images are. */
   v.object({ ...common, phase: v.literal("unverified"), endedAt: time }),
-  /** Was there and is right; pulled anew; came from an archive; present, but its registry could not be asked for a newer
-   * one. */
+  /** `present` before; `pulled`; `imported`; `kept`: present, but its registry could not be asked for a newer one. */
   inPlace,
   v.object({ ...common, phase: v.literal("failed"), endedAt: time, failure: stepFailure }),
 ]);
@@ -73,7 +71,7 @@ export type Phase = ImageState["phase"];
 export type ImageInPlace = Readonly<v.InferOutput<typeof inPlace>>;
 export type Verified = Pick<ImageInPlace, "id" | "digest" | "size" | "pinned">;
 
-/** What a run has in each of its phases. */
+/** The fields of a run in every phase. */
 const commonRun = {
   run: v.string(),
   version: v.string(),
@@ -81,7 +79,7 @@ const commonRun = {
   startedAt: time,
   containerd: v.optional(v.string()),
   concurrency: v.optional(count),
-  /** In the order of the list; an archive is known by its path until it is open. */
+  /** In list order; the images of an opened archive come last. */
   images: v.pipe(v.array(imageState), v.readonly()),
   unpinned: texts,
   warnings: texts,
@@ -100,7 +98,7 @@ const endedRun = v.object({
 
 export const runState = v.variant("phase", [
   v.object({ ...commonRun, phase: v.picklist(WORK) }),
-  /** `why`: what it waits for, for a person. `next`: the phase that goes on after it. */
+  /** `why`: reason for the wait, for messages. `next`: the phase that follows it. */
   v.object({ ...commonRun, phase: v.picklist(WAITS), why: v.string(), next: v.picklist(WORK) }),
   endedRun,
 ]);
@@ -109,7 +107,7 @@ export type WaitPhase = (typeof WAITS)[number];
 export type EndedRun = Readonly<v.InferOutput<typeof endedRun>>;
 export type Ending = Pick<EndedRun, "exitCode" | "stopped">;
 
-/** Milliseconds that it took; undefined for what has not begun, or not ended. */
+/** Duration in milliseconds; undefined if it has not begun or not ended. */
 export const lasted = (
   one: { readonly startedAt?: number | undefined; readonly endedAt?: number } = {},
 ): number | undefined =>
@@ -129,12 +127,12 @@ export const startState = (run: string, version: string, pid: number, at: number
 export const imageOf = ({ images }: RunState, name: string): ImageState | undefined =>
   images.find((image) => image.name === name);
 
-/** Whether it is what was wanted, and was read back so. */
+/** Whether it is in place and verified. */
 export const isInPlace = (image: ImageState): image is ImageInPlace =>
   IN_PLACE.some((phase) => phase === image.phase);
 
 const COUNTED = [...IN_PLACE, "failed", "unverified"] as const;
-/** Images by their phase; `unfinished` are all that are not counted by theirs. */
+/** Number of images per phase; `unfinished` counts those in any other phase. */
 export type Totals = Readonly<Record<(typeof COUNTED)[number] | "unfinished", number>>;
 
 export function totals(images: Iterable<Pick<ImageState, "phase">>): Totals {

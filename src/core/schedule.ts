@@ -1,8 +1,8 @@
-// What is known of images, registries and logins while images are pulled. A value: each thing that happens makes a new one,
-// and core/decide.ts reads from it what to do next.
+// What is known of images, registries and logins during the pulls, as an immutable value. core/decide.ts reads from it
+// what to do next. All times are milliseconds of one monotonic clock.
 //
-// A registry that gives nothing is in trouble: it is asked by one image at a time, with back-off, and what fails meanwhile
-// costs no image an attempt. Any byte ends the trouble. All times are milliseconds of one monotonic clock.
+// A registry that sends nothing is in trouble: one image at a time asks it, with back-off, and failures meanwhile do
+// not count against an image. Any byte, or an answer such as 401 or 404, ends the trouble.
 import { actionOf, type Failure } from "./failure.ts";
 import type { WantedImage } from "./plan.ts";
 import { backOff, type RetryPolicy } from "./retry.ts";
@@ -11,33 +11,32 @@ export interface ScheduleSettings {
   readonly retry: RetryPolicy;
   readonly registry_timeout: number;
   readonly stall_timeout: number;
-  /** Images at once. */
   readonly concurrency: number | "auto";
 }
 
 /** An image that is still to be pulled. */
 export interface Pending {
   readonly image: WantedImage;
-  /** It is usable as it is, and nobody asked for a newer one: nobody waits for it either. */
+  /** Usable already, and no newer one was requested explicitly, so the run does not wait long for it. */
   readonly optional: boolean;
-  /** Begun. */
+  /** Attempts that were started. */
   readonly attempts: number;
-  /** Attempts that failed by the image's own fault. */
+  /** Failures that count against the image rather than its registry. */
   readonly failures: number;
-  /** Whether its one further attempt was promised already. */
+  /** Whether `once-more` has granted its last attempt. */
   readonly isLast: boolean;
-  /** Of its time: attempts that ended, and delays of its own. */
+  /** Time used up of its timeout: by finished attempts and by its own delays. */
   readonly spent: number;
   readonly dueAt: number;
   /** When its last attempt ended. */
   readonly triedAt: number;
-  /** The one under way. */
+  /** The running one. */
   readonly attempt?: Attempt;
 }
 
 export interface Attempt {
   readonly begunAt: number;
-  /** Bytes came in it, or all of the image is here: silence is no fault of the registry. */
+  /** Bytes arrived, or the whole image is on the node: from then on, silence is not the registry's fault. */
   readonly served: boolean;
 }
 
@@ -45,19 +44,19 @@ export type UnderWay = Pending & { readonly attempt: Attempt };
 export const isUnderWay = (image: Pending): image is UnderWay => image.attempt !== undefined;
 
 interface Registry {
-  /** When it last gave bytes or an answer. */
+  /** When it last sent bytes or an answer. */
   readonly gaveAt: number;
-  /** It answered 429, and is left alone whatever else goes on. */
+  /** End of the pause after a 429, which applies whatever else happens. */
   readonly pausedUntil: number;
-  /** How often in this run it said nothing; an attempt without a byte is given longer each time. */
+  /** How often it was silent in this run. Each time, attempts without a byte get more time. */
   readonly silences: number;
   readonly trouble?: Trouble;
 }
 
 export interface Trouble {
-  /** Since when it has given nothing that was asked for. */
+  /** Start of the time in which it sent nothing that was asked for. */
   readonly since: number;
-  /** How often it was asked in vain. Attempts that were under way together count once. */
+  /** How often it was asked in vain. Attempts that ran together count once. */
   readonly rounds: number;
   readonly roundAt: number;
   /** When it may be asked again. */
@@ -66,30 +65,30 @@ export interface Trouble {
 }
 
 interface Login {
-  /** The registry gave something for it. */
+  /** The registry has sent something for it. */
   readonly taken: boolean;
   readonly refused: boolean;
-  /** Paths for which it was refused. */
+  /** Repository paths for which it was refused. */
   readonly refusedFor: ReadonlySet<string>;
 }
 
 export interface Schedule {
   readonly settings: ScheduleSettings;
-  /** By source name, in the order in which they are to be begun. */
+  /** By source name, in the order in which to start them. */
   readonly pending: ReadonlyMap<string, Pending>;
   /** By host. */
   readonly registries: ReadonlyMap<string, Registry>;
   /** By registry and credential. */
   readonly logins: ReadonlyMap<string, Login>;
-  /** The limit that a 429 left, when, and the images that were pulled since it was changed last. */
+  /** Set by a 429: the lowered limit, when it was lowered, and the pulls since its last change. */
   readonly lowered?: { readonly to: number; readonly at: number; readonly pulls: number };
 }
 
-/** A crictl of some 30 MB runs for each. */
+/** Each pull runs a crictl of about 30 MB. */
 const MOST_AT_ONCE = 16;
-/** Of an image that nobody waits for. */
+/** Maximum for an optional image. */
 export const OPTIONAL_ATTEMPTS = 2;
-/** However short the operator's delays are, a registry that gives nothing is not asked without a pause. */
+/** After 3 rounds, a registry that sends nothing gets a pause of at least 1 s, whatever delays are configured. */
 const [QUICK_ROUNDS, LEAST_PAUSE] = [3, 1_000];
 const NEVER = Number.NEGATIVE_INFINITY;
 
@@ -111,11 +110,11 @@ export function removed(schedule: Schedule, name: string): Schedule {
   return { ...schedule, pending };
 }
 
-/** How many images at once. */
+/** The limit of parallel pulls. */
 export const limitOf = ({ settings: { concurrency }, lowered }: Schedule): number =>
   concurrency === "auto" ? (lowered?.to ?? MOST_AT_ONCE) : concurrency;
 
-/** How long an attempt that begins now may be without a byte. */
+/** Milliseconds that an attempt that starts now may go without a byte. */
 export function patienceOf({ settings, pending, registries }: Schedule, name: string): number {
   const image = pending.get(name);
   const silences = registries.get(image?.image.source.domain ?? "")?.silences ?? 0;
@@ -129,12 +128,12 @@ export function began(schedule: Schedule, name: string, now: number): Schedule {
   const next = withPending(schedule, { ...image, attempts: image.attempts + 1, attempt });
   const { trouble, ...registry } = registryOf(schedule, image);
   if (trouble === undefined) return next;
-  // That it was not asked for want of a place is not its silence.
+  // Time in which no slot was free to ask the registry is not its silence.
   const since = trouble.since + Math.max(0, now - trouble.opensAt);
   return withRegistry(next, image, { ...registry, trouble: { ...trouble, since } });
 }
 
-/** @param what bytes of the image came in this attempt; or all of it is here, which says nothing of its registry */
+/** @param what `complete`: the whole image is on the node, which proves nothing about its registry */
 export function progressed(
   schedule: Schedule,
   name: string,
@@ -154,7 +153,7 @@ export function pulled(schedule: Schedule, name: string, now: number): Schedule 
   return recovered(removed(withLogin(gave(schedule, image, now), image, { taken: true }), name));
 }
 
-/** One more again, after as many pulls as there may be at once. */
+/** Raises the limit by one after as many pulls as it allows at once. */
 function recovered(schedule: Schedule): Schedule {
   const { lowered } = schedule;
   if (lowered === undefined) return schedule;
@@ -163,7 +162,6 @@ function recovered(schedule: Schedule): Schedule {
   return { ...schedule, lowered: { ...lowered, ...(isRound ? { to: to + 1, pulls: 0 } : { pulls }) } };
 }
 
-/** How an attempt failed, and when. */
 interface Loss {
   readonly attempt: Attempt;
   readonly failure: Failure;
@@ -172,10 +170,10 @@ interface Loss {
   readonly random: number;
 }
 
-/** What a registry says that is there. */
+/** Classes of answers, which prove that the registry works. */
 const ANSWERS: ReadonlySet<string> = new Set<Failure["class"]>(["auth", "not-found"]);
 
-/** @returns a schedule without the image when it is not to be tried again */
+/** @returns the schedule, without the image if it gets no further attempt */
 export function failed(schedule: Schedule, name: string, how: Omit<Loss, "attempt">): Schedule {
   const image = schedule.pending.get(name);
   if (image === undefined || !isUnderWay(image)) return schedule;
@@ -191,7 +189,7 @@ export function failed(schedule: Schedule, name: string, how: Omit<Loss, "attemp
   return (next.pending.get(name)?.spent ?? 0) < image.image.timeout ? next : removed(next, name);
 }
 
-/** A failure that may be the registry's: it is, unless the registry gave something meanwhile. */
+/** Counts against the registry, unless it sent something meanwhile. A 429 never counts against the image. */
 function ofRegistry(schedule: Schedule, image: Pending, how: Loss): Schedule {
   const { failure, attempt, now, random } = how;
   const registry = registryOf(schedule, image);
@@ -214,7 +212,7 @@ function inTrouble({ settings }: Schedule, registry: Registry, how: Loss): Regis
   const { trouble, gaveAt, silences } = registry;
   if (trouble !== undefined && now >= trouble.since + settings.registry_timeout)
     return { ...registry, trouble: { ...trouble, opensAt: Number.POSITIVE_INFINITY } };
-  // Attempts that were under way together fail together: one round, not several.
+  // Attempts that ran together fail together: they count as one round.
   if (trouble !== undefined && attempt.begunAt < trouble.roundAt)
     return { ...registry, trouble: { ...trouble, opensAt: Math.max(trouble.opensAt, now) } };
   const since = trouble?.since ?? Math.max(gaveAt, attempt.begunAt);
@@ -228,14 +226,14 @@ function inTrouble({ settings }: Schedule, registry: Registry, how: Loss): Regis
   };
 }
 
-/** Whether fewer at once are the answer to a 429, so that the registry need not be left alone. */
+/** Whether to answer a 429 with fewer parallel pulls instead of a pause. */
 function isCrowded({ settings, lowered, pending }: Schedule, image: Pending, { begunAt }: Attempt): boolean {
   const isSame = (other: Pending): boolean => other.image.source.domain === image.image.source.domain;
   const isAlone = !pending.values().some((other) => isUnderWay(other) && isSame(other));
   return settings.concurrency === "auto" && (!isAlone || begunAt < (lowered?.at ?? NEVER));
 }
 
-/** Attempts that began before it was lowered are refused together. */
+/** Attempts that started before the last lowering are refused together, so they lower the limit only once. */
 function lower(schedule: Schedule, { begunAt }: Attempt, now: number): Schedule {
   if (begunAt < (schedule.lowered?.at ?? NEVER)) return schedule;
   const to = Math.max(1, Math.floor(limitOf(schedule) / 2));
@@ -262,7 +260,7 @@ function ofImage(schedule: Schedule, image: Pending, { failure, now, random }: L
   });
 }
 
-/** Refused for one repository, an account may have no right to it; for a second one, it is the login. */
+/** A refusal for one repository may be a missing permission; a refusal for a second one means the login is bad. */
 function withRefusal(schedule: Schedule, image: Pending, { refused }: Failure): Schedule {
   const login = loginOf(schedule, image.image);
   if (login === undefined || refused === undefined) return schedule;
@@ -282,7 +280,7 @@ export const registryOf = ({ registries }: Schedule, { image }: Pending): Regist
 export const loginKey = ({ source, credential }: WantedImage): string | undefined =>
   credential && `${source.domain} ${credential.auth}`;
 
-/** What is known of an image's login; undefined for one without. */
+/** @returns undefined for an image without credentials */
 export function loginOf({ logins }: Schedule, image: WantedImage): Login | undefined {
   const key = loginKey(image);
   return key === undefined

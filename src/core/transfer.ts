@@ -1,20 +1,20 @@
-// Downloads as seen from containerd's content store: how far an image is, and whether it still moves.
+// Downloads as containerd's content store shows them: how far an image is, and whether it still moves.
 import * as v from "valibot";
 import type { Layer } from "./node.ts";
 
-/** A download in progress, or one that broke and is kept. Bytes; `total` is 0 while it is not known. */
+/** A download that is running, or that failed and was kept. Bytes; `total` is 0 while it is unknown. */
 export interface Download {
-  /** `layer-sha256:…`, `manifest-sha256:…`; containerd's key for the blob. */
+  /** containerd's key, such as `layer-sha256:…` or `manifest-sha256:…`. */
   readonly ref: string;
   readonly offset: number;
   readonly total: number;
 }
 
-/** What the content store shows at one moment. */
+/** The content store at one moment. */
 export interface Sample {
-  /** Bytes so far of every download in progress, by digest; of all images. */
+  /** Bytes so far of every running download, of any image, by digest. */
   readonly downloads: ReadonlyMap<string, number>;
-  /** Digests of finished blobs. */
+  /** Digests of complete blobs. */
   readonly finished: ReadonlySet<string>;
   /** Milliseconds of a monotonic clock. */
   readonly at: number;
@@ -22,20 +22,20 @@ export interface Sample {
 
 export const count = v.pipe(v.number(), v.minValue(0));
 
-/** Bytes and layers of one image's download, from its manifest. */
+/** Progress of one image, whose layers its manifest lists. `received` and `total` in bytes. */
 export const progress = v.object({
   received: count,
   total: count,
   layersDone: count,
   layers: count,
-  /** Each layer by itself, so that one that several images share is counted once. They are many, and in no file. */
+  /** One part per layer, so that a shared layer is counted once. Not in status.json, because there are many. */
   parts: v.exactOptional(
     v.pipe(v.array(v.object({ digest: v.string(), size: count, received: count })), v.readonly()),
   ),
 });
 export type Progress = Readonly<v.InferOutput<typeof progress>>;
 
-/** containerd's key for the download of a layer, which it has from the moment that the download begins. */
+/** containerd's key for a layer's download, which exists from the start of the download. */
 export const layerRef = (digest: string): string => `layer-${digest}`;
 
 export function progressOf(layers: readonly Layer[], sample: Sample): Progress {
@@ -55,22 +55,22 @@ const receivedOf = ({ digest, size }: Layer, sample: Sample): number =>
 export const sum = (numbers: readonly number[]): number =>
   numbers.reduce((total, number) => total + number, 0);
 
-/** Bytes so far of downloads, by digest. */
+/** Bytes so far, by digest. */
 export type Sizes = ReadonlyMap<string, number>;
 
-/** What one attempt has shown so far; a value, advanced sample by sample. */
+/** Observations of one attempt so far; immutable, advanced sample by sample. */
 export interface Movement {
-  /** Downloads that began or grew in this attempt: the last size, and whether it grew. */
+  /** Downloads that started or grew in this attempt, by digest: the last size, and whether it grew. */
   readonly active: ReadonlyMap<string, { readonly size: number; readonly grew: boolean }>;
-  /** Whether bytes came in this attempt: from then on, silence without an open download is unpacking. */
+  /** Bytes arrived in this attempt: from then on, silence without an open download is unpacking. */
   readonly hasBytes: boolean;
-  /** When bytes came last. */
+  /** When bytes last arrived. */
   readonly bytesAt: number;
-  /** When something moved last, or nothing could. */
+  /** When something last moved, or nothing could. */
   readonly movedAt: number;
-  /** Whether all layers of an image that may be the attempt's own are here. */
+  /** All layers of a candidate are on the node. */
   readonly isComplete: boolean;
-  /** Whether a download that grew in this attempt is open. */
+  /** A download that grew in this attempt is still open. */
   readonly isOpen: boolean;
 }
 
@@ -83,14 +83,10 @@ export const startMovement = (at: number): Movement => ({
   isOpen: false,
 });
 
-/** Whether a download grew, or began with bytes. */
 export const grewSince = (before: Sizes, now: Sizes): boolean =>
   [...now].some(([digest, size]) => size > (before.get(digest) ?? 0));
 
-/**
- * @param candidates images of which one is the attempt's own
- * @param before downloads as they were when the attempt began
- */
+/** @param candidates images, one of which is the attempt's. @param before downloads when the attempt started */
 export function advance(
   movement: Movement,
   candidates: readonly { readonly layers: readonly Layer[] }[],
@@ -102,7 +98,7 @@ export function advance(
   let [began, grew, open, openGrew] = [false, false, false, false];
   for (const { digest, size: whole } of candidates.flatMap(({ layers }) => layers)) {
     const [size, last] = [sizes.get(digest), active.get(digest)];
-    // One that has gone is complete, or broke.
+    // A download that is gone has completed or failed.
     if (size === undefined) continue;
     const known = last?.size ?? before.get(digest);
     const isNew = known === undefined || size < known;
@@ -110,7 +106,7 @@ export function advance(
     if (hasGrown || isNew) active.set(digest, { size, grew: hasGrown || (!isNew && last?.grew === true) });
     began ||= isNew;
     grew ||= hasGrown;
-    // A full blob is being checked and written out, which may take long on a slow disk and is no stall.
+    // containerd verifies and writes out a full blob, which may take long on a slow disk and is no stall.
     if (size >= whole || !active.has(digest)) continue;
     open = true;
     openGrew ||= active.get(digest)?.grew === true;
@@ -131,8 +127,8 @@ export function advance(
 }
 
 /**
- * Milliseconds for which nothing has moved that should. A download that never grew may only be queued.
- * @param queuedUntil when any download of the node moved, where they wait for each other; else 0
+ * Milliseconds without movement that should have happened. A download that never grew may be queued.
+ * @param queuedUntil when any download of the node last moved, if downloads queue for each other; else 0
  */
 export const silentFor = ({ movedAt, isOpen }: Movement, queuedUntil: number, at: number): number =>
   at - (isOpen ? movedAt : Math.max(movedAt, queuedUntil));

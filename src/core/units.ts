@@ -1,12 +1,12 @@
-// Durations as operators write them ("90s", "1h30m"), and sizes and times as people read them.
+// Parses durations as operators write them ("90s", "1h30m"), and formats durations and sizes for people.
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 const WHOLE = /^(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$/u;
 const PART = /(?<amount>\d+(?:\.\d+)?)(?<unit>ms|s|m|h)/gu;
-/** Node's timers fire at once beyond 2^31-1 ms, which would turn a long timeout into none. */
+/** Node fires longer timers at once, which would turn a long timeout into none. */
 export const LONGEST_MS = 2 ** 31 - 1;
 
-/** Milliseconds of a text such as `500ms`, `60s`, `1h30m`; undefined if it is no duration or over 24 days. */
+/** Milliseconds of a text such as `500ms`, `60s`, `1h30m`; undefined if it is no duration or more than 24 days. */
 export function parseDuration(text: string): number | undefined {
   if (!WHOLE.test(text)) return undefined;
   const total = [...text.matchAll(PART)].reduce(
@@ -29,7 +29,7 @@ const SIZES = ["B", "kB", "MB", "GB", "TB"];
 
 /** Decimal units, as crictl prints them: `950B`, `12.3MB`. */
 export function formatBytes(bytes: number): string {
-  // What is shown decides the unit: 999,999 is 1.00MB, and not the "1.00e+3kB" that toPrecision makes of it.
+  // Round before choosing the unit: 999,999 is 1.00MB, not the "1.00e+3kB" that toPrecision makes of it.
   const shown = Number(bytes.toPrecision(3));
   const power = Math.min(Math.floor(Math.log10(Math.max(shown, 1)) / 3), SIZES.length - 1);
   const value = shown / 1_000 ** power;

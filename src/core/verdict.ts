@@ -1,4 +1,4 @@
-// Whether an image is as it should be. The records are what containers are created from; CRI is what the kubelet will be told.
+// Verifies images. containerd creates containers from its records; the kubelet sees only what CRI lists.
 import type { CriImage, Node } from "./node.ts";
 import { namesOf, planImage, problemOf, type WantedImage } from "./plan.ts";
 import type { Verified } from "./run-state.ts";
@@ -8,11 +8,11 @@ export type Verdict =
   | {
       readonly ok: false;
       readonly problem: string;
-      /** CRI may only not have heard of it yet. */
+      /** CRI may not know of the change yet, so a later check may pass. */
       readonly mayPass: boolean;
     };
 
-/** Whether an image is whole, pinned, and under all its names, to containerd and to CRI. */
+/** Whether containerd and CRI have the image whole, pinned, and under all its names. */
 export function verdictOn(image: WantedImage, node: Node, pins: boolean): Verdict {
   const { judgement, names, pin } = planImage(image, node, pins);
   if (judgement.is !== "usable") return wrong(problemOf(judgement));
