@@ -1,20 +1,19 @@
-// Where this job's properties stand in a runtime config or manifest, and what BOSH would do there otherwise than meant.
+// Finds this job's properties in a runtime config or manifest, and warns where BOSH would not do what was meant.
 import { issueAt, type Issue, type PathKey } from "./issue.ts";
 import { isMapping, type Mapping } from "./value.ts";
 
 const JOB = "import-images";
 
 export interface Found {
-  /** Properties to decode. */
   readonly value: unknown;
-  /** From the document's root to them. */
+  /** Path from the document's root to the properties. */
   readonly keys: readonly PathKey[];
 }
 
 /** Lists whose items have `jobs`. */
 const HOLDERS = ["addons", "instance_groups"] as const;
 
-/** Whether a document is for BOSH, as opposed to the properties alone, as in config.json. */
+/** Whether a document is for BOSH. Otherwise it holds only the properties, like config.json. */
 export const isForBosh = (value: unknown): boolean =>
   isMapping(value) && [...HOLDERS, "releases"].some((key) => key in value);
 
@@ -38,7 +37,7 @@ function listed(holder: unknown, key: string): readonly unknown[] {
   return Array.isArray(list) ? list : [];
 }
 
-/** Node pools of TKGI are instance groups named worker-POOL. @param value a whole document */
+/** TKGI's node pools are instance groups named worker-POOL. @param value a whole document */
 export const warningsFor = (value: unknown): Issue[] => listed(value, "addons").flatMap(onlyWorker);
 
 function onlyWorker(addon: unknown, index: number): Issue[] {

@@ -1,4 +1,4 @@
-// Every problem of a configuration where it stands: config.json, or this job's properties in what is given to BOSH.
+// Reports every problem of config.json, or of this job's properties in a BOSH document, with its position.
 import { findProperties, isForBosh, warningsFor, type Found } from "./check-bosh.ts";
 import type { Config } from "./config.ts";
 import { decodeConfig } from "./decode.ts";
@@ -8,11 +8,11 @@ import { isCertain, openVariables, standIn } from "./source-variables.ts";
 import { offsetOf, ofWhole, parseSource, type Spot, type Written } from "./source.ts";
 import { isMapping, parseJson } from "./value.ts";
 
-/** Something to tell, with its place in the text. Holds no secret. */
+/** A problem or warning with its position in the text. Contains no secret. */
 export interface Finding {
   readonly line: number;
   readonly column: number;
-  /** Of the property, as elsewhere: `images[3].retagAs`. */
+  /** Path of the property, such as `images[3].retagAs`. */
   readonly path: string;
   readonly problem: string;
 }
@@ -20,17 +20,16 @@ export interface Finding {
 export interface Checked {
   readonly problems: readonly Finding[];
   readonly warnings: readonly Finding[];
-  /** How often the job was found, and how many images it has together; undefined where a variable has them. */
+  /** `jobs`: occurrences of the job. `images`: number of their images; undefined if a variable holds a list. */
   readonly jobs: number;
   readonly images: number | undefined;
-  /** Of each job that is right. */
+  /** One for each job without a problem. */
   readonly configs: readonly Config[];
 }
 
-/** What may stand in a text: nothing open in what BOSH has rendered; elsewhere `((variables))`, or a problem for each. */
+/** `none`: BOSH rendered the text, so it has none. `open`: `((variables))` are allowed. `filled`: each is a problem. */
 type Variables = "none" | "open" | "filled";
 
-/** @param variables whether `((variables))` may still be open */
 export function checkText(text: string, variables: "open" | "filled" = "open"): Checked {
   const isJson = parseJson(text) !== undefined;
   const { documents, placeOf } = parseSource(text, isJson);
@@ -74,7 +73,7 @@ function judge(document: Written, { value, keys }: Found, variables: Variables) 
   };
 }
 
-/** @param root from the document's root to what the issue's keys begin at */
+/** @param root path from the document's root to where the issue's keys start */
 const spotOf = (document: Written, { path, problem, keys }: Issue, root: readonly PathKey[] = []): Spot => ({
   offset: offsetOf(document, [...root, ...keys], problem === UNKNOWN_PROPERTY),
   path,
@@ -87,7 +86,7 @@ function countImages(found: readonly Found[]): number | undefined {
   return lists.reduce((sum, list) => sum + list.length, 0);
 }
 
-/** A line for each, as compilers print them. @param name of the file */
+/** One line per finding, in the format of compilers. @param name of the file */
 export const findingLines = (name: string, findings: readonly Finding[], kind = ""): string[] =>
   firstOf(
     findings.map(

@@ -1,4 +1,4 @@
-// unknown -> Config, or every problem at once: first each property by itself, then the images among each other.
+// Decodes a value to a Config, or to every problem at once: first single properties, then conflicts between entries.
 import * as v from "valibot";
 import type { Config } from "./config.ts";
 import { readDockerConfig } from "./docker-config.ts";
@@ -47,7 +47,7 @@ const toIssue = ({ path, message }: v.BaseIssue<unknown>): Issue =>
     message,
   );
 
-/** The items of a list that are right by themselves, with their places: conflicts among them are told in the same go. */
+/** The valid items of a list, with their position: conflicts are reported even if other items are invalid. */
 function right<Item>(name: string, list: readonly Item[] | undefined, issues: readonly Issue[]) {
   const wrong = new Set(issues.filter(({ keys }) => keys[0] === name).map(({ keys }) => keys[1]));
   const items = Array.isArray(list) ? list : [];

@@ -1,6 +1,5 @@
-// The content of a docker config.json: parsed, as text, or as base64 of the text, in which Kubernetes' secrets have it. Of
-// all its ways to log in only `auths` is ours; what else it has is told, so that nobody takes a pull without credentials
-// for one with them.
+// Reads a docker config.json: parsed, as text, or as base64 of the text, as in Kubernetes' secrets. Uses only `auths`.
+// Any other kind of login causes a warning, so that no one expects a pull to use it.
 import { credentialFromPair, parseAuth, registryScope, type Credential } from "../core/credentials.ts";
 import { issueAt, type Issue, type Login } from "./issue.ts";
 import { DOCKER_CONFIG } from "./schema.ts";
@@ -17,14 +16,14 @@ const TOKEN =
   "is not used: crictl takes only user and password, so give those, for example of a robot account";
 
 interface DockerConfig {
-  /** In the order of the file. */
+  /** In file order. */
   readonly logins: readonly Login[];
   readonly issues: readonly Issue[];
-  /** About what is there and not used. */
+  /** About logins that are present but not used. */
   readonly warnings: readonly Issue[];
 }
 
-/** @param given the property; undefined if it is not there */
+/** @param given value of `docker_config`; undefined if it is not set */
 export function readDockerConfig(given: unknown): DockerConfig {
   const content = typeof given === "string" ? parsed(given) : (given ?? {});
   if (!isMapping(content)) return refused(issueAt(ROOT, DOCKER_CONFIG));
@@ -42,7 +41,7 @@ const parsed = (text: string): unknown =>
 
 const refused = (issue: Issue): DockerConfig => ({ logins: [], issues: [issue], warnings: [] });
 
-/** @param elsewhere whether a program has logins, so that an entry may be empty */
+/** @param elsewhere whether a credential helper holds logins, so that an entry may be empty */
 function entriesOf(auths: unknown, elsewhere: boolean): DockerConfig {
   const at = [...ROOT, "auths"];
   if (!isMapping(auths)) return refused(issueAt(at, UNUSABLE));
@@ -61,7 +60,7 @@ function entriesOf(auths: unknown, elsewhere: boolean): DockerConfig {
   return { logins, issues, warnings };
 }
 
-/** @returns a problem as text; undefined where there is no credential */
+/** @returns the credential, or a problem as text; undefined if the entry has no credential */
 function credentialIn(entry: Mapping): Credential | string | undefined {
   const { auth = "", username = "", password = "" } = entry;
   if (typeof auth !== "string" || typeof username !== "string" || typeof password !== "string")

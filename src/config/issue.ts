@@ -1,22 +1,19 @@
-// What is wrong with a configuration, and where: places as operators read them, `images[3].retagAs`.
+// Problems of a configuration, with their path as operators read it: `images[3].retagAs`.
 import type { Credential, RegistryScope } from "../core/credentials.ts";
 
 export type PathKey = string | number;
 
-/** One thing that is wrong, at `path` such as `images[3].retagAs`. Neither part ever repeats a value. */
+/** One problem. Neither `path` nor `problem` repeats a value that may be a secret. */
 export interface Issue {
   readonly path: string;
-  /** The same place as keys, if need be more exactly. */
+  /** The same place as keys; may be more exact. */
   readonly keys: readonly PathKey[];
   readonly problem: string;
-  /** The property that it contradicts. */
+  /** The property that it conflicts with. */
   readonly against?: readonly PathKey[];
 }
 
-/**
- * A key that looks neither like a property's name nor like a registry's may be a value gone astray, so it is not
- * repeated. Our properties are words; base64 and most passwords are not.
- */
+/** Other keys are not printed, as they may be secrets: properties are words, base64 and most passwords are not. */
 const PROPERTY = /^(?=.{1,32}$)[A-Z]?[a-z]+(?:(?:[_-][A-Z]?|[A-Z])[a-z]+)*$/u;
 const REGISTRY =
   /^(?=.{1,80}$)(?:https?:\/\/)?[a-z0-9*-]+(?:\.[a-z0-9*-]+)+(?::\d+)?(?:\/[a-z0-9]+(?:[._-][a-z0-9]+)*)*\/?$/u;
@@ -30,19 +27,19 @@ export function formatPath(keys: readonly PathKey[]): string {
   return path === "" ? WHOLE : path;
 }
 
-/** The path of a problem that has no place of its own. */
+/** The path of a problem without a place of its own. */
 export const WHOLE = "configuration";
 
-/** Credentials with what they are for, and where they are written. */
+/** Credentials with their scope, and their place in the configuration. */
 export interface Login extends RegistryScope {
   readonly credential: Credential;
   readonly keys: readonly PathKey[];
 }
 
-/** A person reads no more; the rest often has the same cause. */
+/** People read no more than this, and the rest often has the same cause. */
 const MOST_TOLD = 100;
 
-/** The first lines, and how many are left out. */
+/** The first lines, and the number of those that are left out. */
 export const firstOf = (lines: readonly string[]): string[] =>
   lines.length <= MOST_TOLD
     ? [...lines]

@@ -1,4 +1,4 @@
-// Reads a configuration file: config.json, or what `check` takes as well.
+// Loads a configuration file: config.json, or a document for BOSH that `check` accepts too.
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { codeOf } from "../core/plain-text.ts";
@@ -9,17 +9,13 @@ import type { Config } from "./config.ts";
 import { decodeConfig } from "./decode.ts";
 import { parseJson } from "./value.ts";
 
-/** The standard input. */
 export type Input = () => AsyncIterable<Uint8Array>;
 
-/**
- * @param path or `-`
- * @throws ExitError (usage) with every problem of the file
- */
+/** @param path of the file, or `-`. @throws ExitError (usage) with every problem of the file */
 export async function loadConfig(path: string, input: Input): Promise<Config> {
   const text = await readText(path, input);
   const json = parseJson(text);
-  // BOSH renders JSON: a YAML parser, which takes longer to load than the whole of such a file to read, is not needed then.
+  // BOSH renders JSON, and loading the YAML parser takes longer than reading such a file, so load it only if needed.
   const decoded = json === undefined || isForBosh(json) ? undefined : decodeConfig(json);
   if (decoded?.ok === true) return decoded.config;
   const { checkText, findingLines } = await import("./check.ts");
@@ -36,7 +32,7 @@ export async function loadConfig(path: string, input: Input): Promise<Config> {
   throw refusal(`${configs.length} jobs import-images: only check takes a file with more than one`);
 }
 
-/** Of a file, as messages tell it. */
+/** Name of the file for messages. */
 export const nameOf = (path: string): string => (path === "-" ? "stdin" : path);
 
 const READ_PROBLEMS: Readonly<Record<string, string>> = {
@@ -44,10 +40,7 @@ const READ_PROBLEMS: Readonly<Record<string, string>> = {
   EACCES: "cannot be read by this user (run as root)",
 };
 
-/**
- * @param path or `-`
- * @throws ExitError (usage) when it cannot be read, or holds nothing
- */
+/** @param path of the file, or `-`. @throws ExitError (usage) if it cannot be read or is empty */
 export async function readText(path: string, input: Input): Promise<string> {
   const refusal = (why: string): ExitError => new ExitError(EXIT.usage, `${nameOf(path)} ${why}`);
   const parts = await (path === "-" ? Array.fromAsync(input()) : partsOf(path)).catch((error: unknown) => {
@@ -60,7 +53,7 @@ export async function readText(path: string, input: Input): Promise<string> {
   return text;
 }
 
-/** Undefined for what is not a regular file: a FIFO may wait for ever, and a device has no end. */
+/** @returns undefined if it is not a regular file: a FIFO may block forever, and a device has no end */
 async function partsOf(path: string): Promise<Uint8Array[] | undefined> {
   await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   return (await file.stat()).isFile() ? [await file.readFile()] : undefined;

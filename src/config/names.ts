@@ -1,17 +1,16 @@
-// Names of images in a text: one a line, or what the containers of Kubernetes' manifests ask for, in YAML or JSON.
+// Reads image names from plain text, or from the containers in Kubernetes manifests, in YAML or JSON.
 import { parseReference, type Reference } from "../core/reference.ts";
 import { EXIT, ExitError } from "../exit.ts";
 import { firstOf, formatPath, type PathKey } from "./issue.ts";
 import { parseSource } from "./source.ts";
 import { isMapping, parseJson } from "./value.ts";
 
-/** A name, and where it stands. */
 interface Named {
   readonly text: string;
   readonly place: string;
 }
 
-/** @param file as messages tell it. @throws ExitError (usage) with all that is no reference */
+/** @param file name for messages. @throws ExitError (usage) with every invalid reference, or if there is no name */
 export function namesIn(file: string, text: string): Reference[] {
   const named = hasKeys(text) ? inManifests(file, text) : inLines(file, text);
   const [references, wrong]: [Reference[], string[]] = [[], []];
@@ -28,7 +27,7 @@ export function namesIn(file: string, text: string): Reference[] {
 const refusal = (why: string, details: readonly string[] = []): ExitError =>
   new ExitError(EXIT.usage, [why, ...firstOf(details)].join("\n"));
 
-/** No reference has a colon before a blank or the end of its line; JSON is in brackets. */
+/** Whether it is YAML or JSON: no reference has a colon before a blank or line end, and JSON starts with a bracket. */
 const hasKeys = (text: string): boolean => /^\s*(?:\{|\[\s*[{[])|^[^#\n]*:\s/mu.test(text);
 
 const inLines = (file: string, text: string): Named[] =>
@@ -63,7 +62,7 @@ function documentsOf(file: string, text: string): unknown[] {
   throw refusal(`${file}: cannot be read as YAML`, lines);
 }
 
-/** Of any kind, also in a List, a CronJob or a custom resource with a pod in it. */
+/** At any depth, so also in a List, a CronJob or a custom resource with a pod in it. */
 const CONTAINERS = new Set<PathKey>(["containers", "initContainers", "ephemeralContainers"]);
 
 function* imagesOf(

@@ -1,4 +1,4 @@
-// What the entries of a configuration mean together: duplicates merged, conflicts found, credentials handed out.
+// Resolves the entries of a configuration against each other: merges duplicates, finds conflicts, assigns credentials.
 import { mergeArchives, type WantedArchive } from "../core/archives.ts";
 import { loginFor } from "../core/credentials.ts";
 import { isPinName } from "../core/pins.ts";
@@ -7,29 +7,29 @@ import { hasOtherDigest, type Reference } from "../core/reference.ts";
 import { formatPath, issueAt, type Issue, type Login, type PathKey } from "./issue.ts";
 import type { WrittenConfig, WrittenImage } from "./schema.ts";
 
-/** An entry of `images[]`, and its place for messages. */
+/** An entry of `images[]`, with its place for messages. */
 interface Entry extends WrittenImage {
   readonly keys: readonly PathKey[];
 }
 
-/** What has to be seen together. Whatever `registries` has for an image wins over `dockerConfig`, also with a shorter path. */
+/** All entries to resolve. Any match in `registries` wins over `dockerConfig`, even with a shorter path. */
 export interface Parts {
   readonly images: readonly Entry[];
   readonly registries: readonly Login[];
   readonly dockerConfig: readonly Login[];
 }
 
-/** The login that an image without credentials of its own gets. */
+/** The login for an image without credentials of its own. */
 const loginOf = ({ name }: Entry, { registries, dockerConfig }: Parts): Login | undefined =>
   loginFor(name, registries) ?? loginFor(name, dockerConfig);
 
-/** Entries of one source, in the list's order. */
+/** Groups entries by source, in list order. */
 const bySource = (images: readonly Entry[]): [Entry, ...Entry[]][] =>
   [...Map.groupBy(images, ({ name }) => name.name).values()].flatMap(([first, ...others]) =>
     first === undefined ? [] : [[first, ...others]],
   );
 
-/** Every problem between entries. Only names that parsed are repeated: they are references, so no secrets. */
+/** Every conflict between entries. Repeats only names that parsed: those are references, not secrets. */
 export const conflicts = ({ images, registries, dockerConfig }: Parts): Issue[] => [
   ...nameConflicts(images),
   ...images.flatMap(impossibleNames),
@@ -39,7 +39,7 @@ export const conflicts = ({ images, registries, dockerConfig }: Parts): Issue[] 
   ),
 ];
 
-/** Two sources cannot have one name: the last to be tagged would win, by chance. */
+/** Two sources cannot share a name: the last to be tagged would win, by chance. */
 function nameConflicts(images: readonly Entry[]): Issue[] {
   const owners = new Map(images.map((image) => [image.name.name, image]));
   return images.flatMap((image) =>
@@ -52,13 +52,13 @@ function nameConflicts(images: readonly Entry[]): Issue[] {
   );
 }
 
-/** Of a further name: told by the path of their list, and shown at its own place. */
+/** An issue about a further name. `path` is that of the list, `keys` point to the name itself. */
 function issueWithName({ keys }: Entry, nth: number, problem: string): Issue {
   const list = [...keys, "retagAs"];
   return { ...issueAt(list, problem), keys: [...list, nth] };
 }
 
-/** Names that no run can give. */
+/** Names that no run can create. */
 function impossibleNames(image: Entry): Issue[] {
   const { name, retagAs, keys } = image;
   const own = isPinName(name.name) ? [issueAt([...keys, "name"], reserved(name))] : [];
@@ -77,7 +77,7 @@ const reserved = ({ name }: Reference): string => `${name} is reserved for this 
 
 export const OTHER_CREDENTIALS = "has other credentials than";
 
-/** @param about what the credentials are for: the first ones for it count */
+/** @param about key of what the credentials are for; the first credentials for a key count */
 function credentialConflicts<Of extends Pick<Entry, "credential" | "keys">>(
   all: readonly Of[],
   about: (one: Of) => string,
@@ -101,10 +101,10 @@ const LIMITS = [
 ] as const;
 
 /**
- * Times that cannot mean what they say. A default gives way: nobody meant it.
+ * Conflicts between times. Not reported if the longer time is a default, which nobody meant.
  * @param written with defaults, in milliseconds
- * @param given as it was written
- * @param wrong what is wrong with single values, of which no more is said
+ * @param given without defaults, as written
+ * @param wrong problems of single values, which are not compared
  */
 export function timesThatClash(
   written: Partial<WrittenConfig>,
@@ -125,7 +125,7 @@ const valueAt = (properties: object, path: string): unknown =>
 
 export const UNUSED_LOGIN = "is a login that no image uses";
 
-/** Where there are images at all: a login that is meant for one, and misses it, leaves the image without credentials. */
+/** A login that misses its image leaves the image without credentials. Not reported if the list is empty. */
 export function unusedLogins(parts: Parts): Issue[] {
   const groups = bySource(parts.images).filter((group) => group.every(({ credential }) => !credential));
   const used = new Set(groups.map(([first]) => loginOf(first, parts)));
@@ -133,13 +133,13 @@ export function unusedLogins(parts: Parts): Issue[] {
   return all.filter((login) => !used.has(login)).map(({ keys }) => issueAt(keys, UNUSED_LOGIN));
 }
 
-/** Merges entries of one source: every further name, and the stricter of each setting. */
+/** Merges entries with the same source: all further names, the stricter settings, the longest timeout. */
 export const wantedImages = (parts: Parts, defaults: WrittenConfig): WantedImage[] =>
   bySource(parts.images).map((group) => {
     const [first] = group;
     const source = first.name;
     const others = group.flatMap(({ retagAs }) => retagAs).filter(({ name }) => name !== source.name);
-    // Kubernetes' rule for an unset policy.
+    // Kubernetes' default for an unset policy.
     const implicit: WantedImage["pullPolicy"] = source.tag === "latest" ? "implicit-Always" : "IfNotPresent";
     const policies = group.flatMap(({ pullPolicy }) => pullPolicy ?? []);
     const own = group.find(({ credential }) => credential !== undefined);
@@ -155,7 +155,7 @@ export const wantedImages = (parts: Parts, defaults: WrittenConfig): WantedImage
     };
   });
 
-/** Merges entries of one path in the same way. A pattern may match nothing, unless somebody wrote that it is required. */
+/** Merges entries with the same path. A pattern may match nothing, unless `required` is set explicitly. */
 export const wantedArchives = ({ archives, ...defaults }: WrittenConfig): WantedArchive[] =>
   mergeArchives(
     archives.map(({ path, required, pin = defaults.pin }) => ({

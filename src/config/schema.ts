@@ -1,5 +1,5 @@
-// The written configuration: BOSH's properties, as config.json or YAML holds them, each value parsed where it stands.
-// What entries mean together is decided in resolve.ts. Messages never repeat a value, because it may be a secret.
+// Schema of the written configuration: BOSH's properties in config.json or YAML, each parsed alone. resolve.ts compares
+// entries with each other. Messages never repeat a value, because it may be a secret.
 import * as v from "valibot";
 import {
   AUTH,
@@ -17,7 +17,7 @@ import { isMapping, type Mapping } from "./value.ts";
 
 export const DOCKER_CONFIG = "must be a docker config.json: a mapping, its JSON, or base64 of that";
 
-/** For properties_schema.json, where a value is more than its type; it is checked before BOSH touches an instance. */
+/** JSON schema for properties_schema.json if the type is not enough. BOSH checks it before it touches an instance. */
 const inJson = <Input>(json: Mapping): v.MetadataAction<Input, { readonly json: Mapping }> =>
   v.metadata({ json });
 const likeText = (pattern: string) => ({ type: "string", pattern });
@@ -25,7 +25,7 @@ const likeText = (pattern: string) => ({ type: "string", pattern });
 const TEXT = "must be text (quote it)";
 const flag = v.boolean("must be true or false");
 
-/** A text that `parse` turns into a value, or tells the problem of. @param message for what is no text */
+/** Text that `parse` converts to a value, or to a problem as text. @param message if it is not text */
 const parsed = <Value extends object | number>(message: string, parse: (text: string) => Value | string) =>
   v.pipe(
     v.string(message),
@@ -41,7 +41,7 @@ const NAME = "must be an image reference, in quotes if it looks like a number";
 const REFERENCE =
   "(?:[A-Za-z0-9._:\\[\\]-]+/)?[a-z0-9][a-z0-9._/-]*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha[0-9]+:[0-9a-f]{64,128})?";
 const reference = v.pipe(parsed(NAME, parseReference), inJson(likeText(`^${REFERENCE}$`)));
-/** One name or a list; chosen by the value's type, so that a problem is told of the element and not of the choice. */
+/** One name or a list. Selected by the value's type, so that a problem is reported for the element, not the union. */
 const furtherNames = v.pipe(
   v.lazy((given) =>
     Array.isArray(given)
@@ -74,13 +74,12 @@ const scope = v.pipe(
   }),
   inJson(likeText("^\\s*[A-Za-z0-9.:/*?_\\[\\]-]+\\s*$")),
 );
-/** A text of this form. */
 const shaped = (form: RegExp, message: string) => v.pipe(v.string(message), v.regex(form, message));
 const absolutePath = v.pipe(
   shaped(/^\/\P{Cc}*$/u, "must be an absolute path without control characters"),
   inJson(likeText("^/")),
 );
-/** node_exporter reads no other files of its directory. */
+/** node_exporter ignores all other files in its directory. */
 const metricsFile = v.pipe(
   shaped(/^\/(?:\P{Cc}*\/)?[^/\p{Cc}]+\.prom$/u, "must be an absolute path that ends in .prom"),
   inJson(likeText("^/.*[.]prom$")),
@@ -94,7 +93,7 @@ const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace"] as const
 
 export const UNKNOWN_PROPERTY = "is not a property that this job knows";
 
-/** Every property that is not among `entries` is told, which valibot's own strictObject does only of the first. */
+/** Reports every unknown property; valibot's own strictObject reports only the first. */
 const strict = <Entries extends v.ObjectEntries>(entries: Entries) =>
   v.pipe(
     v.custom<Mapping>(isMapping, "must be a set of properties"),
@@ -135,7 +134,6 @@ function oneLogin<Entry extends WrittenCredential>({ dataset, addIssue }: v.RawC
     addIssue({ message: "has both auth and username: give one of them" });
 }
 
-/** `auth`, or `username` and `password`, become one `credential`. */
 function withCredential<Entry extends WrittenCredential>({ auth, username, password, ...rest }: Entry) {
   const isPair = username !== undefined && password !== undefined;
   return { ...rest, credential: isPair ? credentialFromPair(username, password) : auth };
@@ -182,11 +180,11 @@ const containerd = strict({
   ready_timeout: v.optional(positiveDuration, "120s"),
 });
 
-/** Every property with its type and default; what it is for stands in properties.yml. Durations come out in milliseconds. */
+/** Every property with its type and default. properties.yml describes them. Durations are parsed to milliseconds. */
 export const configSchema = strict({
   images: v.array(image, "must be a list"),
   registries: v.optional(v.array(registry, "must be a list"), []),
-  /** Read by itself, in docker-config.ts. */
+  /** Parsed in docker-config.ts. */
   docker_config: v.optional(
     v.pipe(v.unknown(), inJson({ type: ["object", "string"], description: DOCKER_CONFIG })),
   ),
@@ -212,10 +210,10 @@ export const configSchema = strict({
 });
 export type WrittenConfig = v.InferOutput<typeof configSchema>;
 
-/** Properties whose empty text counts as not given, as in the bash release. */
+/** Properties that count as unset if they are an empty string, as in the bash release. */
 const EMPTY_IS_UNSET = new Set(["auth", "retagAs", "username", "password", "docker_config"]);
 
-/** Drops what counts as not given: null anywhere (what BOSH makes of an unset property), and some empty texts. */
+/** Drops what counts as unset: null, which BOSH renders for an unset property, and some empty strings. */
 export function withoutUnset(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutUnset);
   if (!isMapping(value)) return value;

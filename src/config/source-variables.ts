@@ -1,17 +1,17 @@
-// `((variables))` of BOSH: what they will be is not known here, so that nothing may be said about it.
+// BOSH's `((variables))`: their values are unknown here, so nothing is reported that may depend on them.
 import { issueAt, type Issue, type PathKey } from "./issue.ts";
 import { OTHER_CREDENTIALS, UNUSED_LOGIN } from "./resolve.ts";
 import { isMapping } from "./value.ts";
 
-/** As the bosh CLI and the director recognise them. */
+/** As the bosh CLI and the director recognize them. */
 const VARIABLE = /\(\(!?[-/.\w\p{L}]+\)\)/gu;
 
-/** No real host can be like it (RFC 2606). */
+/** Cannot be a real host (RFC 2606). */
 const STAND_IN = /variable\d+\.invalid/u;
-/** The auth is base64 of `u:p`. */
+/** `auth` is base64 of `u:p`. */
 const LOGIN = { auth: "dTpw", username: "u", password: "p" };
 
-/** Without these an entry is wrong. @param nth of the variables, so that no two names are alike */
+/** Values for properties that an entry must have. @param nth number of the variable, so that no two names are equal */
 const valuesFor = (nth: number): Readonly<Record<string, string>> => ({
   name: `variable${nth}.invalid/x`,
   host: `variable${nth}.invalid`,
@@ -25,11 +25,10 @@ interface Place {
 
 export interface StoodIn {
   readonly value: unknown;
-  /** Where variables were. */
   readonly places: readonly Place[];
 }
 
-/** The properties without what has a variable, as far as they can be: null counts as not given. */
+/** Replaces each text that has a variable with null, which counts as unset, or with a valid value if it must be set. */
 export function standIn(value: unknown): StoodIn {
   const places: Place[] = [];
   const hasVariable = (text: string, keys: readonly PathKey[]): boolean => {
@@ -48,7 +47,7 @@ export function standIn(value: unknown): StoodIn {
   return { value: walk(value, []), places };
 }
 
-/** A problem for each place: here nothing fills the variables in. */
+/** One problem per place, because nothing fills in the variables here. */
 export const openVariables = ({ places }: StoodIn): Issue[] =>
   places.map(({ keys, variables }) =>
     issueAt(
@@ -57,7 +56,7 @@ export const openVariables = ({ places }: StoodIn): Issue[] =>
     ),
   );
 
-/** Whether an issue would be there whatever the variables are. */
+/** Whether an issue remains for all values of the variables. */
 export function isCertain({ keys, against = keys, problem }: Issue, { places }: StoodIn): boolean {
   if (places.some((place) => isWithin(keys, place.keys) || isWithin(against, place.keys))) return false;
   if (problem === UNUSED_LOGIN) return !places.some((place) => place.keys.at(-1) === "name");

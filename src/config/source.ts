@@ -1,22 +1,20 @@
-// A configuration as it was written: YAML or JSON with the place of everything in it. The parser's messages may quote the
-// text, so only words of our own go out.
+// Parses YAML or JSON with the position of everything. Reports problems in our words: the parser's may quote the text.
 import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments, parseDocument } from "yaml";
 import type { Document, YAMLError } from "yaml";
 import { WHOLE, type PathKey } from "./issue.ts";
 
-/** Something at an offset of the text. */
+/** A problem at an offset of the text. */
 export interface Spot {
   readonly offset: number;
   readonly path: string;
   readonly problem: string;
 }
 
-/** One document of a text. */
 export interface Written {
   readonly parsed: Document.Parsed;
-  /** What is wrong with it as YAML. */
+  /** YAML syntax problems. */
   readonly problems: readonly Spot[];
-  /** As JSON would hold it; null if it is empty or cannot be read. */
+  /** The value as JSON would hold it; null if the document is empty or cannot be read. */
   readonly value: unknown;
 }
 
@@ -27,14 +25,14 @@ export interface Source {
 }
 
 /**
- * YAML is read as version 1.1, as BOSH does: `no` is false, and 1.20 is the number 1.2.
- * @param isJson the text is known to be JSON, in which a key given twice is all that can be wrong
+ * Reads YAML as version 1.1, as BOSH does: `no` is false, and 1.20 is the number 1.2.
+ * @param isJson the text is known to be JSON, so that its only possible problem is a duplicate key
  */
 export function parseSource(text: string, isJson: boolean): Source {
   const lines = new LineCounter();
   const version = isJson ? "1.2" : "1.1";
   const options = { version, lineCounter: lines, prettyErrors: false, logLevel: "silent" } as const;
-  // There is none in a text that is empty, or only a comment.
+  // Text that is empty, or only a comment, has no document.
   const [first = parseDocument(""), ...later] = parseAllDocuments(text, options);
   return {
     documents: [written(first, text, isJson), ...later.map((parsed) => written(parsed, text, isJson))],
@@ -47,16 +45,13 @@ export function parseSource(text: string, isJson: boolean): Source {
 
 export const ofWhole = (offset: number, problem: string): Spot => ({ offset, path: WHOLE, problem });
 
-/** A login by alias for each of many images is no attack. */
+/** Allows each of many images a login by alias. Only more than that is treated as an attack. */
 const MOST_ALIASES = 10_000;
 const ALIAS = "has an alias without an anchor before it, one that contains itself, or too many of them";
 
 const isDuplicate = ({ code }: YAMLError): boolean => code === "DUPLICATE_KEY";
 
-/**
- * Of broken syntax only the first place is told, as the further ones follow from it; keys that are given twice are all
- * told, and leave the rest readable.
- */
+/** Reports the first syntax error only, as others follow from it, but all duplicate keys: the rest remains readable. */
 function written(parsed: Document.Parsed, text: string, isJson: boolean): Written {
   const duplicates = parsed.errors.filter(isDuplicate).map((error) => syntaxSpot(error, text));
   const broken = isJson ? undefined : parsed.errors.find((error) => !isDuplicate(error));
@@ -88,8 +83,8 @@ function syntaxSpot({ code, pos }: YAMLError, text: string): Spot {
 }
 
 /**
- * The offset of what `keys` lead to: a value, or its key where there is no value or the key is what is wrong. What
- * is not written is placed at what should contain it.
+ * The offset of the value at `keys`, or of its key if the value is empty or the key is the problem. Without either, the
+ * offset of what should contain it.
  */
 export function offsetOf({ parsed }: Written, keys: readonly PathKey[], atKey: boolean): number {
   let node: unknown = parsed.contents;
@@ -116,7 +111,7 @@ function stepTo(key: PathKey, from: unknown, parsed: Document.Parsed): Step | un
     return { key: item, value: item };
   }
   if (!isMap(node)) return undefined;
-  // The last one counts, as in the value that the document is turned into.
+  // The last duplicate counts, as in the converted value.
   const own = node.items.findLast((pair) => String(isScalar(pair.key) ? pair.key.value : pair.key) === key);
   if (own !== undefined) return own;
   return node.items
@@ -128,6 +123,6 @@ function stepTo(key: PathKey, from: unknown, parsed: Document.Parsed): Step | un
 
 const startOf = (node: unknown): number | undefined => (isNode(node) ? node.range?.[0] : undefined);
 
-/** An empty value has a range too, but at a place where nothing is to be seen. */
+/** Undefined for an empty value: it has a range, but nothing is visible there. */
 const valueStart = (node: unknown): number | undefined =>
   isScalar(node) && node.value === null && node.source === "" ? undefined : startOf(node);
