@@ -24,7 +24,6 @@ export const api = (connection: Connection) => ({
   ...cri(connection),
 });
 
-/** Names, their labels, and the descriptors that they lead to. */
 function imageRecords({ ask }: Connection) {
   const { get, list, create, update, delete: remove } = ImagesService;
   return {
@@ -32,21 +31,21 @@ function imageRecords({ ask }: Connection) {
       const { images } = await ask(list, {});
       return images.map(toRecord);
     },
-    /** Undefined when there is none; a list goes through all of them, even with a filter. */
+    /** Undefined if there is none. Listing would scan all records, even with a filter. */
     record: async (name: string): Promise<ImageRecord | undefined> => {
       const found = await ask(get, { name }).catch(unlessCode(CODE.notFound));
       return found?.image && toRecord(found.image);
     },
-    /** Makes the record, or has the one of its name lead to the target; its labels are added to those that stand there. */
+    /** Creates the record, or points an existing one to the target and adds the labels to those that it has. */
     saveRecord: async ({ name, labels, target }: ImageRecord): Promise<void> => {
       const image = { name, labels, target };
       const made = await ask(create, { image }).catch(unlessCode(CODE.alreadyExists));
       if (made !== undefined) return;
-      // containerd takes all behind the prefix for a label's key, dots and all; a mask `labels` would replace every label.
+      // containerd takes all text after `labels.` as the key, dots included. A mask `labels` would replace every label.
       const updateMask = ["target", ...Object.keys(labels).map((label) => `labels.${label}`)];
       await ask(update, { image, updateMask });
     },
-    /** One that is not there is deleted already. */
+    /** Succeeds if there is none. */
     deleteRecord: async (name: string): Promise<void> => {
       await ask(remove, { name }).catch(unlessCode(CODE.notFound));
     },
@@ -59,24 +58,23 @@ const toRecord = ({ name, labels, target }: Image): ImageRecord => ({
   target: target ?? { mediaType: "", digest: "", size: 0 },
 });
 
-/** Within a filter's expression. Dots need a class rather than a backslash, which the filter's own quoting would take for itself. */
+/** Escapes text for a filter's pattern. Dots become a class, because the filter's quoting would consume a backslash. */
 const literal = (text: string): string => text.replaceAll(/[.[\]]/gu, (char) => (char === "." ? "[.]" : "."));
 
-/** Finished blobs with their labels, and downloads under way. */
 function contentStore({ ask, collect }: Connection) {
   const { info: find, list, read, update, delete: remove, listStatuses, abort } = ContentService;
   return {
-    /** @param sources of which blobs are listed; all blobs when it is not given */
+    /** @param sources which blobs to list; all if omitted */
     blobs: async (sources?: readonly BlobSource[]): Promise<Blob[]> => {
       const parts = await collect(list, { filters: sources?.map(fromSource) ?? [] });
       return parts.flatMap(({ info }) => info);
     },
-    /** Undefined when it is not finished, or not there. */
+    /** Undefined if the blob is missing or incomplete. */
     blob: async (digest: string): Promise<Blob | undefined> => {
       const found = await ask(find, { digest }).catch(unlessCode(CODE.notFound));
       return found?.info;
     },
-    /** The text of a document; undefined for a blob that is too large to be one. */
+    /** Text of a document; undefined if the blob is too large for one. @throws ApiError (outOfRange) if truncated */
     read: async ({ digest, size }: Layer): Promise<string | undefined> => {
       if (size > MOST) return undefined;
       const parts = await collect(read, { digest, offset: 0, size: 0 });
@@ -84,18 +82,18 @@ function contentStore({ ask, collect }: Connection) {
       if (data.length === size) return data.toString("utf8");
       throw new ApiError(CODE.outOfRange, `containerd: ${digest} has ${data.length} of ${size} bytes`);
     },
-    /** Only then is it fetched again. One that is not there is deleted already. */
+    /** A pull fetches a blob again only once it is deleted. Succeeds if there is none. */
     deleteBlob: async (digest: string): Promise<void> => {
       await ask(remove, { digest }).catch(unlessCode(CODE.notFound));
     },
-    /** A config no longer keeps what is unpacked of it from garbage collection. */
+    /** Removes the label with which a config protects its snapshot from garbage collection. */
     unlinkSnapshot: async (digest: string, snapshotter: string): Promise<void> => {
-      // A label without a value is none.
+      // An update to no value deletes the label.
       const info = { digest, size: 0, labels: {} };
       const updateMask = [`labels.${snapshotLabel(snapshotter)}`];
       await ask(update, { info, updateMask }).catch(unlessCode(CODE.notFound));
     },
-    /** Where blobs are, in `blobs/sha256`. Undefined where containerd does not tell. */
+    /** Directory that contains `blobs/sha256`; undefined if containerd does not report it. */
     contentDirectory: async (): Promise<string | undefined> => {
       const { plugins } = await ask(IntrospectionService.plugins, { filters: [CONTENT_PLUGIN] });
       return plugins[0]?.exports["root"];
@@ -104,7 +102,7 @@ function contentStore({ ask, collect }: Connection) {
       const { statuses } = await ask(listStatuses, { filters: [] });
       return [...statuses];
     },
-    /** Throws a partial download away; one that is not there is gone already. */
+    /** Discards a partial download. Succeeds if there is none. */
     abort: async (ref: string): Promise<void> => {
       await ask(abort, { ref }).catch(unlessCode(CODE.notFound));
     },
@@ -113,7 +111,6 @@ function contentStore({ ask, collect }: Connection) {
 
 const CONTENT_PLUGIN = "type==io.containerd.content.v1";
 
-/** What is unpacked, by chain id, and what containers have on top of it, by keys of their own. */
 function snapshotStore({ ask, collect }: Connection) {
   const { list, stat, view, mounts, remove } = SnapshotsService;
   const removeSnapshot = async (snapshotter: string, key: string): Promise<boolean> => {
@@ -130,15 +127,15 @@ function snapshotStore({ ask, collect }: Connection) {
       const parts = await collect(list, { snapshotter });
       return parts.flatMap(({ info }) => info).map(toSnapshot);
     },
-    /** Undefined when there is none. */
+    /** Undefined if there is none. */
     snapshot: async (snapshotter: string, key: string): Promise<Snapshot | undefined> => {
       const found = await ask(stat, { snapshotter, key }).catch(unlessCode(CODE.notFound));
       return found?.info && toSnapshot(found.info);
     },
     /**
-     * Directories of a snapshot and of those below it, in this order; undefined where the snapshotter has none.
-     * They are told of a view, as for a container, which is removed again; one that was left is used.
-     * @throws ApiError also where the snapshot's own directory is gone
+     * Directories of a snapshot and of those below it, in this order; undefined if the snapshotter has none. They come
+     * from a view, as for a container, which is removed again. A view that was left over is used.
+     * @throws ApiError also if the snapshot's own directory is gone
      */
     layerDirectories: async (snapshotter: string, chainId: string): Promise<string[] | undefined> => {
       const key = `${VIEW}${chainId}`;
@@ -149,7 +146,7 @@ function snapshotStore({ ask, collect }: Connection) {
       await removeSnapshot(snapshotter, key);
       return directoriesOf(found.mounts);
     },
-    /** @returns whether it is gone: it is not while another one is on top of it */
+    /** @returns false if it remains because another snapshot is on top of it */
     removeSnapshot,
   };
 }
@@ -161,22 +158,22 @@ const toSnapshot = ({ name, parent, kind, createdAt }: Info): Snapshot => ({
   createdAt: createdAt?.toISOString() ?? "",
 });
 
-/** Ours, so that nobody else's is taken for it. */
+/** Key prefix of our own views, so that no other client's is taken for one of them. */
 const VIEW = "import-images-view-";
 
-/** The lower directories of an overlay, the top one first, or the one directory that is bound. */
+/** The lower directories of an overlay mount, top one first, or the one directory of a bind mount. */
 function directoriesOf([mount]: readonly Mount[]): string[] | undefined {
   const lower = mount?.options.find((option) => option.startsWith("lowerdir="));
   if (lower !== undefined) return lower.slice("lowerdir=".length).split(":");
   return mount?.type === "bind" ? [mount.source] : undefined;
 }
 
-/** Bytes of a document: a registry takes manifests of a sixth of it. */
+/** Maximum bytes of a document. Registries accept manifests of a sixth of it. */
 const MOST = 24 * 2 ** 20;
 
 export interface BlobSource {
   readonly repository: Repository;
-  /** Also what it shares with others: their paths are one label, and containerd compiles a pattern anew for each blob. */
+  /** Include blobs of several repositories: one label lists all paths, and containerd compiles a pattern per blob. */
   readonly shared: boolean;
 }
 
@@ -185,26 +182,26 @@ const fromSource = ({ repository, shared }: BlobSource): string => {
   return `labels."${sourceLabel(repository)}"${shared ? `~="(^|,)${literal(path)}(,|$)"` : `=="${path}"`}`;
 };
 
-/** A blob by its digest, or a download by its ref, which need not have begun. */
+/** A blob by its digest, or a download by its ref, even before it starts. */
 export interface Resource {
   readonly type: "content" | "ingests";
   readonly id: string;
 }
 
-/** Tells whose a lease is, and finds them again. */
+/** Label of our leases, to find them again. */
 const OURS = "io.import-images.lease";
 const EXPIRES = "containerd.io/gc.expire";
 
-/** What they hold, finished or not, containerd's garbage collection leaves alone until they expire or are deleted. */
+/** Garbage collection keeps what a lease holds, complete or not, until the lease expires or is deleted. */
 function leases({ ask }: Connection) {
   const { list, create, addResource, delete: remove } = LeasesService;
   return {
-    /** Ids of the leases of this agent, of whichever run. */
+    /** Ids of our leases, from any run. */
     leases: async (): Promise<string[]> => {
       const { leases: found } = await ask(list, { filters: [`labels."${OURS}"==true`] });
       return found.map(({ id }) => id);
     },
-    /** @param expires a malformed date would be accepted, and never expire */
+    /** @param expires a Date, because containerd accepts malformed text, and such a lease never expires */
     createLease: async (id: string, expires: Date): Promise<void> => {
       const labels = { [OURS]: "true", [EXPIRES]: expires.toISOString() };
       await ask(create, { id, labels }).catch(unlessCode(CODE.alreadyExists));
@@ -212,17 +209,17 @@ function leases({ ask }: Connection) {
     hold: async (lease: string, { type, id }: Resource): Promise<void> => {
       await ask(addResource, { id: lease, resource: { type, id } });
     },
-    /** @param sync whether what nothing else holds is gone on return, which takes longer */
+    /** @param sync wait until everything that only this lease held is deleted, which takes longer */
     deleteLease: async (id: string, sync = true): Promise<void> => {
       await ask(remove, { id, sync }).catch(unlessCode(CODE.notFound));
     },
   };
 }
 
-/** What the kubelet will be told. */
+/** CRI, which is the kubelet's view. */
 function cri({ ask }: Connection) {
   return {
-    /** Version of containerd. */
+    /** Version of containerd. @throws Error if it reports none */
     version: async (signal: AbortSignal): Promise<SemVer> => {
       const { runtimeVersion } = await ask(RuntimeServiceService.version, { version: "" }, signal);
       const version = parseVersion(runtimeVersion);
@@ -238,12 +235,12 @@ function cri({ ask }: Connection) {
         pinned,
       }));
     },
-    /** Names of the images that containers use, the pods' sandboxes included. */
+    /** Image names of all containers, including pod sandboxes. */
     containerImages: async (): Promise<string[]> => {
       const { containers } = await ask(ContainersService.list, { filters: [] });
       return containers.map(({ image }) => image);
     },
-    /** Where CRI keeps images: a directory of the file system that has to have room, named after CRI's snapshotter. */
+    /** CRI's directory of images, named after its snapshotter, in the file system that must have free space. */
     imageDirectory: async (): Promise<string | undefined> => {
       const { imageFilesystems } = await ask(ImageServiceService.imageFsInfo, {});
       return imageFilesystems[0]?.fsId?.mountpoint;

@@ -1,4 +1,4 @@
-// The file of an archive or a layer: its compression, the tar inside it, and what an archive holds.
+// Archives and layers as files: their compression, the tar inside, and what an archive holds.
 import { createReadStream } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { posix } from "node:path";
@@ -9,10 +9,10 @@ import { damagedArchive, heldBy, type Documents, type Held } from "../core/archi
 import { Failed, type Failure } from "../core/failure.ts";
 import { codeOf, messageOf } from "../core/plain-text.ts";
 
-/** By the bytes that they begin with, in hexadecimal. Some are known to those who make archives, and not to us. */
+/** Recognized by the first bytes, in hexadecimal. Those without `unpack` occur in archives, but are not supported. */
 const COMPRESSIONS = [
   { name: "gzip", magic: /^1f8b/u, unpack: "createGunzip" },
-  // Also behind a frame that a reader skips, with which pzstd begins.
+  // Also a skippable frame, with which the output of pzstd starts.
   { name: "zstd", magic: /^(?:28b52ffd|5.2a4d18)/u, unpack: "createZstdDecompress" },
   { name: "xz", magic: /^fd377a58/u },
   { name: "bzip2", magic: /^425a68/u },
@@ -20,17 +20,17 @@ const COMPRESSIONS = [
   { name: "lzip", magic: /^4c5a4950/u },
 ] as const;
 
-/** Bytes of one read. */
+/** Bytes per read. */
 const CHUNK = 2 ** 18;
 
-/** The tar inside a compressed archive or layer, for ctr reads no other; undefined for one that is a tar. @throws Failed */
+/** The tar in a compressed file, as ctr reads only a tar; undefined for a plain tar. @throws Failed if unsupported */
 export async function unpackedStream(path: string): Promise<Readable | undefined> {
   const compression = await compressionOf(path);
   if (compression === undefined) return undefined;
   if (!("unpack" in compression)) throw new Failed(unsupported(compression.name));
   const zlib = await import("node:zlib");
   const input = createReadStream(path, { highWaterMark: CHUNK });
-  // An error of the unpacking ends the stream early, and ctr tells what it makes of that.
+  // A decompression error ends the stream early, and ctr reports what results from it.
   return pipeline(input, zlib[compression.unpack]({ chunkSize: CHUNK }), () => {});
 }
 
@@ -44,30 +44,30 @@ async function compressionOf(path: string) {
 interface TarEntry {
   readonly path: string;
   readonly size: number;
-  /** Regular, and there as a whole: of a sparse file, a tar has only parts. */
+  /** A regular file with all of its content: a tar contains only parts of a sparse file. */
   readonly isFile: boolean;
-  /** Of a file, before the next entry is asked for. */
+  /** Call it only for a file, before requesting the next entry. */
   readonly content: () => Promise<Buffer>;
-  /** Where the next entry begins. */
+  /** Offset of the next entry. */
   readonly end: number;
 }
 
-/** Bytes of a file from which on it is passed over, where the tar is not compressed. */
+/** Files of at least this many bytes are skipped by seeking if the tar is not compressed. */
 const LARGE = 2 ** 20;
 const BLOCK = 512;
-/** Bytes of zeros with which a tar ends. What stands behind them is no part of it, whatever it is. */
+/** Bytes of zeros at the end of a tar. Whatever follows them is not part of it. */
 const END = 2 * BLOCK;
-/** As tar-stream says it. */
+/** tar-stream's message. */
 const CUT_OFF = "Unexpected end of data";
 
 /**
- * Of a tar, compressed or not. A compressed one is read to its end, for only then is it known to be whole.
- * @throws the system's error where the file cannot be read; another where it is no tar, or is cut off
+ * Entries of a tar, compressed or not. A compressed one is read to its end: only then is it known to be whole.
+ * @throws the system's error if the file cannot be read; another if it is not a tar, is truncated or is not supported
  */
 export async function* tarEntries(path: string, signal?: AbortSignal): AsyncGenerator<TarEntry> {
-  // Not loaded at the start of a program that seldom needs it; nor are zlib and crypto.
+  // Loaded on demand, like zlib and crypto, because the program seldom needs it.
   const { extract } = await import("tar-stream");
-  // Its types lack this: without it, a tar in the format of old is refused.
+  // Missing in the types. Without it, tar-stream rejects a tar of the old format.
   const options: object = { allowUnknownFormat: true };
   const reading = { tar: () => extract(options), ...(signal && { signal }) };
   const unpacked = await unpackedStream(path);
@@ -93,7 +93,7 @@ interface Reading {
   readonly signal?: AbortSignal;
 }
 
-/** @param isEnd whether a tar has its end there, behind an entry: tar-stream reads on */
+/** @param isEnd whether the tar ends at this offset after an entry, because tar-stream reads beyond its end */
 async function* entriesIn(
   archive: Readable,
   { tar, signal }: Reading,
@@ -113,7 +113,7 @@ async function* entriesIn(
 }
 
 async function* entriesOf(archive: Readable, tar: Extract): AsyncGenerator<TarEntry> {
-  // The loop throws an error of either.
+  // The loop throws the errors of both streams.
   pipeline(archive, tar, () => {});
   for await (const entry of tar) {
     const { name, size, type, pax } = entry.header;
@@ -131,7 +131,7 @@ async function* entriesOf(archive: Readable, tar: Extract): AsyncGenerator<TarEn
   }
 }
 
-/** Whether a tar has its end there. A compressed one is read to its own. */
+/** Whether the tar ends at this offset. A compressed file is read to its own end. */
 async function endsIn(path: string, at: number): Promise<boolean> {
   const found = Buffer.alloc(END, 1);
   const unpacked = await unpackedStream(path);
@@ -145,18 +145,15 @@ async function endsIn(path: string, at: number): Promise<boolean> {
   return found.every((byte) => byte === 0);
 }
 
-/** Bytes of a document that is read: of any, and of the few that list what an archive holds. */
+/** Maximum bytes of a document to read: of any, and of the few that list what an archive holds. */
 const SMALL = 2 ** 20;
 const LISTS = new Set(["manifest.json", "index.json", "oci-layout"]);
 const LARGEST_LIST = 64 * SMALL;
-/** Bytes of all documents, and how many names are kept; a root file system has more than anybody needs. */
+/** Maximum bytes of all documents, and number of top-level names; a root file system has more than we need. */
 const MOST_TEXT = 128 * SMALL;
 const MOST_NAMES = 1_000;
 
-/**
- * Reads through it once, without containerd.
- * @throws the system's error where the file cannot be read
- */
+/** Reads the archive once, without containerd. @throws the system's error if the file cannot be read */
 export async function readArchive(path: string, signal: AbortSignal): Promise<Held[] | Failure> {
   let found: Documents;
   try {
@@ -190,7 +187,7 @@ async function documentsIn(path: string, signal: AbortSignal): Promise<Documents
   return { documents, top };
 }
 
-/** What tar-stream says, in other words. */
+/** tar-stream's messages, reworded. */
 const REASONS: Readonly<Record<string, string>> = {
   [CUT_OFF]: "it ends in the middle of a file",
   "Invalid tar header. Maybe the tar is corrupted or it needs to be gunzipped?":

@@ -1,7 +1,5 @@
-// The one connection to containerd's gRPC API over its socket: bounded calls, errors with their gRPC code, a new session
-// after a restart of containerd, and nothing left open at the end.
-//
-// On node:http2 itself, because the library for it took 0.4 s more CPU of a rerun of 100 present images.
+// The one connection to containerd's gRPC API: calls with a time limit, errors with their gRPC code, and a new session
+// after a restart. On node:http2, because the gRPC library took 0.4 s more CPU for a rerun of 100 present images.
 import {
   connect as connectHttp2,
   type ClientHttp2Session,
@@ -23,7 +21,7 @@ export interface Method<Request, Answer> {
 /** Every call throws ApiError. */
 export type Connection = ReturnType<typeof openConnection>;
 
-/** containerd answered with an error, or did not answer. `code` is gRPC's. */
+/** containerd returned an error, or did not answer. `code` is gRPC's. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
   readonly code: number;
@@ -34,24 +32,24 @@ export class ApiError extends Error {
   }
 }
 
-/** For an error that is as good as an answer. */
+/** Error handler for `catch`: ignores this code, which is as good as an answer, and rethrows all other errors. */
 export const unlessCode =
   (code: number) =>
   (error: unknown): void => {
     if (!(error instanceof ApiError) || error.code !== code) throw error;
   };
 
-/** Milliseconds for any call: each is a read or write of a small database, but a busy disk can hold it up. */
+/** Milliseconds per call. Each reads or writes a small database, but a busy disk can delay it. */
 const CALL_TIMEOUT = 30_000;
-/** CRI has no other, so what the kubelet may use is in it. */
+/** CRI's only namespace: the kubelet cannot use an image outside it. */
 export const NAMESPACE = "k8s.io";
-/** Bytes that may be under way: lists of a large node come in one piece. */
+/** HTTP/2 window in bytes: the lists of a large node arrive in one piece. */
 const WINDOW = 8 * 2 ** 20;
 
-/** @param lifetime ends every call that is under way */
+/** @param lifetime ends every call */
 export function openConnection({ socket }: Pick<ContainerdConfig, "socket">, lifetime: AbortSignal) {
   let session: ClientHttp2Session | undefined;
-  /** Sends one message. @returns those of the answer */
+  /** Sends one message. @returns the messages of the answer */
   const exchange = async <Request, Answer>(
     { path, requestSerialize, responseDeserialize }: Method<Request, Answer>,
     request: Request,
@@ -84,7 +82,7 @@ export function openConnection({ socket }: Pick<ContainerdConfig, "socket">, lif
     }
   };
   return {
-    /** The one message of an answer. */
+    /** For an answer of one message. */
     ask: async <Request, Answer>(
       method: Method<Request, Answer>,
       request: Request,
@@ -93,13 +91,13 @@ export function openConnection({ socket }: Pick<ContainerdConfig, "socket">, lif
       const [answer = method.responseDeserialize(Buffer.alloc(0))] = await exchange(method, request, signal);
       return answer;
     },
-    /** All of a streamed answer. */
+    /** For a streamed answer. */
     collect: exchange,
     [Symbol.dispose]: () => session?.destroy(),
   };
 }
 
-/** In its time. Event by event: node:stream/consumers goes through a Blob, for a quarter of a call's CPU. */
+/** Reads an answer within its time limit. Not with node:stream/consumers: its Blob takes a quarter of a call's CPU. */
 function contentOf(stream: ClientHttp2Stream, socket: string): Promise<Buffer> {
   const parts: Buffer[] = [];
   const late = new ApiError(CODE.deadlineExceeded, `containerd at ${socket} did not answer in time`);
@@ -118,20 +116,20 @@ function openSession(socket: string): ClientHttp2Session {
     createConnection: () => connect(socket),
     settings: { initialWindowSize: WINDOW, enablePush: false },
   });
-  // Each call that it breaks is told of it.
+  // Every call that this breaks receives the error too.
   session.on("error", () => {});
-  // By the time that this is told, the session may be over.
+  // The session may already be destroyed when this event arrives.
   session.on("connect", () => session.destroyed || session.setLocalWindowSize(WINDOW));
   return session;
 }
 
-/** What containerd answered; undefined where the answer does not tell. */
+/** The error that containerd returned; undefined if the answer contains none. */
 function errorOf({ "grpc-status": status, "grpc-message": message = "" }: IncomingHttpHeaders) {
   if (status === undefined || status === "0") return undefined;
   return new ApiError(Number(status), `containerd: ${decoded(String(message))}`);
 }
 
-/** gRPC escapes as URLs do; what does not follow that is told as it is. */
+/** gRPC encodes messages as URLs do; anything else is returned as it is. */
 function decoded(message: string): string {
   try {
     return decodeURIComponent(message);
@@ -140,10 +138,10 @@ function decoded(message: string): string {
   }
 }
 
-/** Node's code for a server that speaks no HTTP/2. */
+/** Node's code for a server that does not speak HTTP/2. */
 const FOREIGN = "ERR_HTTP2_ERROR";
 
-/** What the errors of the socket and the session mean; waiting mends all but the first. */
+/** Meaning of socket and session errors. Waiting can resolve all but the first. */
 const SOCKET_ERRORS: Readonly<Record<string, string>> = {
   EACCES: "this user may not open it (run as root)",
   ENOENT: "it does not exist",
@@ -152,7 +150,7 @@ const SOCKET_ERRORS: Readonly<Record<string, string>> = {
   [FOREIGN]: "what answers there does not speak containerd's API (gRPC)",
 };
 
-/** What it means is told by what broke the session, by an answer that is not gRPC's, or by the lack of one. */
+/** Finds the reason in what broke the session, or in an answer that is not gRPC or is missing. */
 function broken(socket: string, error: unknown, answer: IncomingHttpHeaders): ApiError {
   const cause = error instanceof Error ? (error.cause ?? error) : error;
   const isUnread = answer["grpc-status"] === "0";
@@ -163,7 +161,7 @@ function broken(socket: string, error: unknown, answer: IncomingHttpHeaders): Ap
   return new ApiError(code, `containerd cannot be reached at ${socket}: ${why}`);
 }
 
-/** One byte for no compression, four of length. */
+/** One byte for no compression, four for the length. */
 const HEADER = 5;
 
 function framed(body: Buffer): Buffer {

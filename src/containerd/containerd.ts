@@ -1,5 +1,5 @@
-// What the agent needs of a node's containerd: crictl pulls, ctr tags and imports, and all else goes through the API on
-// the same socket. Names are normalised references, as core/reference.ts makes them.
+// The agent's interface to containerd: crictl pulls, ctr tags, unpacks and imports, and the API on the same socket does
+// all else. Names are normalized references (core/reference.ts).
 import type { Config } from "../config/config.ts";
 import { redactor } from "../core/redact.ts";
 import { api } from "./api.ts";
@@ -8,13 +8,13 @@ import { openConnection } from "./connection.ts";
 import { crictl } from "./crictl.ts";
 import { ctr } from "./ctr.ts";
 
-/** Milliseconds: a disk of a worker writes all of its memory in that time. */
+/** Milliseconds. A worker's disk can write all of its memory in that time. */
 const SYNC_TIMEOUT = 300_000;
 
-/** Every call throws ApiError or CommandError. Tests have one in memory. */
+/** Calls throw ApiError, CommandError or Failed, or the system's error for an archive. Tests use one in memory. */
 export type Containerd = ReturnType<typeof realContainerd>;
 
-/** @param signal ends every call and tool that is under way, whatever it was started for */
+/** @param signal ends every call and tool */
 export function realContainerd(
   { containerd, credentials, allow_credentials_in_argv }: Config,
   signal: AbortSignal,
@@ -25,7 +25,7 @@ export function realContainerd(
     ...api(connection),
     ...crictl(run, containerd, allow_credentials_in_argv),
     ...ctr(run, containerd),
-    /** Writes what its file system has in memory, all of it. From coreutils. */
+    /** Writes the directory's whole file system from memory to the disk. `sync` is from coreutils. */
     sync: async (directory: string): Promise<void> => {
       await run("sync", ["-f", directory], { timeout: SYNC_TIMEOUT });
     },

@@ -1,4 +1,4 @@
-// crictl: pulls, and how it takes credentials.
+// crictl: pulls, and how it receives credentials.
 import type { SemVer } from "semver";
 import { parseVersion, takesCredentialsFromEnvironment } from "../core/capabilities.ts";
 import type { Credential } from "../core/credentials.ts";
@@ -8,13 +8,13 @@ import { BRIEF, type RunCommand } from "./command.ts";
 
 export interface PullOptions {
   readonly credential?: Credential;
-  /** Ends the pull, also inside containerd, which stops at once when its client goes. */
+  /** Aborts the pull, also inside containerd, which stops it when its client goes away. */
   readonly signal: AbortSignal;
 }
 
 /**
  * `--timeout` covers connecting and a validation call, not the pull; its default of 2 s is too short on a busy node.
- * `--config`: an /etc/crictl.yaml could turn on debugging, which prints credentials.
+ * `--config` disables /etc/crictl.yaml, which could turn on debug output, and that prints credentials.
  */
 const globalArgs = (socket: string): string[] => [
   "--config=/dev/null",
@@ -23,14 +23,14 @@ const globalArgs = (socket: string): string[] => [
   "--timeout=30s",
 ];
 
-/** @param argv whether credentials may be shown there */
+/** @param argv whether credentials may be passed as arguments, where the process list shows them */
 export function crictl(
   run: RunCommand,
   { crictl: tool, socket }: Pick<ContainerdConfig, "crictl" | "socket">,
   argv: boolean,
 ) {
   let known: Promise<SemVer | undefined> | undefined;
-  /** Asks until there is an answer, and then no more. */
+  /** Cached once crictl has answered. */
   const version = (): Promise<SemVer | undefined> =>
     (known ??= run(tool, ["--version"], BRIEF)
       .then(parseVersion)
@@ -49,9 +49,9 @@ export function crictl(
     });
   };
   return {
-    /** Begins to find out how crictl takes credentials: the first pull with some would wait for it. */
+    /** Starts to find out how crictl takes credentials, so that the first pull with some does not wait for it. */
     prepareLogin: (): void => void version().catch(() => {}),
-    /** Through CRI, so that mirrors and certificates of the node apply. */
+    /** Through CRI, so that the node's mirrors and certificates apply. */
     pull: async (name: string, { credential, signal }: PullOptions): Promise<void> => {
       const login: Login = credential === undefined ? {} : await loginFor(credential);
       const args = [...globalArgs(socket), "pull", ...(login.args ?? []), name];

@@ -1,4 +1,4 @@
-// ctr: further names, and archives.
+// ctr: further names, unpacking, and archives.
 import type { ContainerdConfig } from "../config/config.ts";
 import { NAMESPACE } from "./connection.ts";
 import { unpackedStream } from "./archive-file.ts";
@@ -7,36 +7,36 @@ import { BRIEF, type CommandOptions, type RunCommand } from "./command.ts";
 type Bounds = Pick<CommandOptions, "signal" | "timeout">;
 
 export interface ImportOptions extends Bounds {
-  /** `linux/amd64` */
+  /** Such as `linux/amd64`. */
   readonly platform: string;
   /** The one that CRI uses. */
   readonly snapshotter: string;
-  /** Not through the transfer service, which does not tell the names. */
+  /** Bypass the transfer service, which does not report the names. */
   readonly local: boolean;
 }
 
-/** Of one call: so many fit into its time, also on a busy disk, and on a command line. */
+/** Per call: this many fit into its time limit, even on a busy disk, and on a command line. */
 const MOST_NAMES = 200;
 
 export function ctr(run: RunCommand, settings: Pick<ContainerdConfig, "ctr" | "socket">) {
-  // Always both: ctr's default address is not TKGI's, its default namespace not the CRI's.
+  // Always both: ctr's default address is not TKGI's, and its default namespace is not CRI's.
   const globalArgs = [`--address=${settings.socket}`, `--namespace=${NAMESPACE}`];
   return {
-    /** Gives what `source` leads to further names, whether they exist or not. */
+    /** Points further names to the target of `source`, whether they exist or not. */
     tag: async (source: string, names: readonly string[]): Promise<void> => {
-      // --force: containerd 1.x refuses a name that exists; 2.x moves it in any case.
+      // --force: containerd 1.x refuses an existing name; 2.x moves it in any case.
       const args = [...globalArgs, "--timeout=30s", "images", "tag", "--force", source];
       for (let done = 0; done < names.length; done += MOST_NAMES) {
         const some = names.slice(done, done + MOST_NAMES);
         await run(settings.ctr, [...args, ...some], BRIEF);
       }
     },
-    /** Unpacks the image of a record's target from its blobs, without any registry. */
+    /** Unpacks the image of a record's target from its blobs, without a registry. */
     unpack: async (digest: string, snapshotter: string, bounds: Bounds): Promise<void> => {
       const args = [...globalArgs, "snapshots", "unpack", `--snapshotter=${snapshotter}`, digest];
       await run(settings.ctr, args, bounds);
     },
-    /** Imports a docker or OCI archive, also gzip or zstd. @returns the names that it brought, as they are recorded, with the digests of what they lead to */
+    /** Imports a docker or OCI archive, plain, gzip or zstd. @returns the recorded names with their target digests */
     importArchive: async (
       path: string,
       options: ImportOptions,
@@ -45,9 +45,9 @@ export function ctr(run: RunCommand, settings: Pick<ContainerdConfig, "ctr" | "s
       const input = await unpackedStream(path);
       const flags = [`--platform=${platform}`, `--snapshotter=${snapshotter}`, ...(local ? ["--local"] : [])];
       const args = [...globalArgs, "images", "import", ...flags, input === undefined ? path : "-"];
-      // No --timeout: ctr's is of the whole command, and an import takes as long as its archive is big.
+      // No --timeout: ctr's applies to the whole command, and an import takes as long as its archive is large.
       const said = await run(settings.ctr, args, { ...bounds, ...(input && { input }) });
-      // `unpacking docker.io/library/nginx:1 (sha256:…)...done`, a line for each name.
+      // `unpacking docker.io/library/nginx:1 (sha256:…)...done`, one line for each name.
       const lines = said.matchAll(/^unpacking (\S+) \((sha\d+:[0-9a-f]+)\)/gmu);
       return [...lines].map(([, name = "", digest = ""]) => [name, digest]);
     },
