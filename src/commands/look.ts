@@ -13,6 +13,7 @@ import { lookAtNode } from "../run/look.ts";
 import { requireTools, untilReady } from "../run/ready.ts";
 import { runtimeUnusable } from "../run/tool-failure.ts";
 import { corrected, NOTHING_KNOWN } from "../core/written.ts";
+import { lockIsHeld } from "../state/lock.ts";
 import { readArchiveRecord, readDiskRecord, writeDiskRecord } from "../state/records.ts";
 
 export interface Look {
@@ -49,8 +50,10 @@ export async function look(
     const disk = readDiskRecord(edge.paths.state, () => {});
     const seen = await lookAtNode(containerd, edge.platform, names);
     const { node } = await examineNames(containerd, seen, names, deep ? NOTHING_KNOWN : disk);
-    // `status --deep` changes nothing on the node, but the next run has to know what it found.
-    if (deep && node.damage.size > 0) writeDiskRecord(edge.paths.state, corrected(disk, node), () => {});
+    // `status --deep` changes nothing on the node, but the next run has to know what it found. A run in progress
+    // writes its own.
+    if (deep && node.damage.size > 0 && !lockIsHeld(edge.paths.state))
+      writeDiskRecord(edge.paths.state, corrected(disk, node), () => {});
     const read = readArchives ? archiveReader(edge.signal) : async () => [];
     const archives = await planArchives(await findArchives(config.archives), { record, node, listed, read });
     const options = { pins, only, isUnread: isUnread(archives) };

@@ -51,7 +51,8 @@ export async function runCommand(args: RunArguments, edge: Edge): Promise<number
   if (watching !== undefined) log.watch("its lines", watching.sink);
   const run = { config, only, edge, stop, log, warn };
   const state = await underLock(run).catch((error: unknown) => log.end(endingBy(error, run)));
-  edge.stdout.write(args.json ? statusText(state) : `${summary(state)}\n`);
+  if (args.json) edge.stdout.write(statusText(state));
+  else if (state.images.length > 0 || state.stopped === undefined) edge.stdout.write(`${summary(state)}\n`);
   const why = reason(state);
   if (why !== undefined) edge.stderr.write(`import-images: ${why}\n`);
   return state.exitCode;

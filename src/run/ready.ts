@@ -129,6 +129,9 @@ export function withRetry(containerd: Containerd, untilBack: UntilBack): Contain
     deleteBlob: again(containerd.deleteBlob),
     unlinkSnapshot: again(containerd.unlinkSnapshot),
     contentDirectory: again(containerd.contentDirectory),
+    imageDirectory: again(containerd.imageDirectory),
+    createLease: again(containerd.createLease),
+    deleteLease: again(containerd.deleteLease),
     unpack: again(containerd.unpack),
     read: again(containerd.read),
     // The pull that has just failed may still use the download for a moment.

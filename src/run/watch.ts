@@ -63,8 +63,8 @@ const ASK_EVERY = 2_000;
 /** Bytes and milliseconds. A small image is almost complete before a lease for its parts could be written. */
 const LITTLE = 1_000_000;
 const SLOW = 2_000;
-/** Milliseconds. A look that is later than this means that the machine slept, which counts against no download. */
-const BLINK = 5_000;
+/** Milliseconds. No look counts as later than this: the machine slept, or containerd did not answer. */
+const BLINK = 8_000;
 /** containerd's default for the whole node, since 2.1. With fewer downloads, queued ones included, none waits. */
 const NODE_WIDE_DOWNLOADS = 3;
 
@@ -103,9 +103,7 @@ export function watchPulls(options: WatchOptions): Watch {
     let next = clock.now();
     await looker.begin();
     while (attempts.size > 0 && !stopped.signal.aborted) {
-      const meant = clock.now() + pause;
       await clock.sleep(pause, stopped.signal).catch(() => {});
-      if (clock.now() - meant > BLINK) looker.skip(clock.now() - meant);
       if (stopped.signal.aborted || attempts.size === 0 || (!isFresh && clock.now() < next)) continue;
       isFresh = false;
       next = clock.now() + Math.min(LOOK_EVERY, 2 * pause);
@@ -142,8 +140,9 @@ function lookerAt(options: WatchOptions, attempts: ReadonlySet<Attempt>, whole: 
   const { containerd, clock, untilBack } = options;
   const seek = manifestSeeker(options, whole);
   let sizes: Sizes = new Map();
-  /** Milliseconds during which looks were not possible. */
+  /** Milliseconds that count for no attempt. */
   let skipped = 0;
+  let seenAt = clock.now();
   const now = (): number => clock.now() - skipped;
   let nodeMovedAt = now();
 
@@ -152,10 +151,13 @@ function lookerAt(options: WatchOptions, attempts: ReadonlySet<Attempt>, whole: 
   const look = async (): Promise<void> => {
     const before = sizes;
     sizes = await downloads();
-    if (grewSince(before, sizes) || before.size !== sizes.size) nodeMovedAt = now();
+    const isMoving = grewSince(before, sizes) || before.size !== sizes.size;
     await seek([...attempts]);
     await Promise.all([...attempts].map((attempt) => askForLayers(options, attempt, sizes)));
+    skipped += Math.max(0, clock.now() - seenAt - BLINK);
+    seenAt = clock.now();
     const at = now();
+    if (isMoving) nodeMovedAt = at;
     for (const attempt of attempts) {
       const sample = { downloads: sizes, finished: attempt.finished, at };
       attempt.movement = advance(attempt.movement, attempt.candidates, attempt.before ?? sizes, sample);
@@ -169,8 +171,8 @@ function lookerAt(options: WatchOptions, attempts: ReadonlySet<Attempt>, whole: 
     begin: async (): Promise<void> => {
       sizes = await downloads().catch((error: unknown) => (toFailure(error), sizes));
       for (const attempt of attempts) attempt.before ??= sizes;
+      seenAt = clock.now();
     },
-    skip: (ms: number): void => void (skipped += ms),
     startOf: (image: WantedImage, watched: Watched, isLooking: boolean): Attempt => ({
       ...watched,
       image,
@@ -183,14 +185,11 @@ function lookerAt(options: WatchOptions, attempts: ReadonlySet<Attempt>, whole: 
       finished: new Set(),
     }),
     look: async (): Promise<void> => {
-      const begun = clock.now();
       try {
         await look();
       } catch (error) {
         // Other errors may be gone at the next look. A containerd that does not come back ends the run.
-        if (toFailure(error).class !== "runtime") return;
-        await untilBack().catch(toFailure);
-        skipped += clock.now() - begun;
+        if (toFailure(error).class === "runtime") await untilBack().catch(toFailure);
       }
     },
   };

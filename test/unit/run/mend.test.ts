@@ -7,7 +7,7 @@ import type { RunEvent } from "../../../src/core/events.ts";
 import { CODE, Failed } from "../../../src/core/failure.ts";
 import { NOTHING_KNOWN } from "../../../src/core/written.ts";
 import { tar } from "../../rig/tar.ts";
-import { notFound, toolError } from "../containerd/in-memory.ts";
+import { gone, notFound, toolError } from "../containerd/in-memory.ts";
 import { served, type ServedImage } from "../containerd/served-image.ts";
 import { failure, snapshotOf } from "../samples.ts";
 import { temporaryFolder } from "../folder.ts";
@@ -59,6 +59,17 @@ describe("an image whose files are empty", () => {
       expect.stringContaining(`unpack ${image.target.digest} overlayfs`),
       expect.stringContaining("saveRecord"),
     ]);
+  });
+
+  test("is unpacked again by a run during which containerd restarts", async () => {
+    const { node, run, file, unpack } = setUp();
+    truncateSync(file);
+    for (const call of ["createLease", "deleteLease", "removeSnapshot"])
+      node.before(call, () => {
+        throw gone();
+      });
+    node.before("unpack", unpack);
+    expect((await run([A])).outcomes).toEqual({ [A]: "present" });
   });
 
   test("fails where a container has it, with what to do", async () => {

@@ -184,6 +184,8 @@ describe("a step that finds containerd gone", () => {
       snapshots: () => containerd.snapshots("overlayfs"),
       read: () => containerd.read(image.config),
       saveRecord: () => containerd.saveRecord(RECORD),
+      createLease: () => containerd.createLease("ours", new Date(0)),
+      deleteLease: () => containerd.deleteLease("ours"),
       tag: () => containerd.tag("a.b/c:1", ["x.y/z:1"]),
       deleteRecord: () => containerd.deleteRecord("a.b/c:1"),
     };
@@ -194,6 +196,22 @@ describe("a step that finds containerd gone", () => {
     expect(
       Object.keys(all).map((call) => node.calls.filter((made) => made.split(" ", 1)[0] === call).length),
     ).toEqual(Object.keys(all).map(() => 2));
+    const raw = new Map(Object.entries(node.containerd));
+    expect(
+      Object.entries(containerd)
+        .flatMap(([call, ask]) => (raw.get(call) === ask ? call : []))
+        .toSorted(),
+    ).toEqual([
+      "containerImages",
+      "downloads",
+      "hold",
+      "importArchive",
+      "leases",
+      "prepareLogin",
+      "pull",
+      "sync",
+      "version",
+    ]);
   });
 
   test("is asked again for a tool that had no answer from it", async () => {

@@ -235,6 +235,19 @@ describe("a pull is not ended", () => {
     expect(attempt.reason()).toMatchObject({ failure: { class: "stall" } });
   });
 
+  test.each(["downloads", "blobs"])("for a time in which containerd did not answer: %s", async (call) => {
+    const { node, clock, watch, begin } = watching();
+    const attempt = begin();
+    await clock.sleep(30 * SECOND);
+    node.before(call, () => clock.sleep(300 * SECOND));
+    await clock.sleep(320 * SECOND);
+    expect(attempt.reason()).toBeUndefined();
+    await clock.sleep(20 * SECOND);
+    attempt.end();
+    await watch.stop();
+    expect(attempt.reason()).toMatchObject({ failure: { class: "stall" } });
+  });
+
   test("behind a node-wide limit while others have all the downloads", async () => {
     const set = watching({ nodeWideDownloads: true });
     const other = served("other", { layers: [10_000, 10_000, 10_000] });
