@@ -110,7 +110,7 @@ async function main(): Promise<void> {
   const command = parseCommand(process.argv.slice(2));
   const isRun = command.name === "run";
   const edge = makeEdge(isRun ? endSoon : endAtOnce);
-  const exitCode = await dispatch(command, edge).catch(tell);
+  const exitCode = await dispatch(command, edge).catch(report);
   const patience = isRun ? READER.ofRun : READER.ofOthers;
   // The error event of the last write comes after the write.
   await setImmediate();
@@ -120,7 +120,7 @@ async function main(): Promise<void> {
 }
 
 /** Prints the reason last, after its details. BOSH does not show it, and people see the last line first. */
-function tell(error: unknown): number {
+function report(error: unknown): number {
   if (error instanceof ExitError) {
     const [reason = "", ...details] = error.message.split("\n").map(printableLine);
     stderr.write([...details, `import-images: ${reason}`, ""].join("\n"));
@@ -132,5 +132,5 @@ function tell(error: unknown): number {
   return EXIT.bug;
 }
 
-process.on("uncaughtException", (error) => process.exit(tell(error)));
-void main().catch((error: unknown) => process.exit(tell(error)));
+process.on("uncaughtException", (error) => process.exit(report(error)));
+void main().catch((error: unknown) => process.exit(report(error)));

@@ -27,8 +27,8 @@ export function endingBy(error: unknown, { config, edge, log }: Ended): Ending {
   if (signal !== undefined)
     return { exitCode: signalExit(signal), stopped: `stopped by ${signal}: ${RUN_AGAIN}` };
   if (error instanceof Failed) return overtime(error, log.state(), config);
-  const told = runtimeUnusable(error);
-  if (told instanceof ExitError) return { exitCode: told.exitCode, stopped: told.message };
+  const known = runtimeUnusable(error);
+  if (known instanceof ExitError) return { exitCode: known.exitCode, stopped: known.message };
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   log.emit({ type: "internal-error", stack: redactor(config.credentials)(stack) });
   return { exitCode: EXIT.bug, stopped: INTERNAL };

@@ -1,7 +1,7 @@
 // Reads the node and makes the plan, for commands that change nothing.
 import type { Config } from "../config/config.ts";
 import type { Containerd } from "../containerd/containerd.ts";
-import { foreseen, withArchived, type PlannedArchive } from "../core/archives.ts";
+import { expectedOutcome, withArchiveImages, type PlannedArchive } from "../core/archives.ts";
 import type { Capabilities } from "../core/capabilities.ts";
 import type { Node } from "../core/node.ts";
 import { namesOf, planRun, type Plan } from "../core/plan.ts";
@@ -60,7 +60,7 @@ export async function look(
     return {
       node,
       archives,
-      plan: planRun(withArchived(listed, archives.map(foreseen), node), node, options),
+      plan: planRun(withArchiveImages(listed, archives.map(expectedOutcome), node), node, options),
     };
   });
 }

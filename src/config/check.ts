@@ -46,7 +46,7 @@ export function checkText(text: string, variables: "open" | "filled" = "open"): 
   const placed = (spots: readonly Spot[]): Finding[] =>
     spots
       .toSorted((a, b) => a.offset - b.offset)
-      .map(({ offset, ...told }) => ({ ...placeOf(offset), ...told }));
+      .map(({ offset, ...finding }) => ({ ...placeOf(offset), ...finding }));
   return {
     problems: placed([...problems, ...whole, ...none]),
     warnings: placed([...odd, ...judged.flatMap((one) => one.warnings)]),

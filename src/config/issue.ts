@@ -37,13 +37,13 @@ export interface Login extends RegistryScope {
 }
 
 /** People read no more than this, and the rest often has the same cause. */
-const MOST_TOLD = 100;
+const MOST_REPORTED = 100;
 
 /** The first lines, and the number of those that are left out. */
 export const firstOf = (lines: readonly string[]): string[] =>
-  lines.length <= MOST_TOLD
+  lines.length <= MOST_REPORTED
     ? [...lines]
-    : [...lines.slice(0, MOST_TOLD), `… and ${lines.length - MOST_TOLD} more`];
+    : [...lines.slice(0, MOST_REPORTED), `… and ${lines.length - MOST_REPORTED} more`];
 
 export const issueAt = (keys: readonly PathKey[], problem: string): Issue => ({
   path: formatPath(keys),

@@ -5,7 +5,12 @@ import { posix } from "node:path";
 import { addAbortSignal, pipeline, type Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import type { Extract } from "tar-stream";
-import { damagedArchive, heldBy, type Documents, type Held } from "../core/archive-content.ts";
+import {
+  damagedArchive,
+  namesInArchive,
+  type Documents,
+  type ArchivedName,
+} from "../core/archive-content.ts";
 import { Failed, type Failure } from "../core/failure.ts";
 import { codeOf, messageOf } from "../core/plain-text.ts";
 
@@ -154,7 +159,7 @@ const MOST_TEXT = 128 * SMALL;
 const MOST_NAMES = 1_000;
 
 /** Reads the archive once, without containerd. @throws the system's error if the file cannot be read */
-export async function readArchive(path: string, signal: AbortSignal): Promise<Held[] | Failure> {
+export async function readArchive(path: string, signal: AbortSignal): Promise<ArchivedName[] | Failure> {
   let found: Documents;
   try {
     found = await documentsIn(path, signal);
@@ -168,7 +173,7 @@ export async function readArchive(path: string, signal: AbortSignal): Promise<He
       : damagedArchive(REASONS[why] ?? why);
   }
   const { createHash } = await import("node:crypto");
-  return heldBy(found, (text) => `sha256:${createHash("sha256").update(text).digest("hex")}`);
+  return namesInArchive(found, (text) => `sha256:${createHash("sha256").update(text).digest("hex")}`);
 }
 
 async function documentsIn(path: string, signal: AbortSignal): Promise<Documents> {

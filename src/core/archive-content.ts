@@ -3,7 +3,7 @@ import * as v from "valibot";
 import type { Failure } from "./failure.ts";
 
 const texts = v.pipe(v.array(v.string()), v.readonly());
-export const heldSchema = v.object({
+export const archivedNameSchema = v.object({
   name: v.string(),
   /** Target digests. Empty for a docker archive: containerd creates its manifest during the import. */
   digests: texts,
@@ -11,7 +11,7 @@ export const heldSchema = v.object({
   ids: texts,
 });
 /** A name that the import creates, spelled as in the archive, and the image that it will refer to. */
-export type Held = Readonly<v.InferOutput<typeof heldSchema>>;
+export type ArchivedName = Readonly<v.InferOutput<typeof archivedNameSchema>>;
 
 const TAG = "org.opencontainers.image.ref.name";
 const NAME = "io.containerd.image.name";
@@ -36,20 +36,23 @@ export interface Documents {
 }
 
 /** @returns one entry per name, or the reason why there is nothing to import */
-export function heldBy({ documents, top }: Documents, digestOf: (text: string) => string): Held[] | Failure {
+export function namesInArchive(
+  { documents, top }: Documents,
+  digestOf: (text: string) => string,
+): ArchivedName[] | Failure {
   const list = documents.get("manifest.json");
   const isLayout = documents.has("oci-layout");
   if (!isLayout && list === undefined) return otherKind({ documents, top });
   if (!isLayout && v.is(folderManifest, list)) return FOLDER_TRANSPORT;
-  const held = isLayout ? ociNames(documents) : dockerNames(documents, digestOf);
-  if (held === undefined) return DAMAGED;
-  return held.length === 0 ? NAMELESS : merged(held);
+  const names = isLayout ? ociNames(documents) : dockerNames(documents, digestOf);
+  if (names === undefined) return DAMAGED;
+  return names.length === 0 ? NAMELESS : merged(names);
 }
 
 function dockerNames(
   documents: Documents["documents"],
   digestOf: (text: string) => string,
-): Held[] | undefined {
+): ArchivedName[] | undefined {
   const list = v.safeParse(dockerList, documents.get("manifest.json"));
   if (!list.success) return undefined;
   return list.output.flatMap(({ Config, RepoTags }) => {
@@ -60,7 +63,7 @@ function dockerNames(
 }
 
 /** Skips images with only a tag: containerd records those under a name that no pod can use. */
-function ociNames(documents: Documents["documents"]): Held[] | undefined {
+function ociNames(documents: Documents["documents"]): ArchivedName[] | undefined {
   const index = v.safeParse(ociIndex, documents.get("index.json"));
   if (!index.success) return undefined;
   return index.output.manifests.flatMap(({ digest, annotations }) => {
@@ -82,8 +85,8 @@ function configsBelow(documents: Documents["documents"], digest: string, depth =
   return index.output.manifests.flatMap((child) => configsBelow(documents, child.digest, depth + 1));
 }
 
-const merged = (held: readonly Held[]): Held[] =>
-  [...Map.groupBy(held, ({ name }) => name)].map(([name, group]) => ({
+const merged = (names: readonly ArchivedName[]): ArchivedName[] =>
+  [...Map.groupBy(names, ({ name }) => name)].map(([name, group]) => ({
     name,
     digests: [...new Set(group.flatMap(({ digests }) => digests))],
     ids: [...new Set(group.flatMap(({ ids }) => ids))],

@@ -1,6 +1,6 @@
 // Archives on the VM hold images that need no registry. Decides which ones to import and which images they provide.
 import * as v from "valibot";
-import { heldSchema, type Held } from "./archive-content.ts";
+import { archivedNameSchema, type ArchivedName } from "./archive-content.ts";
 import type { Failure } from "./failure.ts";
 import { configsOf, judge } from "./judge.ts";
 import type { Descriptor, Node } from "./node.ts";
@@ -42,13 +42,13 @@ export type FileFacts = Readonly<v.InferOutput<typeof fileFacts>>;
 
 const digests = v.record(v.string(), v.string());
 /** Target digest by each name that an import created. */
-export type Brought = Readonly<v.InferOutput<typeof digests>>;
+export type ImportedNames = Readonly<v.InferOutput<typeof digests>>;
 
 const target = v.object({ mediaType: v.string(), digest: v.string(), size: v.number() });
 const begunImport = v.object({
   path: v.string(),
   /** Each name as spelled in the archive and in full. `before`: its earlier target, if the record existed. */
-  names: v.array(v.object({ ...heldSchema.entries, before: v.exactOptional(target) })),
+  names: v.array(v.object({ ...archivedNameSchema.entries, before: v.exactOptional(target) })),
 });
 /** An unfinished import, with what is needed to undo it. */
 export type BegunImport = Readonly<v.InferOutput<typeof begunImport>>;
@@ -67,11 +67,11 @@ export type PlannedArchive = {
   readonly archive: WantedArchive;
   readonly why: string;
   /** Created by an earlier import. */
-  readonly names: Brought;
+  readonly names: ImportedNames;
 } & (
-  | { readonly action: "import"; readonly file: FileFacts; readonly held: readonly Held[] }
+  | { readonly action: "import"; readonly file: FileFacts; readonly contents: readonly ArchivedName[] }
   | { readonly action: "keep" }
-  | { readonly action: "fail"; readonly failure: Failure; readonly held?: readonly Held[] }
+  | { readonly action: "fail"; readonly failure: Failure; readonly contents?: readonly ArchivedName[] }
   /** A pattern that matches no file and need not match one. */
   | { readonly action: "none" }
 );
@@ -86,14 +86,14 @@ export function whyImport(
 ): string | undefined {
   if (recorded === undefined) return "not imported yet";
   if (!isSameFile(file, recorded)) return "the file has changed";
-  const lost = Object.entries(recorded.names).find(([name, digest]) => !leadsTo(node, name, digest));
-  return lost && `${lost[0]} is ${node.records.has(lost[0]) ? "not what it brought" : "gone"}`;
+  const lost = Object.entries(recorded.names).find(([name, digest]) => !pointsTo(node, name, digest));
+  return lost && `${lost[0]} is ${node.records.has(lost[0]) ? "another image, or damaged" : "gone"}`;
 }
 
 export const isSameFile = (file: FileFacts, recorded: FileFacts): boolean =>
   file.size === recorded.size && file.mtimeMs === recorded.mtimeMs && file.ctimeMs === recorded.ctimeMs;
 
-function leadsTo(node: Node, name: string, digest: string | undefined): boolean {
+function pointsTo(node: Node, name: string, digest: string | undefined): boolean {
   const judgement = judge(node, name);
   return judgement.is === "usable" && judgement.target.digest === digest;
 }
@@ -140,7 +140,7 @@ function claimsOf(
 ): { readonly name: string; readonly ids: ReadonlySet<string> }[] {
   if (plan.action === "keep")
     return Object.keys(plan.names).map((name) => ({ name, ids: new Set(configsOf(node, [name])) }));
-  return plan.held.map(({ name, ids }) => ({ name: fullName(name) ?? name, ids: new Set(ids) }));
+  return plan.contents.map(({ name, ids }) => ({ name: fullName(name) ?? name, ids: new Set(ids) }));
 }
 
 export const conflict = (name: string, owner: string): Failure => ({
@@ -166,20 +166,20 @@ export interface ArchiveOutcome {
 }
 
 /** The outcome that is expected before any import. */
-export function foreseen(plan: PlannedArchive): ArchiveOutcome {
+export function expectedOutcome(plan: PlannedArchive): ArchiveOutcome {
   const { archive, action, names } = plan;
-  const held = (action === "import" || action === "fail" ? plan.held : undefined) ?? [];
-  const untold = Object.fromEntries(held.map(({ name }) => [fullName(name) ?? name, undefined]));
+  const contents = (action === "import" || action === "fail" ? plan.contents : undefined) ?? [];
+  const unknown = Object.fromEntries(contents.map(({ name }) => [fullName(name) ?? name, undefined]));
   // A changed archive may hold other images than before.
   const known = action === "import" ? {} : names;
-  return { archive, names: { ...untold, ...known }, failed: action !== "import" && action !== "keep" };
+  return { archive, names: { ...unknown, ...known }, failed: action !== "import" && action !== "keep" };
 }
 
 /**
  * Adds the archives' images to those of the list, and sets `archive` on each image that comes from one. What a failed
  * archive provided earlier stays wanted while it is usable, so that it keeps its pin: no registry has it.
  */
-export function withArchived(
+export function withArchiveImages(
   listed: readonly WantedImage[],
   outcomes: readonly ArchiveOutcome[],
   node: Node,
@@ -189,16 +189,16 @@ export function withArchived(
   for (const { archive, names, failed } of outcomes.toSorted((a, b) => Number(a.failed) - Number(b.failed)))
     for (const [name, digest] of Object.entries(names)) {
       const [source, known] = [parseReference(name), images.get(name)];
-      const isWanted = known !== undefined || !failed || leadsTo(node, name, digest);
+      const isWanted = known !== undefined || !failed || pointsTo(node, name, digest);
       if (typeof source === "string" || taken.has(name) || !isWanted) continue;
       taken.add(name);
       const origin = { path: archive.path, failed, ...(digest !== undefined && { digest }) };
-      images.set(name, archivedImage(source, origin, archive, known));
+      images.set(name, archiveImage(source, origin, archive, known));
     }
   return [...images.values()];
 }
 
-const archivedImage = (
+const archiveImage = (
   source: WantedImage["source"],
   origin: Origin,
   { required, pin, timeout }: WantedArchive,
@@ -215,8 +215,8 @@ const archivedImage = (
 });
 
 /** Whether a record refers to what the import gave its name. If that is unknown (no digests, no ids), it does. */
-export const isBrought = (
-  { digests: made, ids }: Held,
+export const isFromImport = (
+  { digests: made, ids }: ArchivedName,
   { digest }: Descriptor,
   id: string | undefined,
 ): boolean =>

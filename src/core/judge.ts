@@ -32,7 +32,7 @@ export function judge(node: Judged, name: string): Judgement {
   return digest === target.digest ? judgeTarget(node, target) : ELSEWHERE;
 }
 
-export const ELSEWHERE: Unusable = { is: "elsewhere", why: "leads to another image" };
+export const ELSEWHERE: Unusable = { is: "elsewhere", why: "points to another image" };
 const damaged = (what: string): Unusable => ({ is: "damaged", why: `damaged: ${what}` });
 const NOT_AN_IMAGE: Unusable = { is: "not-an-image", why: "not a container image" };
 const foreign = (what: string): Unusable => ({ is: "foreign", why: `for ${what}` });
@@ -104,8 +104,8 @@ const LAST = 1_000;
 
 /** Omits attestations, which have no real platform. */
 const platformsOf = (manifests: readonly IndexEntry[]): string => {
-  const told = manifests.flatMap(({ platform }) => (platform === undefined ? [] : platformText(platform)));
-  const real = [...new Set(told)].filter((text) => text !== "unknown/unknown");
+  const named = manifests.flatMap(({ platform }) => (platform === undefined ? [] : platformText(platform)));
+  const real = [...new Set(named)].filter((text) => text !== "unknown/unknown");
   return real.length === 0 ? "no platform" : real.join(", ");
 };
 

@@ -20,7 +20,7 @@ export interface ListEntry {
   readonly size?: number;
 }
 
-export interface Held {
+export interface NodeContent {
   readonly records: readonly ImageRecord[];
   readonly blobs: readonly Blob[];
   readonly cri: readonly CriImage[];
@@ -30,7 +30,7 @@ export interface Held {
  * One image per digest of those that CRI lists, without our pins, bare ids and names that no pod can use.
  * @param used the image names of containers; only their images are returned. All images if omitted
  */
-export function imagesOnNode({ records, blobs, cri }: Held, used?: readonly string[]): Known[] {
+export function imagesOnNode({ records, blobs, cri }: NodeContent, used?: readonly string[]): Known[] {
   const sizes = new Map(cri.flatMap(({ names, size }) => names.map((name) => [name, size] as const)));
   const targets = new Map(records.map(({ name, target }) => [name, target.digest]));
   const digests = used && new Set(used.map((name) => targets.get(name)));

@@ -171,7 +171,7 @@ function decideArchived({ path, digest, failed }: Origin, judgement: Judgement):
   if (judgement.is === "usable" && digest !== undefined)
     return { action: "keep", why: `present, from ${path}` };
   const why = judgement.is === "usable" ? "it is another image" : problemOf(judgement);
-  const message = `the archive ${path} did not bring it: ${why}`;
+  const message = `the archive ${path} did not provide it: ${why}`;
   const next =
     "see why the archive failed, then run again; an image from an archive is never pulled from a registry";
   return { action: "fail", why: message, failure: { class: "not-found", message, next } };
@@ -189,9 +189,9 @@ function planNames(image: WantedImage, { records }: KnownImages, judgement: Judg
   return namesToGive(image, digest).map((name): NameDecision => {
     const current = records.get(name)?.target.digest;
     if (current === undefined) return { name, action: "create", why: "not on this node" };
-    if (digest === undefined) return { name, action: "move", why: "may lead to another image" };
-    if (current !== digest) return { name, action: "move", why: "leads to another image" };
-    return { name, action: "keep", why: "leads to this image" };
+    if (digest === undefined) return { name, action: "move", why: "may point to another image" };
+    if (current !== digest) return { name, action: "move", why: "points to another image" };
+    return { name, action: "keep", why: "points to this image" };
   });
 }
 

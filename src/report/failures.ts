@@ -87,8 +87,10 @@ function failuresInOneLine({ images }: EndedRun): string | undefined {
 
 /** Gives only the first failure's reason, with all images that share it. The summary has the other reasons. */
 function kindsOf(images: Images, first: ImageState): string {
-  const told = inFull(first);
-  const byKind = Map.groupBy(images, (image) => (inFull(image) === told ? told : kindOf(image)));
+  const firstReason = inFull(first);
+  const byKind = Map.groupBy(images, (image) =>
+    inFull(image) === firstReason ? firstReason : kindOf(image),
+  );
   return [...byKind]
     .map(([kind, alike]) => `${shortList(alike.map(({ name }) => name))} ${kind}`)
     .join(", and ");

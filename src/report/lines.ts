@@ -21,7 +21,7 @@ export function linesSink(output: Output): Watcher {
   let latest: RunState | undefined;
   let room = ROOM;
   const write = (text: string): void => output.write(stamped(text));
-  const tell = (text: string, always: boolean): void => {
+  const report = (text: string, always: boolean): void => {
     if (room > 0) {
       write(text);
       room -= text.length;
@@ -35,7 +35,7 @@ export function linesSink(output: Output): Watcher {
     sink: (event, state) => {
       latest = state;
       const text = eventLine(event, state);
-      if (text !== undefined) tell(text, NEVER_DROPPED.has(event.type));
+      if (text !== undefined) report(text, NEVER_DROPPED.has(event.type));
     },
     [Symbol.dispose]: () => clearInterval(timer),
   };

@@ -16,11 +16,11 @@ export function output(
   term: string | undefined,
   onLost: (why: string) => void,
 ): Stream {
-  let tell = onLost;
+  let report = onLost;
   stream.on("error", (error: NodeJS.ErrnoException) => {
     // A reader that has gone (EPIPE, EIO) must not stop the run and leave the node half done.
-    if (error.code !== "EPIPE" && error.code !== "EIO") tell(error.message);
-    tell = () => {};
+    if (error.code !== "EPIPE" && error.code !== "EIO") report(error.message);
+    report = () => {};
   });
   const isScreen = stream.isTTY && term !== "dumb";
   const terminal = stream.isTTY ? openTerminal(`/proc/self/fd/${stream.fd}`) : undefined;

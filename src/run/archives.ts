@@ -3,16 +3,16 @@
 import { glob, stat } from "node:fs/promises";
 import path from "node:path";
 import { readArchive } from "../containerd/archive-file.ts";
-import type { Held } from "../core/archive-content.ts";
+import type { ArchivedName } from "../core/archive-content.ts";
 import {
-  foreseen,
+  expectedOutcome,
   isPattern,
   mergeArchives,
   whyImport,
   withConflicts,
   type ArchiveOutcome,
   type ArchiveRecord,
-  type Brought,
+  type ImportedNames,
   type FileFacts,
   type ImportPlan,
   type PlannedArchive,
@@ -51,7 +51,7 @@ interface Circumstances {
   readonly node: Node;
   readonly listed: readonly WantedImage[];
   /** Reads what an archive holds, before containerd imports it. */
-  readonly read: (path: string) => Promise<readonly Held[] | Failure>;
+  readonly read: (path: string) => Promise<readonly ArchivedName[] | Failure>;
 }
 
 export async function planArchives(
@@ -82,8 +82,8 @@ async function planArchive(
   if (isFailure(file)) return fail(file);
   const why = whyImport(file, recorded, node);
   if (why === undefined) return { archive, action: "keep", why: "unchanged", names };
-  const held = await read(archive.path);
-  return isFailure(held) ? fail(held) : { archive, action: "import", file, why, names, held };
+  const contents = await read(archive.path);
+  return isFailure(contents) ? fail(contents) : { archive, action: "import", file, why, names, contents };
 }
 
 /** Reads archives to their end. @throws the signal's reason */
@@ -133,10 +133,13 @@ export function fileFailure(error: unknown): Failure {
 }
 
 /** @returns the imported names; or why the import failed, and then its names refer to their previous targets */
-export type Import = (plan: ImportPlan, earlier: readonly ArchiveOutcome[]) => Promise<Brought | Failure>;
+export type Import = (
+  plan: ImportPlan,
+  earlier: readonly ArchiveOutcome[],
+) => Promise<ImportedNames | Failure>;
 
 /** @param only sources to which the run is limited; if there are any, only archives that hold one are imported */
-export async function bringArchives(
+export async function importArchives(
   { emit }: Pick<Context, "emit">,
   planned: readonly PlannedArchive[],
   only: ReadonlySet<string>,
@@ -145,7 +148,7 @@ export async function bringArchives(
   const outcomes: ArchiveOutcome[] = [];
   for (const plan of planned) {
     const { archive, names, action } = plan;
-    const holds = Object.keys(foreseen(plan).names).filter((name) => only.has(name));
+    const holds = Object.keys(expectedOutcome(plan).names).filter((name) => only.has(name));
     if (only.size > 0 && (action !== "import" || holds.length === 0))
       outcomes.push({ archive, names, failed: action !== "keep" });
     else if (action === "fail") outcomes.push(failed(emit, plan, plan.failure));
@@ -162,23 +165,23 @@ export async function bringArchives(
   return outcomes;
 }
 
-/** @param told the names to report; all by default */
+/** @param reported the names to report; all by default */
 function done(
   emit: Context["emit"],
   { archive, action, why }: PlannedArchive,
-  names: Brought,
-  told = Object.keys(names),
+  names: ImportedNames,
+  reported = Object.keys(names),
 ): ArchiveOutcome {
   const image = archive.path;
   if (action === "none") emit({ type: "warning", message: `archives: ${why}: ${image}` });
-  emit({ type: "archive-done", image, names: told, imported: action === "import" });
+  emit({ type: "archive-done", image, names: reported, imported: action === "import" });
   return { archive, names, failed: false };
 }
 
 function failed(emit: Context["emit"], plan: PlannedArchive, failure: Failure): ArchiveOutcome {
   const { archive, names } = plan;
   emit({ type: "image-failed", image: archive.path, step: "import", failure });
-  return { archive, names: { ...foreseen(plan).names, ...names }, failed: true };
+  return { archive, names: { ...expectedOutcome(plan).names, ...names }, failed: true };
 }
 
 /** The images of an unreadable archive, or of a pattern without a match, are not known, so their pins stay. */

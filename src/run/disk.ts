@@ -19,10 +19,10 @@ export interface DiskOptions extends Pick<Context, "config" | "emit" | "machine"
 
 export function watchDisks({ config, emit, machine, stop, directories, leases }: DiskOptions) {
   const least = config.disk.min_free_percent;
-  const told = new Set<string>();
+  const warned = new Set<string>();
   const warn = (about: string, message: string): void => {
-    if (!told.has(about)) emit({ type: "warning", message });
-    told.add(about);
+    if (!warned.has(about)) emit({ type: "warning", message });
+    warned.add(about);
   };
   let asked = false;
   const lookAndWarn = async (): Promise<Room[]> => {

@@ -5,12 +5,12 @@ import { damagedArchive } from "../core/archive-content.ts";
 import {
   conflict,
   fullName,
-  isBrought,
+  isFromImport,
   isSameFile,
   type ArchiveOutcome,
   type ArchiveRecord,
   type BegunImport,
-  type Brought,
+  type ImportedNames,
   type ImportPlan,
 } from "../core/archives.ts";
 import { configOf } from "../core/content.ts";
@@ -53,7 +53,7 @@ export interface Importing {
   /** Hold the previous targets of the names. */
   readonly leases: Leases;
   readonly disks: Disks;
-  /** Whether ctr must be told not to use the transfer service. */
+  /** Whether ctr must be reported not to use the transfer service. */
   readonly local: boolean;
   readonly snapshotter: string;
 }
@@ -91,7 +91,7 @@ async function transaction(
   importing: Importing,
   plan: ImportPlan,
   earlier: readonly ArchiveOutcome[],
-): Promise<Brought> {
+): Promise<ImportedNames> {
   const { context, journal, leases } = importing;
   const { containerd } = context;
   await undo(containerd, journal, leases);
@@ -103,7 +103,7 @@ async function transaction(
   if (!(await leases.hold(begun.path, toHold, true))) throw new Failed(NOT_HELD);
   journal.write({ imported, begun });
   try {
-    const names = await bring(importing, plan, records);
+    const names = await importFile(importing, plan, records);
     refuseConflict(names, earlier);
     await refuseUnusable(context, Object.keys(names));
     journal.write({ imported: { ...imported, [plan.archive.path]: { ...plan.file, names } } });
@@ -119,8 +119,8 @@ async function transaction(
 }
 
 /** Each name as written in the archive, and in full, with its current target. */
-function begin({ archive, held }: ImportPlan, before: ReadonlyMap<string, ImageRecord>): BegunImport {
-  const names = held.flatMap((each) =>
+function begin({ archive, contents }: ImportPlan, before: ReadonlyMap<string, ImageRecord>): BegunImport {
+  const names = contents.flatMap((each) =>
     [...new Set([each.name, fullName(each.name) ?? each.name])].map((name) => {
       const known = before.get(name)?.target;
       return { ...each, name, ...(known && { before: known }) };
@@ -129,11 +129,11 @@ function begin({ archive, held }: ImportPlan, before: ReadonlyMap<string, ImageR
   return { path: archive.path, names };
 }
 
-async function bring(
+async function importFile(
   importing: Importing,
   { archive, file }: ImportPlan,
   before: ReadonlyMap<string, ImageRecord>,
-): Promise<Brought> {
+): Promise<ImportedNames> {
   const { context, local, snapshotter } = importing;
   const { containerd, machine, stop } = context;
   const platform = `${machine.platform.os}/${machine.platform.architecture}`;
@@ -149,7 +149,7 @@ async function complete(
   containerd: Containerd,
   raw: readonly [name: string, digest: string][],
   before: ReadonlyMap<string, ImageRecord>,
-): Promise<Brought> {
+): Promise<ImportedNames> {
   const wrong = raw.filter(([name]) => fullName(name) !== name);
   const records = new Map(
     wrong.length === 0 ? [] : (await containerd.records()).map((record) => [record.name, record]),
@@ -165,7 +165,7 @@ async function complete(
   );
 }
 
-function refuseConflict(names: Brought, earlier: readonly ArchiveOutcome[]): void {
+function refuseConflict(names: ImportedNames, earlier: readonly ArchiveOutcome[]): void {
   for (const { archive, names: others, failed } of earlier)
     for (const [name, digest] of Object.entries(names))
       if (!failed && others[name] !== undefined && others[name] !== digest)
@@ -202,7 +202,7 @@ async function undo(containerd: Containerd, journal: Journal, leases: Leases): P
   if (begun === undefined) return;
   await abortIngests(containerd);
   await putBack(containerd, begun, async (name, target) =>
-    isBrought(name, target, configOf((await containerd.blob(target.digest)) ?? NO_BLOB)),
+    isFromImport(name, target, configOf((await containerd.blob(target.digest)) ?? NO_BLOB)),
   );
   journal.write({ imported });
   await leases.letGo(begun.path);
@@ -244,7 +244,8 @@ async function restore(containerd: Containerd, name: string, before: Descriptor 
 
 const NOT_HELD: Failure = {
   class: "runtime",
-  message: "containerd does not hold what the archive's names lead to, so it is not imported",
+  message:
+    "containerd could not protect the images that the archive's names point to, so the archive is not imported",
 };
 
 const CHANGED: Failure = {
@@ -261,7 +262,7 @@ const BROKEN =
   /failed to extract layer|unexpected EOF|unexpected commit|invalid tar header|content digest \S+: not found/iu;
 
 /** Failures of an import that are not, or not only, the archive's fault, and how to report them. */
-const TOLD: Partial<Record<FailureClass, Partial<Failure>>> = {
+const REPORTED: Partial<Record<FailureClass, Partial<Failure>>> = {
   disk: {},
   "not-an-image": {},
   cancelled: {},
@@ -279,6 +280,6 @@ function archiveFailure(error: unknown, signal: AbortSignal): Failure {
   if (!(error instanceof CommandError) || signal.aborted) return failure;
   if (error.timedOut) return { class: "timeout", message: "not imported in time (image_timeout)" };
   const seen = FOREIGN.test(error.raw) ? "platform" : failure.class;
-  const told = BROKEN.test(error.raw) && seen !== "disk" ? undefined : TOLD[seen];
-  return { ...failure, class: seen, ...(told ?? damagedArchive(failure.message)) };
+  const reported = BROKEN.test(error.raw) && seen !== "disk" ? undefined : REPORTED[seen];
+  return { ...failure, class: seen, ...(reported ?? damagedArchive(failure.message)) };
 }

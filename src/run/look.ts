@@ -52,7 +52,10 @@ export async function lookAtNode(
     ...(contentDirectory !== undefined && { contentDirectory }),
   };
   const unpacked = { ...node, snapshots: keyed(await containerd.snapshots(snapshotter)) };
-  const documents = await readDocuments(containerd, unpacked, [...names, ...namesakes(records, names)]);
+  const documents = await readDocuments(containerd, unpacked, [
+    ...names,
+    ...namesWithDigests(records, names),
+  ]);
   return { ...unpacked, documents, cri: criByName(cri) };
 }
 
@@ -106,7 +109,7 @@ const present = <Value>(values: readonly (Value | undefined)[]): Value[] =>
   values.filter((value) => value !== undefined);
 
 /** Names of records that refer to a digest that is wanted under another name. */
-function namesakes(records: readonly ImageRecord[], names: readonly string[]): string[] {
+function namesWithDigests(records: readonly ImageRecord[], names: readonly string[]): string[] {
   const digests = new Set(names.flatMap((name) => name.split("@")[1] ?? []));
   return records.filter(({ target }) => digests.has(target.digest)).map(({ name }) => name);
 }
@@ -135,7 +138,7 @@ function snapshotterOf(directory: string | undefined, blobs: readonly Blob[]): s
   return used.toSorted(([, a], [, b]) => b.length - a.length)[0]?.[0] ?? "overlayfs";
 }
 
-/** Reads in rounds, because one document can lead to others: an index, the indexes below it, and finally the config. */
+/** Reads in rounds, because one document can point to others: an index, the indexes below it, and finally the config. */
 async function readDocuments(
   containerd: Containerd,
   node: Omit<Node, "cri" | "documents">,

@@ -144,16 +144,16 @@ async function unpack(
   node: Omit<Node, "damage">,
   { digest, name, what, mend: how }: Damage & { readonly digest: string; readonly name: string },
 ): Promise<void> {
-  const tell = (mended: string): void =>
+  const warn = (mended: string): void =>
     emit({ type: "warning", message: `${name} was damaged on the disk: ${what}; ${mended}` });
-  if (how === "pull") return tell("what is incomplete is deleted, and pulled again");
+  if (how === "pull") return warn("what is incomplete is deleted, and pulled again");
   const bounds = { signal: stop.signal, timeout: config.deadline };
   try {
     await containerd.unpack(digest, node.snapshotter, bounds);
-    tell("unpacked again from its layers, which are whole");
+    warn("unpacked again from its layers, which are whole");
   } catch (error) {
     const failure = toFailure(error, stop.signal);
-    tell(`it could not be unpacked again: ${failure.message}`);
+    warn(`it could not be unpacked again: ${failure.message}`);
     if (OF_THE_NODE.has(failure.class)) return;
     // The blobs have the right length, but the wrong content.
     for (const layer of layersAt(node.blobs, digest)) await containerd.deleteBlob(layer);

@@ -1,6 +1,6 @@
 // A run from start to end: look, plan, pull, pin, name, prove. Each step reports what it does as events.
 import { isDeepStrictEqual } from "node:util";
-import { withArchived, type ArchiveOutcome, type ArchiveRecord } from "../core/archives.ts";
+import { withArchiveImages, type ArchiveOutcome, type ArchiveRecord } from "../core/archives.ts";
 import type { Capabilities } from "../core/capabilities.ts";
 import { isFailure } from "../core/failure.ts";
 import { directoriesOf, type Node } from "../core/node.ts";
@@ -16,7 +16,7 @@ import {
 import { limitOf, startSchedule } from "../core/schedule.ts";
 import type { DiskRecord } from "../core/written.ts";
 import { formatDuration } from "../core/units.ts";
-import { archiveReader, bringArchives, isUnread, planArchives } from "./archives.ts";
+import { archiveReader, importArchives, isUnread, planArchives } from "./archives.ts";
 import type { Context } from "./context.ts";
 import { flusher } from "./flush.ts";
 import { kubeletWarnings } from "./kubelet-records.ts";
@@ -62,7 +62,7 @@ export async function run(start: Context, options: RunOptions): Promise<void> {
   const disks = watchDisks({ ...context, directories: directoriesOf(before), leases });
   const base = { context, can, untilBack, leases, disks };
   const { outcomes, node, imported, ...unread } = await archivesOf({ ...base, journal, before, only });
-  const wanted = withArchived(context.config.images, outcomes, node);
+  const wanted = withArchiveImages(context.config.images, outcomes, node);
   const planning: PlanOptions = { pins: can.pins, only, ...unread };
   const plan = planRun(wanted, node, planning);
   announce(context, can, plan);
@@ -143,7 +143,7 @@ async function archivesOf({ can, before, only, ...base }: Bringing): Promise<Arc
   const imported = new Set<string>();
   let isChanged = false;
   const importOne = importer({ ...base, local: can.transferService, snapshotter: before.snapshotter });
-  const outcomes = await bringArchives(context, planned, only, async (plan, done) => {
+  const outcomes = await importArchives(context, planned, only, async (plan, done) => {
     isChanged = true;
     const brought = await importOne(plan, done);
     if (!isFailure(brought)) for (const name of Object.keys(brought)) imported.add(name);

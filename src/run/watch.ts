@@ -164,7 +164,7 @@ function lookerAt(options: WatchOptions, attempts: ReadonlySet<Attempt>, whole: 
     }
     await Promise.all([...attempts].map((attempt) => hold(options, attempt)));
     const isQueueing = options.nodeWideDownloads && sizes.size >= NODE_WIDE_DOWNLOADS;
-    tellAll(options, attempts, { sizes, at, queuedUntil: isQueueing ? nodeMovedAt : 0 });
+    reportAll(options, attempts, { sizes, at, queuedUntil: isQueueing ? nodeMovedAt : 0 });
   };
   return {
     /** Records the downloads that exist before the first attempt. */
@@ -230,7 +230,7 @@ function manifestSeeker({ containerd, clock }: WatchOptions, whole: ReadonlySet<
         open.map(async (manifest): Promise<Candidate[]> => {
           // The manifest may be gone since it was listed, with another attempt that failed.
           const layers = await layersOf(manifest).catch(unlessCode(CODE.notFound));
-          const above = leadingTo(manifest.digest, documents);
+          const above = indexesAbove(manifest.digest, documents);
           return layers === undefined ? [] : [{ digest: manifest.digest, layers, above }];
         }),
       );
@@ -240,9 +240,9 @@ function manifestSeeker({ containerd, clock }: WatchOptions, whole: ReadonlySet<
 }
 
 /** Digests of the indexes that refer to a manifest, directly or through other indexes. */
-function leadingTo(digest: string, documents: readonly Blob[]): string[] {
+function indexesAbove(digest: string, documents: readonly Blob[]): string[] {
   const parents = documents.filter((blob) => manifestsOf(blob).includes(digest));
-  return parents.flatMap((parent) => [parent.digest, ...leadingTo(parent.digest, documents)]);
+  return parents.flatMap((parent) => [parent.digest, ...indexesAbove(parent.digest, documents)]);
 }
 
 /** An image that is wanted by digest has no other candidate. */
@@ -300,16 +300,16 @@ interface Seen {
   readonly queuedUntil: number;
 }
 
-function tellAll(options: WatchOptions, attempts: Iterable<Attempt>, seen: Seen): void {
+function reportAll(options: WatchOptions, attempts: Iterable<Attempt>, seen: Seen): void {
   const taken = new Set<string>();
   for (const attempt of attempts) {
     const own = likeliest(attempt, taken);
     if (own !== undefined) taken.add(own.digest);
-    tell(options, attempt, own, seen);
+    report(options, attempt, own, seen);
   }
 }
 
-function tell(
+function report(
   { config, emit }: WatchOptions,
   attempt: Attempt,
   own: Candidate | undefined,

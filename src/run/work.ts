@@ -204,6 +204,6 @@ async function fail(
 ): Promise<undefined> {
   const { stop, emit } = context;
   const isNews = failure.class === "disk" && !stop.signal.aborted;
-  const told = isNews ? await disks.full(failure, watch.stop) : failure;
-  emit({ type: "image-failed", image: image.source.name, step, failure: told });
+  const reported = isNews ? await disks.full(failure, watch.stop) : failure;
+  emit({ type: "image-failed", image: image.source.name, step, failure: reported });
 }

@@ -20,7 +20,7 @@ const [SHORTEST, LONGEST, SHARE] = [200, 1_000, 20];
 export function statusFile(directory: string, onProblem: (why: string) => void) {
   let pending: RunState | undefined;
   let timer: NodeJS.Timeout | undefined;
-  let tell = onProblem;
+  let report = onProblem;
   let pause = 0;
   let phase: RunState["phase"] | undefined;
   const write = (): void => {
@@ -32,8 +32,8 @@ export function statusFile(directory: string, onProblem: (why: string) => void) 
       replaceRegular(fileIn(directory), statusText(pending), 0o640);
     } catch (error) {
       // The next state is tried again: a full disk may have space by then.
-      tell(`status.json cannot be written: ${messageOf(error)}`);
-      tell = () => {};
+      report(`status.json cannot be written: ${messageOf(error)}`);
+      report = () => {};
     }
     pending = undefined;
     pause = Math.min(LONGEST, Math.max(SHORTEST, SHARE * (performance.now() - begun)));

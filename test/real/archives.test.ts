@@ -68,7 +68,7 @@ describeEachLine("archives", (line) => {
     expect(second.stdout.match(/unchanged/gu)).toHaveLength(3);
   });
 
-  test("are imported again when the file or what it brought has changed", async () => {
+  test("are imported again when the file or what it imported has changed", async () => {
     const agent = agentFor(node.containerd);
     const archives = [{ path: write("changing.tar", docker) }];
     await agent.run({ archives, images: [] });

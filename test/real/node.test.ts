@@ -40,7 +40,7 @@ async function inspect({ crictl }: Containerd, name: string): Promise<Inspected 
 }
 
 let containers = 0;
-/** Makes a container of what a record literally leads to, with a snapshot of its own, and removes it. */
+/** Makes a container of what a record literally points to, with a snapshot of its own, and removes it. */
 async function makesContainer({ ctr }: Containerd, name: string, snapshotter = "overlayfs"): Promise<void> {
   const id = `node-${(containers += 1)}`;
   await ctr("containers", "create", "--snapshotter", snapshotter, name, id);
@@ -333,7 +333,7 @@ describeEveryLine("the node", (line) => {
   }
 
   describe("takes an index", () => {
-    test("for the image that it holds for this platform: names and pin lead to the index, and its manifest counts", async () => {
+    test("for the image that it holds for this platform: names and pin point to the index, and its manifest counts", async () => {
       const { reference, digest, images } = await pushMany("index/app", "linux/amd64", "linux/arm64");
       const ours = images[0]!;
       newAgent();

@@ -47,7 +47,7 @@ export const pushTo = (
   spec: ImageSpec = { layers: [{ bytes: 40_000, seed: name }] },
 ): Promise<PushedImage> => pushImage(registry, name, spec);
 
-/** What CRI says of a name, and whether a record of ours pins what the name literally leads to. */
+/** What CRI says of a name, and whether a record of ours pins what the name literally points to. */
 export interface NameOnNode {
   readonly id: string;
   readonly pinned: boolean;

@@ -5,7 +5,7 @@ import { served } from "./served-image.ts";
 
 const LIVE = { signal: new AbortController().signal, timeout: 1_000 };
 
-test("keeps what a record or a lease leads to, and collects the rest", async () => {
+test("keeps what a record or a lease points to, and collects the rest", async () => {
   const node = inMemoryContainerd();
   const [kept, leased, lost] = [served("kept"), served("leased"), served("lost")];
   for (const image of [kept, leased, lost]) node.bring(`a.b/${image.id.slice(7, 12)}:1`, image);

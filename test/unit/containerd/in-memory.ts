@@ -127,7 +127,7 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
   /** A record, literally, and nothing else. */
   const record = (name: string, { target }: ServedImage, labels: ImageRecord["labels"] = {}): void =>
     put({ name, labels, target });
-  /** As containerd does after a pull and after each deletion: what no record and no lease leads to goes. */
+  /** As containerd does after a pull and after each deletion: what no record and no lease points to goes. */
   const collect = (): void => {
     for (const [id, expires] of expiries) if (expires <= now()) leases.delete(id);
     const held = new Set([...leases.values()].flatMap((lease) => [...lease]));

@@ -1,14 +1,14 @@
 import { describe, expect, test } from "vitest";
 import {
-  foreseen,
+  expectedOutcome,
   fullName,
-  isBrought,
+  isFromImport,
   mergeArchives,
   whyImport,
-  withArchived,
+  withArchiveImages,
   withConflicts,
   type ArchiveOutcome,
-  type Brought,
+  type ImportedNames,
   type PlannedArchive,
   type RecordedArchive,
 } from "../../../src/core/archives.ts";
@@ -38,17 +38,20 @@ describe("an archive is imported", () => {
 
   test.each([
     ["is gone", nodeOf({}), "is gone"],
-    ["leads to another image", nodeOf({ [APP]: TWO }), "is not what it brought"],
-    ["is damaged", { ...there, documents: new Map() }, "is not what it brought"],
+    ["points to another image", nodeOf({ [APP]: TWO }), "is another image, or damaged"],
+    ["is damaged", { ...there, documents: new Map() }, "is another image, or damaged"],
   ])("when an image of it %s, and the plan says which", (_what, node, why) => {
     expect(whyImport(file, known, node)).toBe(`${APP} ${why}`);
   });
 });
 
-const plan = (path: string, more: Partial<PlannedArchive>, names: Brought = {}): PlannedArchive =>
+const plan = (path: string, more: Partial<PlannedArchive>, names: ImportedNames = {}): PlannedArchive =>
   ({ archive: { ...archive, path }, why: "", names, file, ...more }) as PlannedArchive;
-const toImport = (path: string, ...held: readonly [name: string, image: typeof ONE][]): PlannedArchive =>
-  plan(path, { action: "import", held: held.map(([name, { id }]) => ({ name, digests: [], ids: [id] })) });
+const toImport = (path: string, ...contents: readonly [name: string, image: typeof ONE][]): PlannedArchive =>
+  plan(path, {
+    action: "import",
+    contents: contents.map(([name, { id }]) => ({ name, digests: [], ids: [id] })),
+  });
 const failures = (planned: readonly PlannedArchive[], listed: readonly WantedImage[], node = nodeOf({})) =>
   withConflicts(planned, listed, node).map((each) =>
     each.action === "fail" ? each.failure.message : each.action,
@@ -98,7 +101,7 @@ describe("images of archives are wanted", () => {
     failed,
   });
   const images = (listed: readonly WantedImage[], outcomes: readonly ArchiveOutcome[], node = there) =>
-    Object.fromEntries(withArchived(listed, outcomes, node).map((image) => [image.source.name, image]));
+    Object.fromEntries(withArchiveImages(listed, outcomes, node).map((image) => [image.source.name, image]));
 
   test("as the archive is, each with the digest that it brought", () => {
     expect(images([], [outcome("/x.tar", { [APP]: ONE.target.digest, "No Name": "x" })])).toEqual({
@@ -141,9 +144,13 @@ describe("images of archives are wanted", () => {
   });
 
   test("before an import by the names that it will make", () => {
-    expect(foreseen(toImport("/x.tar", ["app:1", ONE]))).toEqual(outcome("/x.tar", { [APP]: undefined }));
-    expect(foreseen(plan("/x.tar", { action: "keep" }, known.names))).toEqual(outcome("/x.tar", known.names));
-    expect(foreseen(plan("/x.tar", { action: "fail" }, known.names)).failed).toBe(true);
+    expect(expectedOutcome(toImport("/x.tar", ["app:1", ONE]))).toEqual(
+      outcome("/x.tar", { [APP]: undefined }),
+    );
+    expect(expectedOutcome(plan("/x.tar", { action: "keep" }, known.names))).toEqual(
+      outcome("/x.tar", known.names),
+    );
+    expect(expectedOutcome(plan("/x.tar", { action: "fail" }, known.names)).failed).toBe(true);
   });
 });
 
@@ -165,12 +172,12 @@ test.each([
   expect(fullName(name)).toBe(expected);
 });
 
-test("what a name leads to is the import's by its digest or its config, and where neither is known", () => {
+test("what a name points to is the import's by its digest or its config, and where neither is known", () => {
   const { target, id } = ONE;
-  const held = (digests: string[], ids: string[]) => ({ name: APP, digests, ids });
-  expect(isBrought(held([target.digest], []), target, undefined)).toBe(true);
-  expect(isBrought(held([], [id]), target, id)).toBe(true);
-  expect(isBrought(held([], []), target, id)).toBe(true);
-  expect(isBrought(held([TWO.target.digest], [TWO.id]), target, id)).toBe(false);
-  expect(isBrought(held([], [TWO.id]), target, undefined)).toBe(false);
+  const named = (digests: string[], ids: string[]) => ({ name: APP, digests, ids });
+  expect(isFromImport(named([target.digest], []), target, undefined)).toBe(true);
+  expect(isFromImport(named([], [id]), target, id)).toBe(true);
+  expect(isFromImport(named([], []), target, id)).toBe(true);
+  expect(isFromImport(named([TWO.target.digest], [TWO.id]), target, id)).toBe(false);
+  expect(isFromImport(named([], [TWO.id]), target, undefined)).toBe(false);
 });

@@ -159,7 +159,7 @@ describe("a further name", () => {
     expect(actions(nodeOf({ [A]: ONE }))).toEqual({ [B]: "create", [AT_ONE]: "create", [atOne]: "create" });
   });
 
-  test("is kept where it leads to this image", () => {
+  test("is kept where it points to this image", () => {
     expect(actions(nodeOf({ [A]: ONE, [B]: ONE, [AT_ONE]: ONE, [atOne]: ONE }))).toEqual({
       [B]: "keep",
       [AT_ONE]: "keep",
@@ -167,7 +167,7 @@ describe("a further name", () => {
     });
   });
 
-  test("is moved where it leads to another image", () => {
+  test("is moved where it points to another image", () => {
     expect(actions(nodeOf({ [A]: ONE, [B]: TWO }))).toMatchObject({ [B]: "move" });
   });
 
@@ -220,7 +220,7 @@ describe("an image is unpinned", () => {
     expect(unpinned(wanted(A, { pin: false }), wanted("c.d/e:1"))).toEqual([`${A}, ${B}`]);
   });
 
-  test("but not one that a further name leads to", () => {
+  test("but not one that a further name points to", () => {
     expect(unpinned(wanted("x.y/z:1", { furtherNames: [reference(A)] }), wanted("c.d/e:1"))).toEqual([]);
   });
 

@@ -45,7 +45,7 @@ describe("an image", () => {
     [
       "a further name leads elsewhere",
       { ...RIGHT, records: new Map([...RIGHT.records, [Z, { name: Z, labels: {}, target: TWO.target }]]) },
-      `${Z} leads to another image`,
+      `${Z} points to another image`,
     ],
     ["its pin is gone", withoutRecord(pinName(ONE.target)), "its pin is gone"],
   ])("is wrong for good when %s", (_what, node, problem) => {

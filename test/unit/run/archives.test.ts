@@ -188,7 +188,7 @@ describe("an archive", () => {
     expect((await run([], { archives: [archive(path)] })).outcomes).toEqual({ [APP]: "imported" });
   });
 
-  test("that disappeared keeps what it brought, pinned", async () => {
+  test("that disappeared keeps what it imported, pinned", async () => {
     const { node, run } = bench();
     const image = served("app");
     const path = archiveOf(node, { [APP]: image });

@@ -370,7 +370,7 @@ async function usableNames(node: InMemory): Promise<Map<string, string>> {
   return new Map(found.map(([name, { target }]) => [name, target.digest]));
 }
 
-test("no name that a pod could use is gone or leads to a stranger, whatever archives hold and whatever fails", async () => {
+test("no name that a pod could use is gone or points to another image, whatever archives hold and whatever fails", async () => {
   const images = ["p", "q", "r", "s"].map((seed) => served(seed));
   const names = ["docker.io/library/a:1", "docker.io/library/b:1", "short:1", "r.one/c:1"];
   const nth = fc.nat({ max: 3 });

@@ -727,7 +727,7 @@ test("a proof that cannot be read repairs nothing, and says so", async () => {
 });
 
 describe("a name by digest", () => {
-  test("never leads to another image, also when the tag moves before the names are made", async () => {
+  test("never points to another image, also when the tag moves before the names are made", async () => {
     const { node, run, serve } = bench();
     const [old, fresh] = [serve(served("old"), A), served("fresh")];
     node.before("tag", () => node.bring(A, fresh));
@@ -756,7 +756,7 @@ describe("a name by digest", () => {
   });
 });
 
-test("a pin that leads to another image is mended", async () => {
+test("a pin that points to another image is mended", async () => {
   const { node, run, serve } = bench();
   const [image, other] = [serve(served("a"), A), served("other")];
   await run([A]);
