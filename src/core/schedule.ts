@@ -41,6 +41,7 @@ export interface Attempt {
 }
 
 export type UnderWay = Pending & { readonly attempt: Attempt };
+export const domainOf = ({ image }: Pending): string => image.source.domain;
 export const isUnderWay = (image: Pending): image is UnderWay => image.attempt !== undefined;
 
 interface Registry {
@@ -65,6 +66,8 @@ export interface Trouble {
 }
 
 interface Login {
+  /** Its registry and credential. */
+  readonly key: string;
   /** The registry has sent something for it. */
   readonly taken: boolean;
   readonly refused: boolean;
@@ -78,7 +81,7 @@ export interface Schedule {
   readonly pending: ReadonlyMap<string, Pending>;
   /** By host. */
   readonly registries: ReadonlyMap<string, Registry>;
-  /** By registry and credential. */
+  /** By `key`. */
   readonly logins: ReadonlyMap<string, Login>;
   /** Set by a 429: the lowered limit, when it was lowered, and the pulls since its last change. */
   readonly lowered?: { readonly to: number; readonly at: number; readonly pulls: number };
@@ -115,11 +118,8 @@ export const limitOf = ({ settings: { concurrency }, lowered }: Schedule): numbe
   concurrency === "auto" ? (lowered?.to ?? MOST_AT_ONCE) : concurrency;
 
 /** Milliseconds that an attempt that starts now may go without a byte. */
-export function patienceOf({ settings, pending, registries }: Schedule, name: string): number {
-  const image = pending.get(name);
-  const silences = registries.get(image?.image.source.domain ?? "")?.silences ?? 0;
-  return settings.stall_timeout * (1 + Math.max(image?.attempts ?? 0, silences));
-}
+export const patienceOf = (schedule: Schedule, image: Pending): number =>
+  schedule.settings.stall_timeout * (1 + Math.max(image.attempts, registryOf(schedule, image).silences));
 
 export function began(schedule: Schedule, name: string, now: number): Schedule {
   const image = schedule.pending.get(name);
@@ -142,8 +142,7 @@ export function progressed(
 ): Schedule {
   const image = schedule.pending.get(name);
   if (image?.attempt === undefined) return schedule;
-  const attempt = { ...image.attempt, served: true };
-  const known = image.attempt.served ? schedule : withPending(schedule, { ...image, attempt });
+  const known = withPending(schedule, { ...image, attempt: { ...image.attempt, served: true } });
   return what === "bytes" ? withLogin(gave(known, image, now), image, { taken: true }) : known;
 }
 
@@ -196,15 +195,12 @@ function ofRegistry(schedule: Schedule, image: Pending, how: Loss): Schedule {
   const gives = registry.gaveAt > attempt.begunAt;
   const isLimit = failure.class === "rate-limit";
   if (gives && !isLimit) return ofImage(schedule, image, how);
-  const crowded = isLimit && isCrowded(schedule, image, attempt);
+  const fewer = isLimit ? withFewer(schedule, image, how) : undefined;
   const known = gives ? registry : inTrouble(schedule, registry, how);
   const wait = backOff(schedule.settings.retry, failure.class, known.trouble?.rounds ?? 1, random);
-  const next = withRegistry(
-    crowded ? lower(schedule, attempt, now) : schedule,
-    image,
-    isLimit && !crowded ? { ...known, pausedUntil: now + wait } : known,
-  );
-  return image.optional && !crowded ? ofImage(next, image, how) : withPending(next, { ...image, dueAt: now });
+  if (fewer !== undefined) return withPending(withRegistry(fewer, image, known), { ...image, dueAt: now });
+  const next = withRegistry(schedule, image, isLimit ? { ...known, pausedUntil: now + wait } : known);
+  return image.optional ? ofImage(next, image, how) : withPending(next, { ...image, dueAt: now });
 }
 
 function inTrouble({ settings }: Schedule, registry: Registry, how: Loss): Registry {
@@ -226,18 +222,14 @@ function inTrouble({ settings }: Schedule, registry: Registry, how: Loss): Regis
   };
 }
 
-/** Whether to answer a 429 with fewer parallel pulls instead of a pause. */
-function isCrowded({ settings, lowered, pending }: Schedule, image: Pending, { begunAt }: Attempt): boolean {
-  const isSame = (other: Pending): boolean => other.image.source.domain === image.image.source.domain;
-  const isAlone = !pending.values().some((other) => isUnderWay(other) && isSame(other));
-  return settings.concurrency === "auto" && (!isAlone || begunAt < (lowered?.at ?? NEVER));
-}
-
-/** Attempts that started before the last lowering are refused together, so they lower the limit only once. */
-function lower(schedule: Schedule, { begunAt }: Attempt, now: number): Schedule {
-  if (begunAt < (schedule.lowered?.at ?? NEVER)) return schedule;
-  const to = Math.max(1, Math.floor(limitOf(schedule) / 2));
-  return { ...schedule, lowered: { to, at: now, pulls: 0 } };
+/** The schedule that answers a 429 with fewer parallel pulls; undefined if a pause is the answer. */
+function withFewer(schedule: Schedule, image: Pending, { attempt, now }: Loss): Schedule | undefined {
+  if (schedule.settings.concurrency !== "auto") return undefined;
+  // Attempts that started before the last lowering are refused together, so they lower the limit only once.
+  if (attempt.begunAt < (schedule.lowered?.at ?? NEVER)) return schedule;
+  const others = [...schedule.pending.values()].filter(isUnderWay);
+  if (others.every((other) => domainOf(other) !== domainOf(image))) return undefined;
+  return { ...schedule, lowered: { to: Math.max(1, Math.floor(limitOf(schedule) / 2)), at: now, pulls: 0 } };
 }
 
 function ofImage(schedule: Schedule, image: Pending, { failure, now, random }: Loss): Schedule {
@@ -245,24 +237,19 @@ function ofImage(schedule: Schedule, image: Pending, { failure, now, random }: L
   const action = actionOf(failure);
   const failures = image.failures + 1;
   const most = image.optional ? Math.min(OPTIONAL_ATTEMPTS, retry.attempts) : retry.attempts;
-  const isOver = action === "stop" || action === "stop-run" || image.isLast || failures >= most;
-  if (isOver) return removed(schedule, image.image.source.name);
+  if (action === "stop" || action === "stop-run" || image.isLast || failures >= most)
+    return removed(schedule, image.image.source.name);
   const isLast = action === "once-more";
   const atOnce = action === "wait-for-runtime" || (action === "at-once" && failures === 1);
   const own = atOnce ? 0 : backOff(retry, failure.class, failures, random);
   const delay = isLast ? retry.max_delay : own;
-  return withPending(schedule, {
-    ...image,
-    failures,
-    isLast,
-    spent: image.spent + delay,
-    dueAt: now + delay,
-  });
+  const times = { spent: image.spent + delay, dueAt: now + delay };
+  return withPending(schedule, { ...image, failures, isLast, ...times });
 }
 
 /** A refusal for one repository may be a missing permission; a refusal for a second one means the login is bad. */
 function withRefusal(schedule: Schedule, image: Pending, { refused }: Failure): Schedule {
-  const login = loginOf(schedule, image.image);
+  const login = loginOf(schedule, image);
   if (login === undefined || refused === undefined) return schedule;
   const refusedFor = new Set([...login.refusedFor, image.image.source.path]);
   const isLogin = !login.taken && (refused === "login" || refusedFor.size > 1);
@@ -274,31 +261,27 @@ const gave = (schedule: Schedule, image: Pending, now: number): Schedule => {
   return withRegistry(schedule, image, { ...registry, gaveAt: now });
 };
 
-export const registryOf = ({ registries }: Schedule, { image }: Pending): Registry =>
-  registries.get(image.source.domain) ?? { gaveAt: NEVER, pausedUntil: NEVER, silences: 0 };
-
-export const loginKey = ({ source, credential }: WantedImage): string | undefined =>
-  credential && `${source.domain} ${credential.auth}`;
+export const registryOf = ({ registries }: Schedule, image: Pending): Registry =>
+  registries.get(domainOf(image)) ?? { gaveAt: NEVER, pausedUntil: NEVER, silences: 0 };
 
 /** @returns undefined for an image without credentials */
-export function loginOf({ logins }: Schedule, image: WantedImage): Login | undefined {
-  const key = loginKey(image);
-  return key === undefined
-    ? undefined
-    : (logins.get(key) ?? { taken: false, refused: false, refusedFor: new Set() });
+export function loginOf({ logins }: Schedule, { image: { source, credential } }: Pending): Login | undefined {
+  if (credential === undefined) return undefined;
+  const key = `${source.domain} ${credential.auth}`;
+  return logins.get(key) ?? { key, taken: false, refused: false, refusedFor: new Set() };
 }
 
-function withLogin(schedule: Schedule, { image }: Pending, change: Partial<Login>): Schedule {
-  const [key, known] = [loginKey(image), loginOf(schedule, image)];
-  if (key === undefined || known === undefined) return schedule;
-  return { ...schedule, logins: new Map(schedule.logins).set(key, { ...known, ...change }) };
+function withLogin(schedule: Schedule, image: Pending, change: Partial<Login>): Schedule {
+  const login = loginOf(schedule, image);
+  if (login === undefined) return schedule;
+  return { ...schedule, logins: new Map(schedule.logins).set(login.key, { ...login, ...change }) };
 }
 
 const withPending = (schedule: Schedule, image: Pending): Schedule => ({
   ...schedule,
   pending: new Map(schedule.pending).set(image.image.source.name, image),
 });
-const withRegistry = (schedule: Schedule, { image }: Pending, registry: Registry): Schedule => ({
+const withRegistry = (schedule: Schedule, image: Pending, registry: Registry): Schedule => ({
   ...schedule,
-  registries: new Map(schedule.registries).set(image.source.domain, registry),
+  registries: new Map(schedule.registries).set(domainOf(image), registry),
 });

@@ -113,12 +113,12 @@ class PullLoop {
 
   #begin(name: string): void {
     const { clock } = this.#options;
-    const job = this.#jobs.get(name);
-    if (job === undefined) return;
+    const [job, pending] = [this.#jobs.get(name), this.#schedule.pending.get(name)];
+    if (job === undefined || pending === undefined) return;
     const abort = new AbortController();
     const watched: Watched = {
       abort,
-      patience: patienceOf(this.#schedule, name),
+      patience: patienceOf(this.#schedule, pending),
       progressed: (what) => this.#become(progressed(this.#schedule, name, what, clock.now())),
     };
     job.abort = abort;

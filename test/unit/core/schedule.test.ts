@@ -31,8 +31,6 @@ const NETWORK = failure("network", "connection refused");
 function story(settings: Partial<ScheduleSettings> = {}) {
   let schedule: Schedule = startSchedule({ ...DEFAULTS, ...settings });
   let now = 0;
-  const name = (image: string | WantedImage): string =>
-    typeof image === "string" ? image : image.source.name;
   const act = {
     add: (image: string | WantedImage, optional = false) => {
       const one = typeof image === "string" ? wanted(image, { timeout: 30 * MINUTE }) : image;
@@ -70,7 +68,7 @@ function story(settings: Partial<ScheduleSettings> = {}) {
     /** Milliseconds until then. */
     again: (): number => decide(schedule, now).askAgainAt - now,
     left: (): string[] => [...schedule.pending.keys()],
-    patience: (image: string | WantedImage): number => patienceOf(schedule, name(image)),
+    patience: (image: string): number => patienceOf(schedule, schedule.pending.get(image)!),
     limit: (): number => limitOf(schedule),
   };
   return act;
@@ -105,6 +103,7 @@ describe("which image is next", () => {
       .wait(3 * SECOND)
       .pull(B);
     expect(act.starts()).toEqual([A]);
+    expect(withAll([A, B], { concurrency: 1 }).lose(B, "transfer").starts()).toEqual([B]);
   });
 
   test("no registry fills all places while another waits", () => {
@@ -160,6 +159,15 @@ describe("an image's own failures", () => {
     ]);
   });
 
+  test("do not end its time before that, also where bytes come", () => {
+    const act = withAll([wanted(A, { timeout: 10 * SECOND })])
+      .begin(A)
+      .give(A)
+      .wait(10 * SECOND - 1);
+    expect([act.decide().end, act.again()]).toEqual([[], 1]);
+    expect(act.wait(1).decide().end).toMatchObject([{ name: A, failure: { class: "timeout" } }]);
+  });
+
   test("are not followed by a delay that outlasts its time", () => {
     expect(
       withAll([wanted(A, { timeout: SECOND })])
@@ -167,6 +175,19 @@ describe("an image's own failures", () => {
         .left(),
     ).toEqual([]);
   });
+});
+
+test("nothing changes by what is reported of an image that is not pending, or of which no attempt runs", () => {
+  const schedule = added(startSchedule(DEFAULTS), wanted(A), false);
+  const how = { failure: NETWORK, now: 0, random: 1 };
+  expect([
+    began(schedule, B, 0),
+    progressed(schedule, A, "bytes", 0),
+    progressed(schedule, B, "bytes", 0),
+    pulled(schedule, B, 0),
+    failed(schedule, A, how),
+    failed(schedule, B, how),
+  ]).toEqual(Array.from({ length: 6 }, () => schedule));
 });
 
 describe("a registry that gives nothing", () => {
@@ -203,6 +224,14 @@ describe("a registry that gives nothing", () => {
     expect(act.starts()).toEqual([]);
   });
 
+  test("may be asked by one image beside those that had bytes before, or are only unpacked", () => {
+    const [D, E] = ["r.one/d:1", "r.one/e:1"];
+    const act = withAll([A, B, D, E]).begin(A).give(A).wait(SECOND).lose(B, NETWORK).wait(MINUTE);
+    expect(act.starts()).toEqual([D]);
+    act.begin(D).give(D, "complete");
+    expect(act.starts()).toEqual([E]);
+  });
+
   test("gives its images up together, with one reason, in one moment", () => {
     const act = withAll([A, B, C, "r.one/d:1"]).begin(A, B).fail(A, NETWORK).fail(B, NETWORK);
     act
@@ -237,6 +266,16 @@ describe("a registry that gives nothing", () => {
     expect(act.decide().giveUp).toEqual([]);
   });
 
+  test("did not give what came no later than an attempt began", () => {
+    const act = withAll([A, B, "r.one/d:1"]).begin(A).pull(A).lose(B, NETWORK);
+    expect(act.starts()).toEqual([]);
+  });
+
+  test("is not one that answered late with an error of its own", () => {
+    const act = withAll([A, B]).lose(A, { ...failure("stall"), action: "back-off" });
+    expect(act.starts()).toEqual([B]);
+  });
+
   test.each(["auth", "not-found"] as const)("and then answers %s is there", (how) => {
     const act = withAll([A, B, "r.one/d:1"]).lose(A, NETWORK).wait(MINUTE).lose(B, how);
     expect(act.starts()).toEqual([A, "r.one/d:1"]);
@@ -265,6 +304,12 @@ describe("a registry that gives nothing", () => {
       .give(C)
       .wait(10 * MINUTE);
     expect(act.decide().giveUp).toEqual([]);
+    const beside = withAll([A, B, C], { concurrency: 2 }).begin(A).give(A).wait(SECOND).lose(B, NETWORK);
+    beside
+      .begin(C)
+      .give(C)
+      .wait(10 * MINUTE);
+    expect(beside.decide().giveUp).toEqual([]);
     act
       .pull(C)
       .begin(B)
@@ -282,6 +327,12 @@ describe("a registry that gives nothing", () => {
     expect(act.decide().giveUp).toEqual([]);
   });
 
+  test("is asked once more where a pause ends together with its time", () => {
+    const act = withAll([A], { registry_timeout: SECOND }).lose(A, NETWORK).wait(SECOND);
+    expect([act.decide().giveUp, act.starts()]).toEqual([[], [A]]);
+    expect(act.lose(A, NETWORK).decide().giveUp).toHaveLength(1);
+  });
+
   test("gives an attempt without a byte more time with each", () => {
     const act = withAll([A, B]);
     expect(act.patience(A)).toBe(MINUTE);
@@ -296,9 +347,15 @@ describe("a registry that gives nothing", () => {
     expect([act.patience(A), act.patience(B)]).toEqual([3 * MINUTE, 3 * MINUTE]);
   });
 
+  test("gives more time to an image that was tried, and to others only after a silence", () => {
+    const act = withAll([A, B]).wait(MINUTE).lose(A, NETWORK);
+    expect([act.patience(A), act.patience(B)]).toEqual([2 * MINUTE, MINUTE]);
+  });
+
   test("is not asked without a pause, however short the delays are", () => {
     const act = withAll([A], { retry: { attempts: 5, min_delay: 0, max_delay: 0 } });
-    for (let n = 0; n < 5; n += 1) act.lose(A, NETWORK);
+    for (let n = 0; n < 3; n += 1) expect(act.lose(A, NETWORK).starts()).toEqual([A]);
+    expect(act.lose(A, NETWORK).starts()).toEqual([]);
     expect(act.again()).toBe(SECOND);
   });
 });
@@ -350,10 +407,27 @@ describe("a 429", () => {
     expect(pullMany(150)).toBe(16);
   });
 
-  test("of an image that asks alone pauses its registry, because fewer are not the answer", () => {
-    const act = withAll([A]).lose(A, "rate-limit");
-    expect(act.again()).toBe(5 * SECOND);
+  test.each([
+    ["alone", []],
+    ["alone at its registry", [C]],
+  ])("of an image that asks %s pauses its registry, because fewer are not the answer", (_how, others) => {
+    const act = withAll([A, ...others])
+      .begin(...others)
+      .lose(A, "rate-limit");
+    expect([act.starts(), act.again()]).toEqual([[], 5 * SECOND]);
     expect(act.limit()).toBe(16);
+  });
+
+  test("of the last attempt that began before the number was lowered neither lowers it nor pauses", () => {
+    const act = withAll([A, B, "r.one/d:1"]).begin(A, B, "r.one/d:1").wait(SECOND).pull("r.one/d:1");
+    act.fail(A, "rate-limit").fail(B, "rate-limit");
+    expect([act.limit(), act.starts()]).toEqual([8, [A, B]]);
+    // These begin after it, if in the same moment.
+    act.begin(A, B).fail(A, "rate-limit");
+    expect(act.limit()).toBe(4);
+    expect(withAll([A, B]).begin(A, B).fail(A, "rate-limit").pull(B).lose(A, "rate-limit").starts()).toEqual(
+      [],
+    );
   });
 });
 
@@ -369,6 +443,29 @@ describe("a login", () => {
     act.begin(A);
     expect(act.starts()).not.toContain(B);
     expect(act.give(A).starts()).toContain(B);
+  });
+
+  test("is tried beside another one of the same registry, and beside none", () => {
+    const other = wanted(B, { credential: credential("other") });
+    expect(withAll([wanted("r.one/public:1"), of(A), other, of(D)]).starts()).toEqual([
+      "r.one/public:1",
+      A,
+      B,
+    ]);
+  });
+
+  test("is not refused by other failures, nor where none was sent", () => {
+    const again = "r.one/a:2";
+    expect(
+      withAll([of(A), of(again)])
+        .lose(A, "not-found")
+        .starts(),
+    ).toEqual([again]);
+    expect(
+      withAll([wanted(A), of(again)])
+        .lose(A, refused("login"))
+        .starts(),
+    ).toEqual([again]);
   });
 
   test("that is refused is not tried again, at this registry alone", () => {
@@ -390,10 +487,10 @@ describe("a login", () => {
     expect(act.decide().giveUp.map(({ name }) => name)).toEqual(["r.one/a:2", D]);
   });
 
-  test("that was taken once is right: what is refused then is that repository", () => {
-    const act = withAll([of(A), of(B), of("r.one/e:1"), of(D)])
-      .begin(A)
-      .pull(A);
+  test.each(["pull", "give"] as const)("that was taken once is right: %s", (how) => {
+    const act = withAll([of(A), of(B), of("r.one/e:1"), of(D)]).begin(A);
+    act[how](A);
+    // What is refused then is that repository.
     act.lose(B, refused("login")).lose("r.one/e:1", refused("repository"));
     expect([act.decide().giveUp, act.starts()]).toEqual([[], [D]]);
   });
@@ -430,6 +527,8 @@ describe("an image that is usable, and of which nobody asked for a newer one", (
       .give(A)
       .wait(9 * SECOND);
     expect(own.decide().end).toEqual([]);
+    const next = story().add(A, true).add(B).begin(B).wait(SECOND).pull(B).begin(A);
+    expect(next.wait(9 * SECOND).decide().end).toEqual([]);
   });
 
   test("is given up with all others once their registry was asked twice in vain", () => {
@@ -447,11 +546,15 @@ describe("an image that is usable, and of which nobody asked for a newer one", (
     expect(act.decide().giveUp.length).toBeGreaterThanOrEqual(19);
   });
 
-  test("is given up at once where the next attempt is far away", () => {
-    const act = story({ retry: { attempts: 5, min_delay: MINUTE, max_delay: MINUTE } })
+  test.each([
+    [6 * SECOND, []],
+    [6 * SECOND + 1, [A]],
+    [MINUTE, [A]],
+  ])("is given up at once where the next attempt is far away: %i ms", (delay, expected) => {
+    const act = story({ retry: { attempts: 5, min_delay: delay, max_delay: delay } })
       .add(A, true)
       .add(B);
     act.lose(B, NETWORK);
-    expect(act.decide().giveUp.map(({ name }) => name)).toEqual([A]);
+    expect(act.decide().giveUp.map(({ name }) => name)).toEqual(expected);
   });
 });

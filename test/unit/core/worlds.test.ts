@@ -135,7 +135,7 @@ function live({ registries, images, concurrency, seed }: World): Told {
     const { kind: how, takes, registry } = all.get(name)!;
     const number = (attempts.get(name) ?? 0) + 1;
     const host = hostOf(registry);
-    const patience = patienceOf(schedule, name);
+    const patience = patienceOf(schedule, schedule.pending.get(name)!);
     attempts.set(name, number);
     begins.push({ name, at: now });
     schedule = began(schedule, name, now);
