@@ -97,19 +97,20 @@ export function advance(
   const active = new Map(movement.active);
   let [began, grew, open, openGrew] = [false, false, false, false];
   for (const { digest, size: whole } of candidates.flatMap(({ layers }) => layers)) {
-    const [size, last] = [sizes.get(digest), active.get(digest)];
+    const size = sizes.get(digest);
     // A download that is gone has completed or failed.
     if (size === undefined) continue;
-    const known = last?.size ?? before.get(digest);
+    const known = active.get(digest)?.size ?? before.get(digest);
     const isNew = known === undefined || size < known;
     const hasGrown = size > (known ?? 0);
-    if (hasGrown || isNew) active.set(digest, { size, grew: hasGrown || (!isNew && last?.grew === true) });
+    if (hasGrown || isNew) active.set(digest, { size, grew: hasGrown });
     began ||= isNew;
     grew ||= hasGrown;
+    const own = active.get(digest);
     // containerd verifies and writes out a full blob, which may take long on a slow disk and is no stall.
-    if (size >= whole || !active.has(digest)) continue;
+    if (own === undefined || size >= whole) continue;
     open = true;
-    openGrew ||= active.get(digest)?.grew === true;
+    openGrew ||= own.grew;
   }
   const isComplete = candidates.some(
     ({ layers }) => layers.length > 0 && layers.every(({ digest }) => finished.has(digest)),

@@ -119,7 +119,16 @@ describe("an attempt is silent", () => {
     expect(silentFor(movement, NOBODY, 530)).toBe(10);
   });
 
+  test.each([
+    ["one that lists no layers", { candidates: [[]], finished: ["a"] }],
+    ["one of whose layers some are there", { finished: ["a"] }],
+  ])("though there is a candidate: %s", (_what, seen) => {
+    const movement = watched({ at: 900, ...seen });
+    expect([movement.isComplete, silentFor(movement, NOBODY, 900)]).toEqual([false, 900]);
+  });
+
   test("from its beginning while nothing of it is to be seen, or only its manifest", () => {
+    expect(watched({ at: 50, candidates: [] })).toEqual(startMovement(0));
     expect(silentFor(startMovement(0), NOBODY, 100)).toBe(100);
     expect(silentFor(watched({ at: 50, candidates: [] }), NOBODY, 100)).toBe(100);
     expect(silentFor(watched({ at: 50 }), NOBODY, 100)).toBe(100);
@@ -143,6 +152,11 @@ describe("where downloads of a node wait for each other", () => {
     expect([silentFor(queued, 80, 100), silentFor(queued, NOBODY, 100)]).toEqual([20, 90]);
   });
 
+  test("one that began anew and has not grown since is silent since any of them moved", () => {
+    const anew = watched({ at: 10, downloads: { a: 9 } }, { at: 20, downloads: { a: 1 } });
+    expect(silentFor(anew, 80, 100)).toBe(20);
+  });
+
   test("one that grew and then stopped is silent whatever the others do", () => {
     const movement = watched(
       { at: 10, downloads: { a: 0 } },
@@ -155,6 +169,7 @@ describe("where downloads of a node wait for each other", () => {
 
 test.each([
   ["grew", { a: 1 }, { a: 2 }, true],
+  ["grew, and another one did not", { a: 1, b: 1 }, { a: 1, b: 2 }, true],
   ["began with bytes", {}, { a: 2 }, true],
   ["began without any", {}, { a: 0 }, false],
   ["stood still or went", { a: 1, b: 1 }, { a: 1 }, false],
