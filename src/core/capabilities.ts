@@ -18,7 +18,7 @@ export interface Capabilities {
 
 export const capabilitiesOf = (containerd: SemVer): Capabilities => ({
   containerd: containerd.version,
-  pins: satisfies(containerd, ">=1.6.25 <1.7.0 || >=1.7.10", { includePrerelease: true }),
+  pins: satisfies(containerd, ">=1.6.25 <1.7.0 || >=1.7.10"),
   nodeWideDownloads: gte(containerd, "2.1.0"),
   transferService: gte(containerd, "2.0.0"),
 });

@@ -127,7 +127,7 @@ function openArchive(
   archive: string,
   names: readonly string[],
 ): RunState["images"] {
-  const required = images.find(({ name }) => name === archive)?.required ?? true;
+  const required = images.every((image) => image.name !== archive || image.required);
   const others = images.filter(({ name }) => name !== archive);
   const known = new Set(others.flatMap((image) => image.names));
   const held = [...new Set(names).difference(known)];

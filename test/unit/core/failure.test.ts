@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { actionOf, FAILURE_CLASSES, nextStep } from "../../../src/core/failure.ts";
+import { actionOf, FAILURE_CLASSES, isFailure, nextStep } from "../../../src/core/failure.ts";
 
 test.each(FAILURE_CLASSES)("%s has an action, and tells what to do next in one line", (failureClass) => {
   expect(["stop", "at-once", "back-off", "registry-back-off", "wait-for-runtime", "stop-run"]).toContain(
@@ -10,4 +10,12 @@ test.each(FAILURE_CLASSES)("%s has an action, and tells what to do next in one l
 
 test("only a full disk stops the run", () => {
   expect(FAILURE_CLASSES.filter((name) => actionOf({ class: name }) === "stop-run")).toEqual(["disk"]);
+});
+
+test.each([
+  [{ class: "disk", message: "full" }, true],
+  [{ class: "an imported name" }, false],
+  [{ message: "an imported name" }, false],
+])("whether %j is a failure: %s", (value, expected) => {
+  expect(isFailure(value)).toBe(expected);
 });

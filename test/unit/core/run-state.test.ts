@@ -3,6 +3,7 @@ import { applyEvent, endRun, type RunEvent } from "../../../src/core/events.ts";
 import {
   imageOf,
   isComplete,
+  lasted,
   startState,
   totals,
   type ImageState,
@@ -67,8 +68,9 @@ describe("the run", () => {
         { type: "warning", message: "one" },
         { type: "warning", message: "two" },
         { type: "unpinned", name: B },
+        { type: "concurrency", images: 2, why: "429" },
       ),
-    ).toMatchObject({ containerd: "1.7.35", concurrency: 4, warnings: ["one", "two"], unpinned: [B] });
+    ).toMatchObject({ containerd: "1.7.35", concurrency: 2, warnings: ["one", "two"], unpinned: [B] });
   });
 
   test("tells when, how and why it ended", () => {
@@ -157,6 +159,11 @@ describe("an image", () => {
     expect(again).not.toHaveProperty("retryAt");
   });
 
+  test("that gets no further attempt has its failure, and does not wait for one", () => {
+    const state = after(started, first, { type: "attempt-failed", image: A, attempt: 1, failure: broken });
+    expect(stateOf(state)).toMatchObject({ phase: "pulling", failure: { ...broken, step: "pull" } });
+  });
+
   test("that was flaky still shows its failure when it succeeded in the end", () => {
     const state = after(
       started,
@@ -211,6 +218,14 @@ describe("an archive", () => {
     expect(stateOf(state, A).required).toBe(true);
   });
 
+  test("makes what it holds required if it is, whatever else is not", () => {
+    const images = [
+      { name: B, names: [B], required: false },
+      { name: "/x/images.tar", names: [], required: true },
+    ];
+    expect(stateOf(after({ type: "run-started", images }, opened), A).required).toBe(true);
+  });
+
   test("that failed stays, with its reason", () => {
     const broken: RunEvent = {
       type: "image-failed",
@@ -236,6 +251,16 @@ const failed = (image: string): RunEvent => ({
   image,
   step: "pull",
   failure: failure("network"),
+});
+
+test.each([
+  [undefined, undefined],
+  [{}, undefined],
+  [{ startedAt: 3 }, undefined],
+  [{ endedAt: 5 }, undefined],
+  [{ startedAt: 3, endedAt: 5 }, 2],
+])("of %j, the duration is %s", (one, expected) => {
+  expect(lasted(one)).toBe(expected);
 });
 
 test("totals count every image once", () => {
