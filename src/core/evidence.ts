@@ -68,13 +68,13 @@ const ADDRESS =
 const addressIn = (text: string) => [...text.matchAll(ADDRESS)].at(-1)?.groups;
 
 /** Whether the answer is about a layer or config, so that the registry has served the manifest. */
-const isOfLayer = (text: string): boolean => LAYER.test(text) && /(?<!\/manifests\/\S*): \d{3}$/u.test(text);
+const isOfLayer = (text: string): boolean => LAYER.test(text) && /(?<!\/manifests\/\S*): \d/u.test(text);
 
 /** The role of the host that answered; undefined for the registry itself. */
 function roleIn(text: string): string | undefined {
   if (TOKEN.test(text)) return "the token service that the registry names";
-  const isStore = LAYER.test(text) && addressIn(text)?.["path"]?.includes("/v2/") === false;
-  return isStore ? "the store that the registry sends to" : undefined;
+  const path = LAYER.test(text) ? addressIn(text)?.["path"] : undefined;
+  return path === undefined || path.includes("/v2/") ? undefined : "the store that the registry sends to";
 }
 
 /** Activity of containerd at an error that no rule knows, and where to look. */
@@ -87,7 +87,7 @@ const DOING = [
 ] as const;
 
 function nextAfter(text: string): string {
-  const [, doing] = DOING.find(([of]) => of.test(text)) ?? [];
+  const doing = DOING.find(([of]) => of.test(text))?.[1];
   return `${doing === undefined ? "" : `containerd was ${doing}; `}${nextStep("unknown")}`;
 }
 
@@ -106,8 +106,8 @@ export function diagnoseApi(code: number, message: string): Diagnosis {
  */
 export function brokenDownload(raw: string): string | undefined {
   const { text, words } = readAnswer(raw);
-  if (words === undefined) return /failed commit on ref "(?<ref>[^"]+)"/u.exec(text)?.groups?.["ref"];
+  if (words === undefined) return /(?<=failed commit on ref ")[^"]+/u.exec(text)?.[0];
   // The resumed download starts beyond the end of the blob.
-  const digest = /\/blobs\/(?<digest>[^/?\s]+): 416$/u.exec(text)?.groups?.["digest"];
+  const digest = /(?<=\/blobs\/)[^/?\s]+(?=: 416)/u.exec(text)?.[0];
   return digest === undefined ? undefined : `layer-${digest}`;
 }

@@ -14,17 +14,17 @@ const PLAIN = /^ctr: [^]*/mu;
 export function statement(raw: string): string {
   const [plain] = PLAIN.exec(raw) ?? [];
   if (plain !== undefined) return plain.trim();
-  const logged = [...raw.matchAll(LOGGED)].at(-1) ?? LOGGED_BEFORE.exec(raw);
-  const said = logged?.groups?.["said"]?.replaceAll(/\\(?<escaped>["\\nt])/gu, unescape);
-  return (said ?? LOGGED_BLOCK.exec(raw)?.groups?.["said"] ?? raw).trim();
+  const logged = ([...raw.matchAll(LOGGED)].at(-1) ?? LOGGED_BEFORE.exec(raw))?.[1];
+  const said = logged?.replaceAll(/\\(?<escaped>["\\nt])/gu, unescape);
+  return (said ?? LOGGED_BLOCK.exec(raw)?.[1] ?? raw).trim();
 }
 
 /** Inside Go's quotes. */
 const unescape = (_match: string, escaped: string): string => ({ n: "\n", t: "\t" })[escaped] ?? escaped;
 
-/** The start of every pull error, which tells the reader nothing new. */
+/** The start of every pull error, which tells the reader nothing new. All parts are optional, so it matches there. */
 const PREAMBLE =
-  /^(?:ctr: |pulling image: )?(?:rpc error: code = \w+ desc = )?(?:failed to pull and unpack image "[^"]*": )?/u;
+  /(?:ctr: |pulling image: )?(?:rpc error: code = \w+ desc = )?(?:failed to pull and unpack image "[^"]*": )?/u;
 /** A token request's scope repeats the image's name, and would push the answer out of sight. */
 const LONG_QUERY = /(?<address>https?:\/\/[^\s?"]+\?)[^\s"]{40,}[^\s":]/gu;
 /** Characters of a message, and of one with an unknown cause, which is shown in full. */

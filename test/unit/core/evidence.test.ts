@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { brokenDownload, diagnose, diagnoseApi } from "../../../src/core/evidence.ts";
-import { essence } from "../../../src/core/statement.ts";
+import { brokenDownload, diagnose, diagnoseApi, ruleFor } from "../../../src/core/evidence.ts";
+import { essence, statement } from "../../../src/core/statement.ts";
 import { FAILURE_CLASSES, actionOf, nextStep, type FailureClass } from "../../../src/core/failure.ts";
 
 const HOST = "127.0.0.1:5000";
@@ -66,6 +66,11 @@ const PULLS: readonly (readonly [FailureClass, string, (image: string) => string
   ["network", "no route", (image) => request(image, "dial tcp 10.0.0.5:443: connect: no route to host")],
   ["network", "a timeout of the dial", (image) => request(image, "dial tcp 10.0.0.5:443: i/o timeout")],
   ["network", "a silent server", (image) => request(image, "net/http: TLS handshake timeout")],
+  [
+    "network",
+    "a host that is called as ctr is",
+    (image) => request(image, "dial tcp: lookup ctr: i/o timeout: context deadline exceeded"),
+  ],
   ["network", "a connection closed before its answer", (image) => request(image, "EOF")],
   [
     "transfer",
@@ -229,6 +234,31 @@ describe("an answer of a registry", () => {
     expect(diagnose(asked(`${address}: 503 Service Unavailable`)).class).toBe("server");
   });
 
+  const STATUSES = [400, 401, 402, 403, 405, 407, 408, 409, 410, 412, 416, 429, 451, 503];
+  test.each([
+    ...STATUSES.map((number) => `x: ${number}`),
+    "no basic auth credentials",
+    "x http://r: 400",
+    "1.dkr.ecr.r: 403",
+  ])("is what the statement ends with, and not %j in front of it", (front) => {
+    for (const answer of [
+      "unexpected status: 418 I'm a teapot",
+      "unexpected status: 418 I'm a teapot: the token has expired",
+      "failed to fetch oauth token: unexpected status: 418",
+      "failed to fetch anonymous token: unexpected status: 418",
+      "failed to copy: unexpected status: 503",
+    ])
+      expect(ruleFor(`${front}: ${answer}`)).toBe(ruleFor(answer));
+  });
+
+  test("that no login was given is no lack of rights", () => {
+    const denied = "pull access denied, repository does not exist or may require authorization";
+    const none = resolving("app:1", `${denied}: authorization failed: no basic auth credentials`);
+    expect(diagnose(none).next).toMatch(/^no login was given/u);
+    const forged = `${denied}: server message: insufficient_scope: server message: invalid_token: authorization failed`;
+    expect(diagnose(resolving("app:1", forged)).class).toBe("auth");
+  });
+
   test("is judged without the words behind it, however many there are", () => {
     const words =
       'x: not found\nunexpected status: 401 Unauthorized: no space left on device" level=fatal msg="y';
@@ -249,6 +279,99 @@ describe("an answer of a registry", () => {
     const quoted = `E0101 00:00:00.000000       1 remote_image.go:180] "PullImage from image service failed" err=${JSON.stringify(status("app:1", `429 Too Many Requests ${"x: not found ".repeat(50)}`))}`;
     const block = `E0101 00:00:00.000000       1 remote_image.go:180] "PullImage from image service failed" err=<\n\t${status("app:1", "429 Too Many Requests")}\n\ttime="2026-01-01T00:00:00Z" level=fatal msg="x: not found"\n > image="x"`;
     for (const text of [quoted, block, quoted.slice(0, 600)]) expect(diagnose(text).class).toBe("rate-limit");
+  });
+});
+
+describe("the next step", () => {
+  const store = "https://store.example.com/x?sig=1";
+  test.each([
+    ["the registry that was asked", request("app:1", "EOF"), " to 127.0.0.1:5000, then"],
+    [
+      "the registry, if no address is known",
+      resolving("app:1", "dial tcp: i/o timeout"),
+      " to the registry, then",
+    ],
+    [
+      "a token service",
+      resolving(
+        "app:1",
+        'failed to authorize: failed to fetch oauth token: Post "https://auth.example.com/token": EOF',
+      ),
+      " to auth.example.com, the token service that the registry names, then",
+    ],
+    [
+      "a store",
+      copying("app:1", `httpReadSeeker: failed open: failed to do request: Get "${store}": EOF`),
+      " to store.example.com, the store that the registry sends to, then",
+    ],
+    [
+      "the registry, if its layer cannot be had",
+      copying(
+        "app:1",
+        `httpReadSeeker: failed open: failed to do request: Get "http://${HOST}/v2/app/blobs/sha256:0": EOF`,
+      ),
+      " to 127.0.0.1:5000, then",
+    ],
+    [
+      "the registry, if the realm that it names is no address",
+      resolving(
+        "app:1",
+        'invalid token auth challenge realm: parse "https://auth.example.com:x/": invalid port ":x" after host',
+      ),
+      "the registry violates",
+    ],
+  ])("names %s", (_what, text, named) => {
+    expect(diagnose(text).next).toContain(named);
+  });
+
+  test("comes with class and action, and with nothing else if no login was refused", () => {
+    expect(diagnose(status("app:1", "403 Forbidden"))).toStrictEqual({
+      class: "auth",
+      next: nextStep("auth"),
+      action: "stop",
+    });
+  });
+
+  test.each([
+    ["not for this host", "certificate is valid for a.example.com, not b.example.com", "(SAN)"],
+    ["for no host", "certificate is not valid for any names, but wanted to match b.example.com", "(SAN)"],
+    ["of an unknown authority", "certificate signed by unknown authority", "the CA of 127.0.0.1:5000"],
+    [
+      "of an authority whose own certificate is at fault",
+      'certificate signed by unknown authority (possibly because of "x509: cannot verify signature: insecure algorithm SHA1-RSA" while trying to verify candidate authority certificate "Corp CA")',
+      "current tools",
+    ],
+  ])("says what to do about a certificate that is %s", (_what, fault, advice) => {
+    expect(diagnose(request("app:1", `tls: failed to verify certificate: x509: ${fault}`)).next).toContain(
+      advice,
+    );
+  });
+});
+
+describe("a registry rests after its own answer, and goes on after that of a layer or a store", () => {
+  const open = (answer: string): string =>
+    copying("app:1", `httpReadSeeker: failed open: unexpected status ${answer}`);
+  test.each([
+    ["503 for a manifest", status("app:1", "503 Busy"), true],
+    [
+      "503 for a manifest, as containerd 1.6.20 words it",
+      "failed with status code [manifests 1]: 503 Busy",
+      true,
+    ],
+    ["503 for a manifest of an index", open(`code http://${HOST}/v2/app/manifests/sha256:0: 503 Busy`), true],
+    ["503 for a layer", open(`code http://${HOST}/v2/app/blobs/sha256:0: 503 Busy`), false],
+    ["429 for a layer", open(`code http://${HOST}/v2/app/blobs/sha256:0: 429 Too Many Requests`), true],
+    ["429 of a store", open("from GET request to https://store.example.com/x?sig=1: 429 Slow Down"), false],
+    [
+      "a proxy that does not reach it for a layer",
+      copying(
+        "app:1",
+        `httpReadSeeker: failed open: failed to do request: Get "https://${HOST}/v2/app/blobs/sha256:0": Bad Gateway`,
+      ),
+      true,
+    ],
+  ])("%s", (_what, text, rests) => {
+    expect(diagnose(text).action).toBe(rests ? "registry-back-off" : "back-off");
   });
 });
 
@@ -325,8 +448,9 @@ describe("what containerd says of itself", () => {
   });
 
   test.each([
-    ["its layers are others", 'wrong diff id calculated on extraction "sha256:0"', /broken/u],
-    ["its layers are not as many", "number of layers and diffIDs don't match: 2 != 1", /broken/u],
+    ["its layers are others", 'wrong diff id calculated on extraction "sha256:0"', /not those/u],
+    ["its layers are not as many", "number of layers and diffIDs don't match: 2 != 1", /not those/u],
+    ["it has many layers, and too many", "number of layers and diffIDs don't match: 12 != 11", /not those/u],
     ["it is of schema 1", "schema 1 image manifests are no longer supported: invalid argument", /schema 1/u],
     ["it has no layers to unpack", "number of layers and diffIDs don't match: 1 != 0", undefined],
     ["it is something else", "unexpected media type application/x for sha256:0: not found", undefined],
@@ -388,9 +512,9 @@ test("a wrong password is told from a lack of rights, whatever the password and 
 
 describe("the essence of a message", () => {
   test("is what follows the preamble that every pull's error has", () => {
-    expect(essence(resolving("app:1", `${HOST}/app:1: not found`, "NotFound"))).toBe(
-      `failed to resolve reference "${HOST}/app:1": ${HOST}/app:1: not found`,
-    );
+    const cause = `failed to resolve reference "${HOST}/app:1": ${HOST}/app:1: not found`;
+    const whole = resolving("app:1", `${HOST}/app:1: not found`, "NotFound");
+    for (const text of [whole, whole.replace("pulling image: ", "")]) expect(essence(text)).toBe(cause);
   });
 
   test("is the last logged line's text, without its escapes", () => {
@@ -407,11 +531,33 @@ describe("the essence of a message", () => {
 
   test("is one line, without control characters", () => {
     expect(essence("first\r\nsecond\tthird\u001b[31m")).toBe("first second third [31m");
+    expect(essence("\u001b[31m red \u0007")).toBe("[31m red");
     expect(essence(status("app:1", "403 Forbidden\ndenied: by policy"))).not.toContain("\n");
   });
 
   test("is never longer than a person reads", () => {
     expect(essence("x".repeat(100_000))).toHaveLength(601);
+    expect(essence("x".repeat(600))).toBe("x".repeat(600));
+    expect(essence("x".repeat(100_000), { inFull: true })).toBe("x".repeat(6_000));
+  });
+
+  test.each(["http", "https"])("leaves out what a request for a token asks with: %s", (scheme) => {
+    const query = `scope=repository%3A${"team%2F".repeat(20)}app%3Apull`;
+    expect(essence(`Get "${scheme}://r/token?${query}": EOF`)).toBe(`Get "${scheme}://r/token?…": EOF`);
+  });
+});
+
+describe("the statement", () => {
+  const BLOCK =
+    'E0101 00:00:00.000000       1 remote_image.go:180] "PullImage from image service failed" err=<\n';
+  test.each([
+    ["of ctr", "warning\nctr: no\nmore\n", "ctr: no\nmore"],
+    ["of crictl, with its line breaks", String.raw`time="1" level=fatal msg="a\n\t\"b\" \\ "`, 'a\n\t"b" \\'],
+    ["of crictl's library, in lines", `I0101 x\n${BLOCK}\tfirst\n\tsecond\n > image="a"`, "first\n\tsecond"],
+    ["of crictl's library, cut off", `${BLOCK}\tfirst\n\tsec`, "first\n\tsec"],
+    ["that only quotes such a line is all of it", ` said ${BLOCK}\tx\n`, `said ${BLOCK}\tx`],
+  ])("%s", (_what, text, said) => {
+    expect(statement(text)).toBe(said);
   });
 });
 

@@ -252,10 +252,6 @@ export const knownTexts: readonly Known[] = [
     resolving("no resolve hosts: not found"),
     resolving(`unexpected status from HEAD request to ${URL}/manifests/1: 418 I'm a teapot`),
   ]),
-  ...all("tls", "stop", [
-    resolving("failed to parse TOML: (3, 1): no value can start with x"),
-    resolving("unknown capability pull-all"),
-  ]),
   ...all("cancelled", "stop", ["interrupted: context canceled"]),
   ...all("runtime", "wait-for-runtime", [
     "rpc error: code = Unavailable desc = transport is closing",
