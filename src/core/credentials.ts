@@ -35,7 +35,7 @@ export function parseAuth(text: string): Credential | string {
   // Works on bytes: passwords of old registries may not be UTF-8.
   const bytes = Buffer.from(base64, "base64");
   const pair = Buffer.from(withoutLineEnd(bytes.toString("latin1")), "latin1");
-  const isBase64 = bytes.toString("base64").replace(/=+$/u, "") === base64;
+  const isBase64 = bytes.toString("base64").replaceAll("=", "") === base64;
   // `{` is excluded because the base64 of a docker config.json contains a colon too.
   if (!isBase64 || !/^[^\p{Cc}:{][^\p{Cc}:]*:[^\0]*$/u.test(pair.toString())) return AUTH;
   return { auth: pair.toString("base64"), password: pair.subarray(pair.indexOf(":") + 1).toString() };
@@ -74,7 +74,7 @@ export function loginFor<Login extends RegistryScope>(
   const host = canonicalHost(domain);
   return logins
     .filter((login) => isBelow(path, login))
-    .filter((login) => globs.getOrInsertComputed(login.host, globExpression).test(host))
+    .filter((login) => globs.getOrInsertComputed(login, globExpression).test(host))
     .toSorted((a, b) => rank(b) - rank(a))[0];
 }
 
@@ -85,9 +85,9 @@ export const isBelow = (path: string, scope: RegistryScope): boolean =>
 const rank = ({ host, path }: RegistryScope): number => path.length * 2 + (/[*?]/u.test(host) ? 0 : 1);
 
 /** Cached, because every login is tried for every image. */
-const globs = new Map<string, RegExp>();
+const globs = new WeakMap<RegistryScope, RegExp>();
 
-function globExpression(pattern: string): RegExp {
+function globExpression({ host: pattern }: RegistryScope): RegExp {
   const port = /:[^:\]]*$/u.exec(pattern)?.[0] ?? "";
   const host = RegExp.escape(pattern.slice(0, pattern.length - port.length));
   const labels = host.replaceAll("\\*", "[^.:]*").replaceAll("\\?", "[^.:]");

@@ -2,7 +2,7 @@
 
 /** Control characters including C1, characters that are invisible or change text direction, and line separators. */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
-const BREAK = /[\r\n\u0085\u2028\u2029]+/u;
+const BREAK = /[\r\n\u0085\u2028\u2029]/u;
 
 /**
  * One line that cannot move the cursor, ring, color or hide text. Line breaks become spaces; other controls remain as
@@ -22,10 +22,9 @@ export const printable = (text: string): string =>
 export const printableLine = (line: string): string => line.replace(/[^ ][^]*/u, printable);
 
 function escaped(character: string): string {
-  const code = character.codePointAt(0) ?? 0;
-  const hex = code.toString(16);
-  if (code <= 0xff) return `\\x${hex.padStart(2, "0")}`;
-  return code <= 0xffff ? `\\u${hex.padStart(4, "0")}` : `\\u{${hex}}`;
+  const hex = (character.codePointAt(0) ?? 0).toString(16);
+  if (hex.length <= 2) return `\\x${hex.padStart(2, "0")}`;
+  return hex.length <= 4 ? `\\u${hex.padStart(4, "0")}` : `\\u{${hex}}`;
 }
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

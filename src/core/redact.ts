@@ -13,7 +13,7 @@ const BY_PLACE: readonly (readonly [RegExp, string])[] = [
   [/(?<scheme>\bhttps?:\/\/)[^\s/@"']+@/giu, `$<scheme>${MASK}@`],
   // crictl escapes the quote when it logs the error as `msg="…"`. The closing quote is missing in shortened text.
   [/(?<before>invalid decoded auth: )\\*"(?:[^"\\]|\\.)*"?/gu, `$<before>"${MASK}"`],
-  [/(?<key>(?:[?&]|&amp;|\\{1,3}u0026)[\w.~%$[\]-]{1,64}=)[^&\s"'<>\\]+/giu, `$<key>${MASK}`],
+  [/(?<key>(?:[?&]|&amp;|\\u0026)[\w.~%$[\]-]{1,64}=)[^&\s"'<>\\]+/giu, `$<key>${MASK}`],
   [/(?<key>"(?:\w{0,20}token|password|auth)\\{0,3}"\s{0,3}:\s{0,3}\\{0,3}")[^"\\]+/giu, `$<key>${MASK}`],
   [/\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*/gu, MASK],
 ];
@@ -32,7 +32,10 @@ export function redactor(credentials: Iterable<Credential>): Redact {
   // Longest first: masking a shorter form would leave the rest of a longer one.
   const longestFirst = [...forms].toSorted((a, b) => b.length - a.length);
   // One expression of literals, because the engine compiles those into a tree.
-  const patterns = [...longestFirst.map((form) => RegExp.escape(form)), ...known.flatMap(weakPattern)];
+  const patterns = [
+    ...longestFirst.map((form) => RegExp.escape(form)),
+    ...known.filter(hasWeak).map(weakPattern),
+  ];
   const secrets = new RegExp(patterns.join("|"), "gu");
   return (text) => {
     const masked = patterns.length === 0 ? text : maskSecrets(text, secrets);
@@ -53,7 +56,7 @@ const DEEPEST_ESCAPE = 5;
 function* layersOf(text: string): Generator<Layer> {
   let layer: Layer | undefined = {
     text,
-    starts: Uint32Array.from({ length: text.length + 1 }, (_, at) => at),
+    starts: Uint32Array.from({ length: text.length }, (_, at) => at),
   };
   for (let depth = 0; layer !== undefined && depth <= DEEPEST_ESCAPE; depth += 1) {
     yield layer;
@@ -95,7 +98,7 @@ function unescaped({ text, starts }: Layer): Layer | undefined {
     end = index + escape.length;
   }
   if (end === 0) return undefined;
-  for (let at = end; at <= text.length; at += 1) origins.push(starts[at] ?? 0);
+  for (let at = end; at < text.length; at += 1) origins.push(starts[at] ?? 0);
   return { text: plain + text.slice(end), starts: Uint32Array.from(origins) };
 }
 
@@ -117,10 +120,11 @@ const SHORTEST = 4;
  */
 function formsOf({ auth, password }: Credential): string[] {
   const encoded = [auth, Buffer.from(password).toString("base64")]
-    .flatMap((form) => [form, form.replace(/=+$/u, "")])
+    .flatMap((form) => [form, form.replaceAll("=", "")])
     .flatMap((form) => [form, form.replaceAll("+", "-").replaceAll("/", "_")])
     .flatMap((form) => [form, form.toUpperCase(), form.toLowerCase()]);
-  const plain = (isWeak(password) ? [] : [pairOf(auth), password, ...beginnings(password)])
+  if (isWeak(password)) return encoded;
+  const plain = [pairOf(auth), password, ...beginnings(password)]
     .flatMap((form) => [...layersOf(form)].map(({ text }) => text))
     .flatMap((form) => [form, form.replaceAll(" ", "+")])
     .flatMap((form) => [form, Buffer.from(form).toString("latin1")]);
@@ -153,21 +157,23 @@ const WORDS = new Set(
   service setting size snapshot socket space stalled start started state status stopped store system tag target test tests
   text this time timeout tls token too transfer transport true type unauthorized unavailable unexpected unix unknown unpack
   untrusted update user username valid validate value verify version wait warning was while with write wrong yes`.split(
-    /\s+/u,
+    /\s/u,
   ),
 );
 const isWeak = (password: string): boolean =>
   password.length < SHORTEST || /^\d{1,5}$/u.test(password) || WORDS.has(password.toLowerCase());
 
+/** An empty one stands next to everything. */
+const hasWeak = ({ password }: Credential): boolean => password !== "" && isWeak(password);
+
 const BETWEEN = "\\s\"'`,:;=()[\\]{}\\\\/@&?";
 const PASSWORD_WORDS = "(?i:password|passwd|passphrase|pwd|secret)";
 
 /** A weak password after the last word of its user, or a word for "password", and up to five separators. */
-function weakPattern({ auth, password }: Credential): string[] {
-  if (password === "" || !isWeak(password)) return [];
+function weakPattern({ auth, password }: Credential): string {
   const [user = ""] = pairOf(auth).split(":", 1);
-  const last = user.split(new RegExp(`[${BETWEEN}]+`, "u")).findLast((word) => word !== "");
-  const before = [PASSWORD_WORDS, ...(last === undefined ? [] : [RegExp.escape(last)])].join("|");
+  const words = user.split(new RegExp(`[${BETWEEN}]`, "u")).filter((word) => word !== "");
+  const before = [PASSWORD_WORDS, ...words.slice(-1).map((word) => RegExp.escape(word))].join("|");
   const word = RegExp.escape(password);
-  return [`${word}(?<=(?<![^${BETWEEN}])(?:${before})[${BETWEEN}]{1,5}${word})(?![^${BETWEEN}])`];
+  return `${word}(?<=(?<![^${BETWEEN}])(?:${before})[${BETWEEN}]{1,5}${word})(?![^${BETWEEN}])`;
 }

@@ -73,7 +73,7 @@ function cutDomain(text: string): { domain: string; remainder: string } {
   const slash = text.indexOf("/");
   const first = text.slice(0, Math.max(slash, 0));
   const isHost = /[.:]/u.test(first) || first === "localhost" || first.toLowerCase() !== first;
-  if (slash === -1 || !isHost) return { domain: "docker.io", remainder: text };
+  if (!isHost) return { domain: "docker.io", remainder: text };
   // The only alias that normalization replaces; containerd keeps every other host as written.
   const domain = first === "index.docker.io" ? "docker.io" : first;
   return { domain, remainder: text.slice(slash + 1) };

@@ -59,6 +59,7 @@ describe("auth", () => {
     ["words", "robot hunter2"],
     ["nothing", ""],
     ["only padding", "===="],
+    ["padding inside", `${base64("user:pw")}YQ`],
   ])("with %s is refused, with what is expected", (_what, auth) => {
     expect(parseAuth(auth)).toBe("must be base64 of user:password (or give username and password instead)");
   });
@@ -89,6 +90,12 @@ test.each([
   ["https://index.docker.io/v1/", "docker.io", ""],
   ["docker.io", "docker.io", ""],
   ["registry-1.docker.io", "docker.io", ""],
+  ["my-index.docker.io", "my-index.docker.io", ""],
+  ["index.docker.io.example.com", "index.docker.io.example.com", ""],
+  [" harbor.example.com\n", "harbor.example.com", ""],
+  ["harbor.example.com/v2", "harbor.example.com", ""],
+  ["harbor.example.com/team/v2/app", "harbor.example.com", "team/v2/app"],
+  ["harbor.example.com///team//", "harbor.example.com", "team"],
   ["harbor.example.com/team-a", "harbor.example.com", "team-a"],
   ["https://harbor.example.com/v2/group/sub/", "harbor.example.com", "group/sub"],
   ["harbor.example.com/v2ray", "harbor.example.com", "v2ray"],
@@ -108,6 +115,7 @@ test.each([
   ["harbor.example.com/Team", false],
   ["harbor.example.com/team/*", false],
   ["harbor.example.com/app:1", false],
+  ["harbor.example.com/https://team", false],
   ["robot:pw@harbor.example.com", false],
   ["", false],
 ])("whether %s is a registry is %s", (text, is) => {
@@ -144,6 +152,8 @@ describe("the login for an image", () => {
     ["a.b.kubernetes.io/a", "*.kubernetes.io", false],
     ["h1.example.com:5000/a", "h?.example.com:5000", true],
     ["h1.example.com:5000/a", "h1.example.com:*", false],
+    ["h1.example.com:5000/a", "h1.example.com:5*", false],
+    ["[::1]:5000/a", "[::1]:5000", true],
     ["xexample.com/a", "*.com", true],
     ["fooXbar.example.com/a", "foo.bar.example.com", false],
   ])("%s is that of %s: %s", (image, registry, is) => {
@@ -154,14 +164,15 @@ describe("the login for an image", () => {
   test.each([
     ["the longest path", `${TEAM}/app`, ["harbor.example.com", TEAM, `${TEAM}/other`, "*.example.com"]],
     ["the longest path, also of a glob", "*.example.com/team", ["harbor.example.com", "*.example.com/team"]],
+    ["the longest path, however short it is", "*.example.com/t", ["harbor.example.com"], "t/app:1"],
     [
       "the host without a glob",
       "harbor.example.com",
       ["*.example.com", "harbor.example.com", "harbor.*.com"],
     ],
     ["the first of equals", "*.example.com", ["*.example.com", "harbor.*.com"]],
-  ])("is that of %s", (_which, expected, registries) => {
+  ])("is that of %s", (_which, expected, registries, image = "team/app:1") => {
     const all = [...registries, ...(registries.includes(expected) ? [] : [expected])];
-    expect(chosen(`${TEAM}/app:1`, ...all)).toBe(expected);
+    expect(chosen(`harbor.example.com/${image}`, ...all)).toBe(expected);
   });
 });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { printable } from "../../../src/core/plain-text.ts";
+import { codeOf, printable } from "../../../src/core/plain-text.ts";
 
 test.each([
   ["a colour", "\u001b[31mred\u001b[0m", "\\x1b[31mred\\x1b[0m"],
@@ -23,6 +23,16 @@ test.each(["harbor.example.com/a@sha256:00: not found", "ümlaut 你好 🗝", '
     expect(printable(text)).toBe(text);
   },
 );
+
+test.each([
+  ["of a system error", Object.assign(new Error("no"), { code: "ENOENT" }), "ENOENT"],
+  ["that is a number", Object.assign(new Error("no"), { code: 2 }), undefined],
+  ["of an error without one", new Error("no"), undefined],
+  ["of what is no error", { code: "ENOENT" }, undefined],
+  ["of a text", "ENOENT", undefined],
+])("the code %s", (_what, error, code) => {
+  expect(codeOf(error)).toBe(code);
+});
 
 test("any text becomes one line of visible characters, and stays that line", () => {
   fc.assert(

@@ -39,6 +39,7 @@ describe("a secret that we were never told is masked by its place", () => {
   test.each([
     ["Authorization: Basic dXNlcjpwdw==", `Authorization: Basic ${MASK}`],
     ["bearer eyJhbGciOi.J9-_x", `bearer ${MASK}`],
+    ["Authorization:  Basic  dXNlcjpwdw==", `Authorization:  Basic  ${MASK}`],
     ["Get http://user:pw@harbor.example.com/v2/: EOF", `Get http://${MASK}@harbor.example.com/v2/: EOF`],
     ["Get https://user:pw@harbor.example.com/v2/: EOF", `Get https://${MASK}@harbor.example.com/v2/: EOF`],
     ['invalid decoded auth: "useronly\\x00"', `invalid decoded auth: "${MASK}"`],
@@ -57,6 +58,8 @@ describe("a secret that we were never told is masked by its place", () => {
       "<a href='/x?AWSAccessKeyId=AK&amp;Expires=1'>",
       `<a href='/x?AWSAccessKeyId=${MASK}&amp;Expires=${MASK}'>`,
     ],
+    [String.raw`/blob?a=b\\u0026Policy=cd`, String.raw`/blob?a=${MASK}\\u0026Policy=${MASK}`],
+    ['{"token" : "abc"}', `{"token" : "${MASK}"}`],
     ['{"access_token": "abc", "expires_in": 300}', `{"access_token": "${MASK}", "expires_in": 300}`],
     ['msg="{\\"token\\":\\"abc\\"}"', `msg="{\\"token\\":\\"${MASK}\\"}"`],
     ["token eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln was refused", `token ${MASK} was refused`],
@@ -134,6 +137,14 @@ describe("what is left of a password where something ends at a character of it",
     expect(known(text)).toBe(masked);
   });
 
+  test("is masked from eight characters on", () => {
+    const short = redactor([
+      credentialFromPair("robot", "eightchr, tea"),
+      credentialFromPair("b", "seven77, tea"),
+    ]);
+    expect(short("eightchr seven77")).toBe(`${MASK} seven77`);
+  });
+
   test.each(["containerd; said", "mug? of tea"])(
     "unless it is a word of such messages, or short: %j",
     (password) => {
@@ -169,6 +180,21 @@ describe("a password that is very short, or a word of such messages", () => {
         .toMatch(new RegExp(`^${RegExp.escape(before)}\\[redacted\\]${RegExp.escape(after)} pull$`, "u"));
   });
 
+  test.each([
+    ["robot@", `robot@: ${MASK}`],
+    ["@@", "robot@: pull"],
+  ])("is masked beside the last word of its user %j, if it has one", (user, masked) => {
+    const known = redactor([credentialFromPair(user, "pull")]);
+    expect(known("robot@: pull")).toBe(masked);
+    expect(known(TEXT)).toBe(TEXT);
+    expect(known("password: pull")).toBe(`password: ${MASK}`);
+  });
+
+  test("is left beside any other word of its user", () => {
+    const known = redactor([credentialFromPair("pull robot", "image")]);
+    expect(known("to pull image; robot: image")).toBe(`to pull image; robot: ${MASK}`);
+  });
+
   test("is masked in base64, with its user or alone", () => {
     const known = redactor([credentialFromPair("robot", "pull")]);
     expect(known(`${base64("robot:pull")} ${base64("pull")}`)).toBe(`${MASK} ${MASK}`);
@@ -191,11 +217,14 @@ describe("a password that is very short, or a word of such messages", () => {
     expect(redactor([credentialFromPair("robot", password)])(text)).toBe(text);
   });
 
-  test.each(["123456", "monkey1", "1monkey"])("is no longer number, and no word with one: %s", (password) => {
-    expect(redactor([credentialFromPair("robot", password)])(`got ${password} bytes`)).toBe(
-      `got ${MASK} bytes`,
-    );
-  });
+  test.each(["123456", "monkey1", "1monkey", "qzxj"])(
+    "is no longer number, and no other word: %s",
+    (password) => {
+      expect(redactor([credentialFromPair("robot", password)])(`got ${password} bytes`)).toBe(
+        `got ${MASK} bytes`,
+      );
+    },
+  );
 
   test("that is empty masks nothing but its base64", () => {
     const known = redactor([credentialFromPair("robot", "")]);
@@ -248,6 +277,9 @@ test("much evidence and a thousand logins are masked as little of them is", () =
       credentialFromPair(`user${n}`, n % 2 === 0 ? `password-${n}` : `pw${n}`),
     ),
   );
+  // Each of 20,000 levels of escapes would be one more pass.
+  const nested = `%${"25".repeat(20_000)}`;
+  expect(many(nested)).toBe(nested);
   for (const piece of ["a", "https://", "\\", "password-", "%41", "\n ", "Basic realm "])
     expect(many(piece.repeat(20_000))).toBe(piece.repeat(20_000));
   for (const [piece, masked] of [
