@@ -13,10 +13,10 @@ const ARCHITECTURES: Readonly<Record<string, string>> = {
 /** Variants that mean the same as no variant. */
 const USUAL = new Set(["amd64/v1", "arm64/8", "arm64/v8"]);
 
-/** Other platforms that a CPU runs, best first. */
-const ALSO: Readonly<Record<string, readonly string[]>> = {
-  amd64: ["386"],
-  arm64: ["arm/v8", "arm/v7", "arm/v6", "arm/v5"],
+/** What a CPU runs if it runs more than its own platform, best first. */
+const RUNS: Readonly<Record<string, readonly string[]>> = {
+  amd64: ["amd64", "386"],
+  arm64: ["arm64", "arm/v8", "arm/v7", "arm/v6", "arm/v5"],
 };
 
 /** Uses containerd's spelling; `cpu` includes the variant. An empty operating system is the node's, Linux. */
@@ -25,7 +25,7 @@ function normalised({ os, architecture, variant = "" }: Platform): { os: string;
   const known = ARCHITECTURES[written] ?? written;
   const digits = known === "arm" && variant === "" ? "v7" : variant.toLowerCase();
   const full = known === "arm" && /^\d$/u.test(digits) ? `v${digits}` : digits;
-  const isWhole = full === "" || known.includes("/") || known === "386" || USUAL.has(`${known}/${full}`);
+  const isWhole = full === "" || known.includes("/") || written === "i386" || USUAL.has(`${known}/${full}`);
   return { os: os === "" ? "linux" : os.toLowerCase(), cpu: isWhole ? known : `${known}/${full}` };
 }
 
@@ -33,7 +33,7 @@ function normalised({ os, architecture, variant = "" }: Platform): { os: string;
 export function rankOf(platform: Platform, node: Platform): number | undefined {
   const { os, cpu } = normalised(platform);
   const own = normalised(node);
-  const rank = [own.cpu, ...(ALSO[own.cpu] ?? [])].indexOf(cpu);
+  const rank = (RUNS[own.cpu] ?? [own.cpu]).indexOf(cpu);
   return os === own.os && rank !== -1 ? rank : undefined;
 }
 

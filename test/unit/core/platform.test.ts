@@ -11,7 +11,10 @@ test.each([
   [AMD64, linux("amd64", "v2"), undefined],
   [AMD64, linux("X86_64"), 0],
   [AMD64, linux("x86-64"), 0],
+  [AMD64, linux("amd64", "1"), undefined],
   [AMD64, linux("i386"), 1],
+  [AMD64, linux("i386", "sse2"), 1],
+  [AMD64, linux("386", "sse2"), undefined],
   [AMD64, linux("386"), 1],
   [AMD64, linux("arm64"), undefined],
   [AMD64, linux(""), undefined],
@@ -27,6 +30,9 @@ test.each([
   [ARM64, linux("arm", "7"), 2],
   [ARM64, linux("armel"), 3],
   [ARM64, linux("arm", "v5"), 4],
+  [linux("arm", "v10"), linux("arm", "10"), undefined],
+  [linux("riscv64"), linux("riscv64"), 0],
+  [linux("riscv64"), linux("amd64"), undefined],
 ])("on %j containerd ranks %j as %j", (node, platform, rank) => {
   expect(rankOf(platform, node)).toBe(rank);
 });
