@@ -67,8 +67,9 @@ function ociNames(documents: Documents["documents"]): ArchivedName[] | undefined
   const index = v.safeParse(ociIndex, documents.get("index.json"));
   if (!index.success) return undefined;
   return index.output.manifests.flatMap(({ digest, annotations }) => {
-    const name = annotations[NAME] ?? annotations[TAG] ?? "";
-    if (name === "" || (annotations[NAME] === undefined && !/[/:@]/u.test(name))) return [];
+    const named = annotations[NAME] ?? "";
+    const name = named === "" ? (annotations[TAG] ?? "") : named;
+    if (named === "" && !/[/:@]/u.test(name)) return [];
     return [{ name, digests: [digest], ids: configsBelow(documents, digest) }];
   });
 }
