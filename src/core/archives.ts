@@ -5,7 +5,7 @@ import type { Failure } from "./failure.ts";
 import { configsOf, judge } from "./judge.ts";
 import type { Descriptor, Node } from "./node.ts";
 import type { Origin, WantedImage } from "./plan.ts";
-import { parseReference } from "./reference.ts";
+import { normalizedName, parseReference } from "./reference.ts";
 
 export interface WantedArchive {
   /** One file or a pattern. A run first expands patterns to files, so a remaining pattern matches no file. */
@@ -70,10 +70,10 @@ export type PlannedArchive = {
   readonly names: ImportedNames;
 } & (
   | { readonly action: "import"; readonly file: FileFacts; readonly contents: readonly ArchivedName[] }
-  | { readonly action: "keep" }
+  | { readonly action: "keep"; readonly contents?: never }
   | { readonly action: "fail"; readonly failure: Failure; readonly contents?: readonly ArchivedName[] }
   /** A pattern that matches no file and need not match one. */
-  | { readonly action: "none" }
+  | { readonly action: "none"; readonly contents?: never }
 );
 
 export type ImportPlan = PlannedArchive & { readonly action: "import" };
@@ -128,10 +128,8 @@ interface Owner {
 
 /** Names that archives must not provide: further names, and sources with an explicit `Always`. */
 function ownNames({ source, furtherNames, pullPolicy }: WantedImage): [name: string, owner: Owner][] {
-  const pulled = pullPolicy === "Always" ? [source.name] : [];
-  const text = `${source.name} in images[]`;
-  const names = [...pulled, ...furtherNames.map(({ name }) => name)];
-  return names.map((name) => [name, { text, ids: new Set() }]);
+  const own = pullPolicy === "Always" ? [source, ...furtherNames] : furtherNames;
+  return own.map(({ name }) => [name, { text: `${source.name} in images[]`, ids: new Set() }]);
 }
 
 function claimsOf(
@@ -151,9 +149,7 @@ export const conflict = (name: string, owner: string): Failure => ({
 
 /** @returns the name as CRI normalizes it; undefined if no pod can use it, like ctr's `import-DATE` for a bare tag */
 export function fullName(name: string): string | undefined {
-  if (/^import-\d{4}-\d\d-\d\d[:@]/u.test(name)) return undefined;
-  const parsed = parseReference(name);
-  return typeof parsed === "string" ? undefined : parsed.name;
+  return /^import-\d{4}-\d\d-\d\d[:@]/u.test(name) ? undefined : normalizedName(name);
 }
 
 /** The result of one archive in this run. */
@@ -167,8 +163,7 @@ export interface ArchiveOutcome {
 
 /** The outcome that is expected before any import. */
 export function expectedOutcome(plan: PlannedArchive): ArchiveOutcome {
-  const { archive, action, names } = plan;
-  const contents = (action === "import" || action === "fail" ? plan.contents : undefined) ?? [];
+  const { archive, action, names, contents = [] } = plan;
   const unknown = Object.fromEntries(contents.map(({ name }) => [fullName(name) ?? name, undefined]));
   // A changed archive may hold other images than before.
   const known = action === "import" ? {} : names;
@@ -192,7 +187,7 @@ export function withArchiveImages(
       const isWanted = known !== undefined || !failed || pointsTo(node, name, digest);
       if (typeof source === "string" || taken.has(name) || !isWanted) continue;
       taken.add(name);
-      const origin = { path: archive.path, failed, ...(digest !== undefined && { digest }) };
+      const origin = { path: archive.path, failed, digest };
       images.set(name, archiveImage(source, origin, archive, known));
     }
   return [...images.values()];
@@ -219,5 +214,4 @@ export const isFromImport = (
   { digests: made, ids }: ArchivedName,
   { digest }: Descriptor,
   id: string | undefined,
-): boolean =>
-  (made.length === 0 && ids.length === 0) || made.includes(digest) || (id !== undefined && ids.includes(id));
+): boolean => (made.length === 0 && ids.length === 0) || made.includes(digest) || ids.includes(id ?? "");

@@ -9,6 +9,7 @@ export interface Usable {
   readonly target: Descriptor;
   /** Digest of the config, which CRI calls the image's id. */
   readonly id: string;
+  readonly mend?: never;
 }
 
 export interface Unusable {
@@ -18,6 +19,7 @@ export interface Unusable {
   readonly why: string;
   /** How to repair damage on the disk, which the database does not show. */
   readonly mend?: Damage["mend"];
+  readonly id?: never;
 }
 
 export type Judgement = Usable | Unusable;
@@ -52,17 +54,18 @@ function judgeShown(node: Judged, target: Descriptor): Judgement {
 
 /** @returns the id of a pinned, unpacked image. It was judged when it was pinned, and its digest fixes its content. */
 function knownImage(node: Judged, target: Descriptor): string | undefined {
-  const [manifest, ...others] = isPinned(node, target) ? manifestsAt(node, target.digest) : [];
-  const config = node.blobs.get((others.length === 0 && manifest && configOf(manifest)) || "");
-  return config !== undefined && hasSnapshot(node, config) ? config.digest : undefined;
+  if (!isPinned(node, target)) return undefined;
+  const [id = "", ...others] = configsAt(node, target.digest);
+  const config = node.blobs.get(id);
+  return others.length === 0 && config !== undefined && hasSnapshot(node, config) ? id : undefined;
 }
 
-/** The manifests below a digest that are on the node, for any platform. */
-function manifestsAt(node: Pick<Node, "blobs">, digest: string): Blob[] {
+/** Digests of the configs below a digest, for any platform, as far as the manifests are on the node. */
+function configsAt(node: Pick<Node, "blobs">, digest: string): string[] {
   const blob = node.blobs.get(digest);
   if (blob === undefined) return [];
-  if (configOf(blob) !== undefined) return [blob];
-  return manifestsOf(blob).flatMap((part) => manifestsAt(node, part));
+  const config = configOf(blob);
+  return config === undefined ? manifestsOf(blob).flatMap((part) => configsAt(node, part)) : [config];
 }
 
 const INDEX = new Set([
@@ -104,18 +107,18 @@ const LAST = 1_000;
 
 /** Omits attestations, which have no real platform. */
 const platformsOf = (manifests: readonly IndexEntry[]): string => {
-  const named = manifests.flatMap(({ platform }) => (platform === undefined ? [] : platformText(platform)));
+  const named = manifests.map(({ platform }) => platform && platformText(platform));
   const real = [...new Set(named)].filter((text) => text !== "unknown/unknown");
   return real.length === 0 ? "no platform" : real.join(", ");
 };
 
 function judgeManifest(node: Judged, target: Descriptor, { manifest, entry }: Chosen): Judgement {
   const id = configOf(manifest);
-  const blob = id === undefined ? undefined : node.blobs.get(id);
   // containerd recognizes a config by its media type. The config of a chart has another one.
   if (id === undefined && isDocument(manifest)) return NOT_AN_IMAGE;
-  if (id === undefined || blob === undefined) return damaged("its config is missing");
-  const config = node.documents.get(id);
+  const blob = node.blobs.get(id ?? "");
+  if (blob === undefined) return damaged("its config is missing");
+  const config = node.documents.get(blob.digest);
   if (config === undefined || config.is === "unreadable") return damaged("its config cannot be read");
   if (config.is !== "config") return NOT_AN_IMAGE;
   const { platform, layers } = config;
@@ -125,9 +128,8 @@ function judgeManifest(node: Judged, target: Descriptor, { manifest, entry }: Ch
       ? contradicts(platform, node.platform)
       : entry.platform === undefined && rankOf(platform, node.platform) === undefined;
   if (isForeign) return foreign(platformText(platform));
-  return (
-    (hasSnapshot(node, blob) ? undefined : lacking(node, manifest, layers)) ?? { is: "usable", target, id }
-  );
+  const lack = hasSnapshot(node, blob) ? undefined : lacking(node, manifest, layers);
+  return lack ?? { is: "usable", target, id: blob.digest };
 }
 
 const hasSnapshot = (
@@ -148,9 +150,8 @@ function lacking({ blobs }: Judged, manifest: Blob, count: number): Unusable | u
 
 /** Digests of the configs that the names refer to, as far as the manifests are on the node. */
 export function configsOf(node: Pick<Node, "records" | "blobs">, names: Iterable<string>): string[] {
-  const targets = [...names].flatMap((name) => node.records.get(name)?.target ?? []);
-  const manifests = targets.flatMap(({ digest }) => manifestsAt(node, digest));
-  return [...new Set(manifests.flatMap((manifest) => configOf(manifest) ?? []))];
+  const targets = [...names].map((name) => node.records.get(name)?.target.digest ?? "");
+  return [...new Set(targets.flatMap((digest) => configsAt(node, digest)))];
 }
 
 /** Documents that the judgement of the names needs and `node` lacks. */
@@ -164,5 +165,5 @@ export function documentsToRead(node: Judged, names: Iterable<string>): Blob[] {
     },
   };
   for (const name of names) judge({ ...node, documents }, name);
-  return [...asked].flatMap((digest) => node.blobs.get(digest) ?? []);
+  return [...node.blobs.values()].filter(({ digest }) => asked.has(digest));
 }

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { judge } from "./judge.ts";
 import { type Node } from "./node.ts";
 import type { WantedImage } from "./plan.ts";
-import { parseReference, type Reference } from "./reference.ts";
+import { normalizedName, type Reference } from "./reference.ts";
 
 /** The parsed JSON of the kubelet's files; unreadable ones are left out. */
 export interface KubeletRecords {
@@ -33,7 +33,7 @@ export type RefusedNames = Readonly<Record<Reason, readonly string[]>>;
 
 const pulledSchema = v.looseObject({
   imageRef: v.string(),
-  credentialMapping: v.nullish(v.record(v.string(), v.unknown())),
+  credentialMapping: v.nullish(v.record(v.string(), v.nullish(v.looseObject({})))),
 });
 const pullingSchema = v.looseObject({ image: v.string() });
 
@@ -50,7 +50,9 @@ export function refusedNames(
       .filter((content) => v.is(pulledSchema, content))
       .map(({ imageRef, credentialMapping }) => [imageRef, trustedIn(credentialMapping ?? {})] as const),
   );
-  const begun = new Set(pulling.filter((content) => v.is(pullingSchema, content)).map(fullName));
+  const begun = new Set(
+    pulling.filter((content) => v.is(pullingSchema, content)).map(({ image }) => normalizedName(image)),
+  );
   const reasonOf = ({ reference, id }: NameHere): Reason | undefined => {
     const trusted = trustedById.get(id);
     if (trusted === undefined) return begun.has(reference.name) ? "unfinished" : undefined;
@@ -64,17 +66,12 @@ export function refusedNames(
 }
 
 /** Skips a repository without credentials: a kubelet that ended during the pull leaves such an entry. */
-const trustedIn = (credentials: Readonly<Record<string, unknown>>): Set<string> =>
+const trustedIn = (credentials: Readonly<Record<string, object | null | undefined>>): Set<string> =>
   new Set(
     Object.entries(credentials).flatMap(([repository, by]) =>
-      typeof by === "object" && by !== null && Object.keys(by).length > 0 ? [repository] : [],
+      Object.keys(by ?? {}).length > 0 ? [repository] : [],
     ),
   );
-
-function fullName({ image }: { image: string }): string {
-  const parsed = parseReference(image);
-  return typeof parsed === "string" ? image : parsed.name;
-}
 
 const REASONS: Readonly<Record<Reason, string>> = {
   otherName: "it pulled that image itself under another name, and checks credentials by name since",

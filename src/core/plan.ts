@@ -27,7 +27,7 @@ export interface WantedImage {
 /** The archive of an image. `digest`: the target that the image must have; unknown before the import. */
 export interface Origin {
   readonly path: string;
-  readonly digest?: string;
+  readonly digest?: string | undefined;
   /** The import failed, or the archive cannot be read. */
   readonly failed: boolean;
 }
@@ -145,10 +145,9 @@ function judgeSource(image: WantedImage, node: KnownImages): Judgement {
 }
 
 function decide({ source, pullPolicy, archive }: WantedImage, judgement: Judgement): PullDecision {
-  if (judgement.is !== "usable" && judgement.mend === "unpack")
-    return { action: "unpack", why: judgement.why };
+  if (judgement.mend === "unpack") return { action: "unpack", why: judgement.why };
   // With another policy, a pull may bring a newer image that is whole.
-  if (judgement.is !== "usable" && judgement.mend === "held" && pullPolicy === "IfNotPresent")
+  if (judgement.mend === "held" && pullPolicy === "IfNotPresent")
     return {
       action: "fail",
       why: judgement.why,
@@ -212,13 +211,14 @@ export const impossibleName = ({ furtherNames }: WantedImage, { target }: Usable
 export function unwantedPins(
   wanted: readonly WantedImage[],
   node: Node,
-  { pins, only = ALL, isUnread = () => false }: PlanOptions,
+  { pins, only = ALL, isUnread }: PlanOptions,
 ): Plan["unpin"] {
   if (!pins || only.size > 0) return [];
   const names = wanted.filter(({ pin }) => pin).flatMap(namesOf);
-  const keep = new Set(names.flatMap((name) => node.records.get(name)?.target ?? []).map(pinName));
+  const kept = names.flatMap((name) => node.records.get(name) ?? []);
+  const keep = new Set(kept.map(({ target }) => pinName(target)));
   return [...node.records.values()]
-    .filter((record) => isPin(record) && !keep.has(record.name) && !isUnread(archiveOfPin(record)))
+    .filter((record) => isPin(record) && !keep.has(record.name) && !isUnread?.(archiveOfPin(record)))
     .map((record) => ({ record: record.name, name: namesOfPin(node, record) }));
 }
 
@@ -237,8 +237,9 @@ export function longestFirst(
   const byRepository = new Map([...here, ...earlier].map(([name, size]) => [repositoryOf(name), size]));
   const sizeOf = ({ image: { source } }: PlannedImage): number =>
     earlier.get(source.name) ?? byRepository.get(repositoryOf(source.name)) ?? Number.POSITIVE_INFINITY;
-  return planned.toSorted((a, b) => (sizeOf(a) === sizeOf(b) ? 0 : sizeOf(b) - sizeOf(a)));
+  // Two unknown sizes differ by NaN, which sorts as equal.
+  return planned.toSorted((a, b) => sizeOf(b) - sizeOf(a));
 }
 
 /** @param name normalized */
-const repositoryOf = (name: string): string => name.replace(/@.*$|:[^:/@]+$/u, "");
+const repositoryOf = (name: string): string => name.replace(/[:@][^/]*$/u, "");

@@ -53,6 +53,12 @@ export function parseReference(text: string): Reference | string {
     : { name: digestName({ domain, path }, digest), domain, path, digest };
 }
 
+/** @returns the normalized name; undefined if the text is not a reference */
+export function normalizedName(text: string): string | undefined {
+  const parsed = parseReference(text);
+  return typeof parsed === "string" ? undefined : parsed.name;
+}
+
 function problemIn(domain: string, path: string, tag: string): string | undefined {
   if (!DOMAIN.test(domain)) return "has a malformed registry host";
   if (/[A-Z]/u.test(path)) return "has upper case in its repository (a repository must be lower case)";

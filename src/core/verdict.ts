@@ -20,12 +20,12 @@ export function verdictOn(image: WantedImage, node: Node, pins: boolean): Verdic
   if (name !== undefined)
     return wrong(name.action === "create" ? `${name.name} is gone` : `${name.name} ${name.why}`);
   if (pin === "create") return wrong("its pin is gone");
-  const unknown = namesOf(image)
-    .map((text) => criProblem(text, judgement.id, node, pin === "keep"))
-    .find((text) => text !== undefined);
-  if (unknown !== undefined) return { ok: false, problem: unknown, mayPass: true };
   const { id, target } = judgement;
   const { size = 0, pinned = false } = criImage(node, image.source.name, id) ?? {};
+  const unknown = namesOf(image)
+    .map((text) => criProblem(text, id, node, pin === "keep"))
+    .find((text) => text !== undefined);
+  if (unknown !== undefined) return { ok: false, problem: unknown, mayPass: true };
   return { ok: true, verified: { id, digest: target.digest, size, pinned } };
 }
 

@@ -51,8 +51,6 @@ export function suspects(node: Node, names: Iterable<string>, { sound }: DiskRec
 
 /** Chain id of the name's image; undefined if it is not usable or not unpacked. */
 export function chainIdAt(node: Node, name: string): string | undefined {
-  const judgement = judge(node, name);
-  const config = judgement.is === "usable" ? node.blobs.get(judgement.id) : undefined;
-  const chainId = config && chainIdOf(config, node.snapshotter);
-  return chainId !== undefined && node.snapshots.has(chainId) ? chainId : undefined;
+  const config = node.blobs.get(judge(node, name).id ?? "");
+  return node.snapshots.get((config && chainIdOf(config, node.snapshotter)) ?? "")?.name;
 }

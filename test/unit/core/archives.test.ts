@@ -138,14 +138,22 @@ describe("images of archives are wanted", () => {
   test("from the archive that brought them, before one that failed, and never under a name of the list's own", () => {
     const failed = outcome("/a.tar", { [APP]: TWO.target.digest }, true);
     const brought = outcome("/b.tar", { [APP]: ONE.target.digest, "x.y/z:1": ONE.target.digest });
-    const found = images([wanted("r.one/a:1", { furtherNames: [reference("x.y/z:1")] })], [failed, brought]);
-    expect(Object.keys(found)).toEqual(["r.one/a:1", APP]);
-    expect(found[APP]?.archive?.path).toBe("/b.tar");
+    const listed = [wanted("r.one/a:1", { furtherNames: [reference("x.y/z:1")] }), wanted(APP)];
+    for (const outcomes of [
+      [failed, brought],
+      [brought, failed],
+    ]) {
+      const found = images(listed, outcomes);
+      expect(Object.keys(found)).toEqual(["r.one/a:1", APP]);
+      expect(found[APP]?.archive?.path).toBe("/b.tar");
+    }
   });
 
   test("before an import by the names that it will make", () => {
-    expect(expectedOutcome(toImport("/x.tar", ["app:1", ONE]))).toEqual(
-      outcome("/x.tar", { [APP]: undefined }),
+    const toCreate = toImport("/x.tar", ["app:1", ONE], ["import-2026-01-31:1", TWO]);
+    const before = { "r.one/before:1": TWO.target.digest };
+    expect(expectedOutcome({ ...toCreate, names: before })).toStrictEqual(
+      outcome("/x.tar", { [APP]: undefined, "import-2026-01-31:1": undefined }),
     );
     expect(expectedOutcome(plan("/x.tar", { action: "keep" }, known.names))).toEqual(
       outcome("/x.tar", known.names),
@@ -179,5 +187,6 @@ test("what a name points to is the import's by its digest or its config, and whe
   expect(isFromImport(named([], [id]), target, id)).toBe(true);
   expect(isFromImport(named([], []), target, id)).toBe(true);
   expect(isFromImport(named([TWO.target.digest], [TWO.id]), target, id)).toBe(false);
+  expect(isFromImport(named([TWO.target.digest], []), target, id)).toBe(false);
   expect(isFromImport(named([], [TWO.id]), target, undefined)).toBe(false);
 });

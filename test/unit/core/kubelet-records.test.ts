@@ -1,7 +1,13 @@
 // Records as kubelet 1.37 writes them, held against names on a node.
 import { expect, test } from "vitest";
-import { type NameHere, refusedNames, refusedWarnings } from "../../../src/core/kubelet-records.ts";
-import { reference } from "../samples.ts";
+import {
+  type NameHere,
+  namesHere,
+  refusedNames,
+  refusedWarnings,
+} from "../../../src/core/kubelet-records.ts";
+import { ARM, served } from "../containerd/served-image.ts";
+import { nodeOf, reference, wanted } from "../samples.ts";
 
 const id = `sha256:${"a".repeat(64)}`;
 
@@ -33,10 +39,10 @@ const namesRefused = (mapping: unknown, ...names: string[]): string[] => {
 test("a name of another repository than the kubelet pulled is refused, by tag and by digest", () => {
   const digest = `registry.k8s.io/app@sha256:${"b".repeat(64)}`;
   const names = ["harbor.example.com/team/app:1", "registry.k8s.io/app:1", digest];
-  expect(namesRefused({ "harbor.example.com/team/app": open }, ...names)).toEqual([
-    "registry.k8s.io/app:1",
-    digest,
-  ]);
+  expect(refusedBy({ "harbor.example.com/team/app": open }, ...names)).toEqual({
+    otherName: ["registry.k8s.io/app:1", digest],
+    unfinished: [],
+  });
 });
 
 test("another tag of the repository that the kubelet pulled is not refused", () => {
@@ -59,11 +65,18 @@ test.each(["docker.io/library/debian", "library/debian", "debian", "docker.io/de
   },
 );
 
+test.each([
+  ["registry.k8s.io/app:1", "app"],
+  ["docker.io/x/library/app:1", "x/app"],
+])("%s does not count as pulled when the kubelet pulled %s", (name, spelling) => {
+  expect(namesRefused({ [spelling]: open }, name)).toEqual([name]);
+});
+
 test("a repository of a user of Docker Hub has a short spelling too", () => {
   expect(namesRefused({ "grafana/loki": open }, "docker.io/grafana/loki:3")).toEqual([]);
 });
 
-test.each([{}, null, undefined, { "harbor.example.com/app": {} }])(
+test.each([{}, null, undefined, { "harbor.example.com/app": {} }, { "harbor.example.com/app": null }])(
   "a record that opens no repository (%j) is of an unfinished pull, and refuses every name of its image",
   (mapping) => {
     const names = ["harbor.example.com/app:1", "registry.k8s.io/app:1"];
@@ -101,6 +114,7 @@ test.each([
   [],
   { imageRef: 7 },
   { imageRef: id, credentialMapping: "x" },
+  { imageRef: id, credentialMapping: { "registry.k8s.io/app": "x" } },
   { image: "Not A Name" },
 ])("what is no record (%j) refuses nothing", (content) => {
   const records = { pulled: [content], pulling: [content] };
@@ -125,8 +139,17 @@ test("each reason has a warning, with its names and the way out", () => {
 
 test("the warning tells a name once, and counts what it leaves out", () => {
   const many = Array.from({ length: 12 }, (_, index) => `n${index}`);
-  const [text] = refusedWarnings("/root", { otherName: [...many, "n0"], unfinished: [] });
-  expect(text).toContain("n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, 2 more,");
+  const warning = (names: readonly string[]): string | undefined =>
+    refusedWarnings("/root", { otherName: names, unfinished: [] })[0];
+  expect(warning([...many, "n0"])).toContain("n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, 2 more, or pull");
+  expect(warning(many.slice(0, 10))).toContain("n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, or pull");
+});
+
+test("the names that count are those that are usable here, with the ids of their images", () => {
+  const [one, further] = ["r.one/a:1", "r.one/further:1"];
+  const image = wanted(one, { furtherNames: [reference(further)] });
+  const node = nodeOf({ [one]: served("one"), [further]: served("arm", { platform: ARM }) });
+  expect(namesHere([image, wanted("r.one/absent:1")], node)).toEqual([here(one, served("one").id)]);
 });
 
 test("nothing refused gives no warning", () => {

@@ -1,7 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { configsOf, documentsToRead, judge } from "../../../src/core/judge.ts";
-import type { Document, IndexEntry, Node, Platform } from "../../../src/core/node.ts";
+import {
+  directoriesOf,
+  type Document,
+  type IndexEntry,
+  type Node,
+  type Platform,
+} from "../../../src/core/node.ts";
 import { pinRecord } from "../../../src/core/pins.ts";
 import {
   ARM,
@@ -118,6 +124,15 @@ describe("a name", () => {
     });
   });
 
+  test("by a digest that its record does not point to is of another image", () => {
+    const name = `r.one/a@${INDEXED.target.digest}`;
+    expect(judge(nodeOf({ [name]: INDEXED }), name)).toMatchObject({ is: "usable" });
+    expect(judge(nodeOf({ [name]: PLAIN }), name)).toEqual({
+      is: "elsewhere",
+      why: "points to another image",
+    });
+  });
+
   test("of another platform's image is foreign, and names that platform", () => {
     expect(judge(nodeOf({ [A]: served("arm", { platform: ARM }) }), A)).toEqual({
       is: "foreign",
@@ -214,9 +229,29 @@ describe("an image is what containerd takes for one", () => {
     expect(judgedIn([], [])).toEqual({ is: "foreign", why: "for no platform" });
   });
 
+  test("of a pinned index the same one, whatever else of the index is unpacked", () => {
+    const index = indexOf([entry(one, ARM), entry(two, LINUX)]);
+    const top = { ...served("top"), target: descriptorOf(index, "index"), blobs: [index] };
+    const node = nodeOf({ [A]: top, "r.one/1:1": one, "r.one/2:1": two }, [pinRecord(top.target)]);
+    expect(judge(node, A)).toMatchObject({ id: two.id });
+  });
+
   test("whose config names the platform where no index does", () => {
     const silent = served("silent", { layers: [], config: {} });
     expect(judgedIn([entry(silent)], [silent])).toMatchObject({ is: "foreign", why: "for ?/?" });
+  });
+
+  test("but not one whose config is another document", () => {
+    expect(taken([])).toBe("not-an-image");
+    expect(taken({ manifests: [] })).toBe("not-an-image");
+  });
+
+  test("also with parts that containerd does not know, if neither it nor its config has layers", () => {
+    const image = served("odd", { layers: [], config: {} });
+    const labels = { ...image.manifest.labels, "containerd.io/gc.ref.content.0": "x" };
+    const node = nodeOf({ [A]: image });
+    const blobs = new Map([...node.blobs, [image.manifest.digest, { ...image.manifest, labels }]]);
+    expect(judge(lacking({ ...node, blobs }, [], false), A)).toMatchObject({ is: "usable" });
   });
 
   test("but not one whose layers are none, or other ones than its config tells", () => {
@@ -240,6 +275,16 @@ test("the configs of names are found through manifest and index, each once, as f
   });
   expect(configsOf(node, [A, "r.one/b:1", "r.one/c:1", "nobody:1"])).toEqual([PLAIN.id, INDEXED.id]);
   expect(configsOf(lacking(node, [INDEXED.manifest.digest]), ["r.one/b:1"])).toEqual([]);
+});
+
+test("containerd's directories are those that it reports", () => {
+  const [contentDirectory, imageDirectory] = ["/content", "/snapshots"];
+  expect(directoriesOf(nodeOf({}))).toEqual([]);
+  expect(directoriesOf({ ...nodeOf({}), imageDirectory })).toEqual([imageDirectory]);
+  expect(directoriesOf({ ...nodeOf({}), contentDirectory, imageDirectory })).toEqual([
+    contentDirectory,
+    imageDirectory,
+  ]);
 });
 
 describe("a pinned image", () => {

@@ -94,13 +94,15 @@ describe("an image is pulled", () => {
   });
 
   test.each([
-    ["IfNotPresent", "keep"],
-    ["Always", "pull"],
-    ["implicit-Always", "pull"],
-  ] as const)("under %s when it is present: %s", (pullPolicy, action) => {
-    const { decision } = only(wanted(A, { pullPolicy }), nodeOf({ [A]: ONE }));
-    expect(decision.action).toBe(action);
-    expect(decision.why).toContain("present");
+    ["IfNotPresent", "keep", "present"],
+    ["Always", "pull", "present, but pullPolicy is Always"],
+    [
+      "implicit-Always",
+      "pull",
+      "present, but :latest is always looked up (set pullPolicy: IfNotPresent to keep it)",
+    ],
+  ] as const)("under %s when it is present: %s", (pullPolicy, action, why) => {
+    expect(only(wanted(A, { pullPolicy }), nodeOf({ [A]: ONE })).decision).toEqual({ action, why });
   });
 
   test("never again by digest, which cannot change", () => {
@@ -127,6 +129,20 @@ describe("a digest with several names", () => {
     expect(decisions(nodeOf({ [here]: ONE }))).toMatchObject([{ sameAs: here }, { sameAs: here }]);
   });
 
+  test("is tagged from a name and not from the image's pin, which has the same content", () => {
+    const pin = pinRecord(ONE.target);
+    const { records, ...node } = nodeOf({ "c.d/app:1": ONE }, [pin]);
+    for (const ordered of [[...records], [...records].toReversed()])
+      expect(decisions({ ...node, records: new Map(ordered) })).toMatchObject([
+        { sameAs: "c.d/app:1" },
+        { sameAs: "c.d/app:1" },
+      ]);
+  });
+
+  test.each(["app:1", ONE.id])("is pulled where it is here only as %s, which is no full name", (name) => {
+    expect(decisions(nodeOf({ [name]: ONE })).map(({ action }) => action)).toEqual(["pull", "share"]);
+  });
+
   test("is pulled where the other name, or its pin, is damaged", () => {
     const damaged = without(nodeOf({ "c.d/app:1": ONE }), ONE.manifest.digest);
     for (const node of [damaged, nodeOf({}, [pinRecord(ONE.target)])])
@@ -146,6 +162,40 @@ describe("a digest with several names", () => {
 
   test("is pulled under each of them that the operator wants to be asked for", () => {
     expect(decisions(EMPTY, "Always").map(({ action }) => action)).toEqual(["pull", "pull"]);
+  });
+});
+
+describe("an image from an archive", () => {
+  const from = (digest?: string, failed = false): WantedImage =>
+    wanted(A, { archive: { path: "/x.tar", digest, failed } });
+  const failed = (problem: string) => {
+    const message = `the archive /x.tar did not provide it: ${problem}`;
+    return { action: "fail", why: message, failure: { class: "not-found", message } };
+  };
+  const IMPORTED_FIRST = { action: "keep", why: "comes from /x.tar, which is imported first" };
+  const PRESENT = { action: "keep", why: "present, from /x.tar" };
+  const there = nodeOf({ [A]: ONE });
+
+  test.each([
+    ["before the import", from(), EMPTY, IMPORTED_FIRST],
+    ["before the import, which may bring another image", from(), there, IMPORTED_FIRST],
+    ["here", from(ONE.target.digest), there, PRESENT],
+    ["here from an earlier import, though this one failed", from(ONE.target.digest, true), there, PRESENT],
+    ["gone", from(ONE.target.digest), EMPTY, failed("its name is gone")],
+    ["another image", from(TWO.target.digest), there, failed("it points to another image")],
+    ["unknown after a failed import", from(undefined, true), there, failed("it is another image")],
+    ["absent after a failed import", from(undefined, true), EMPTY, failed("its name is gone")],
+  ])("%s is decided by its archive alone", (_what, image, node, decision) => {
+    expect(only(image, node).decision).toMatchObject(decision);
+  });
+
+  test("is tagged from an image with its digest that is here, but not from one that has to come first", () => {
+    const shared = only(from(ONE.target.digest), nodeOf({ [B]: ONE })).decision;
+    expect(shared).toMatchObject({ action: "share", sameAs: B });
+    const archive = { path: "/x.tar", digest: ONE.target.digest, failed: true };
+    const images = [wanted(A, { archive }), wanted(B, { archive }), wanted(AT_ONE)];
+    const planned = planRun(images, EMPTY, { pins: true }).images;
+    expect(planned.map(({ decision }) => decision.action)).toEqual(["fail", "fail", "pull"]);
   });
 });
 
@@ -172,8 +222,14 @@ describe("a further name", () => {
   });
 
   test("of an image that is not here yet is known by its tag alone", () => {
-    expect(actions(EMPTY)).toEqual({ [B]: "create" });
-    expect(actions(nodeOf({ [B]: TWO }))).toEqual({ [B]: "move" });
+    expect(only(image, EMPTY).names).toEqual([{ name: B, action: "create", why: "not on this node" }]);
+    expect(only(image, nodeOf({ [B]: TWO })).names).toEqual([
+      { name: B, action: "move", why: "may point to another image" },
+    ]);
+  });
+
+  test("is none of an image by digest whose source is that digest form", () => {
+    expect(only(wanted(AT_ONE), nodeOf({ [AT_ONE]: ONE })).names).toEqual([]);
   });
 
   test("by a digest that the image does not have is impossible", () => {
@@ -218,6 +274,12 @@ describe("an image is unpinned", () => {
 
   test("that is wanted, but not pinned", () => {
     expect(unpinned(wanted(A, { pin: false }), wanted("c.d/e:1"))).toEqual([`${A}, ${B}`]);
+  });
+
+  test("that comes from an archive, but not while it is unknown what the archive holds", () => {
+    const here = nodeOf({}, [pinRecord(ONE.target, "/unread.tar"), pinRecord(TWO.target, "/gone.tar")]);
+    const { unpin } = planRun([], here, { pins: true, isUnread: (archive) => archive === "/unread.tar" });
+    expect(unpin).toMatchObject([{ record: pinName(TWO.target) }]);
   });
 
   test("but not one that a further name points to", () => {
@@ -296,9 +358,11 @@ describe("the order of the pulls", () => {
   });
 
   test("takes the size of another version, from an earlier run or from the node", () => {
-    const sizes = { "a.b/big:1": 2_000, "a.b/small:1": 1 };
-    const names = ["a.b/small:2", "a.b:5000/here:2", `a.b/big@${digestOf("a")}`];
-    expect(order(names, sizes, nodeOf({ "a.b:5000/here:1": ONE }))).toEqual(["big", "here", "small"]);
+    const sizes = { "a.b/big:1": 2_000, "a.b/small:1.0.0": 1, "a.b/smaller:1": 0 };
+    const names = ["a.b/smaller:2.0.0", "a.b/small:2.0.0", "a.b:5000/here:2.0.0", `a.b/big@${digestOf("a")}`];
+    const here = nodeOf({ "a.b:5000/here:1.0.0": ONE });
+    expect(order(["a.b/new:1", ...names], sizes, here)).toEqual(["new", "big", "here", "small", "smaller"]);
+    expect(order([...names, "a.b/new:1"], sizes, here)).toEqual(["new", "big", "here", "small", "smaller"]);
   });
 });
 

@@ -53,7 +53,8 @@ describe("an image", () => {
   });
 
   test.each<[string, Node, string]>([
-    ["does not list it", inCri(Z, undefined), `CRI does not list ${Z}`],
+    ["does not list it", inCri(A, undefined), `CRI does not list ${A}`],
+    ["does not list a further name", inCri(Z, undefined), `CRI does not list ${Z}`],
     [
       "takes it for another image",
       inCri(A, { id: TWO.id }),
@@ -82,6 +83,7 @@ describe("an image", () => {
 test.each([
   [{ is: "absent", why: "not on this node" }, "its name is gone"],
   [{ is: "damaged", why: "damaged: 1 of 2 layers missing" }, "it is damaged: 1 of 2 layers missing"],
+  [{ is: "elsewhere", why: "points to another image" }, "it points to another image"],
   [{ is: "foreign", why: "for linux/arm64" }, "it is for linux/arm64"],
   [{ is: "not-an-image", why: "not a container image" }, "it is not a container image"],
 ] as const)("%j is told as: %s", (judgement, said) => {

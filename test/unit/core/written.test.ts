@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { corrected, NOTHING_KNOWN, suspects, writtenIn } from "../../../src/core/written.ts";
+import { chainIdAt, corrected, NOTHING_KNOWN, suspects, writtenIn } from "../../../src/core/written.ts";
 import { served } from "../containerd/served-image.ts";
 import { nodeOf, snapshotOf } from "../samples.ts";
 
@@ -42,6 +42,14 @@ describe("looked at is", () => {
     const unread = new Map([[ONE.id, { is: "unreadable" as const }]]);
     expect(suspects({ ...node, documents: unread }, [A], { ...NOTHING_KNOWN, sound })).toEqual([ONE.target]);
   });
+});
+
+test("the snapshot of a name is known if its image is usable and unpacked", () => {
+  expect(chainIdAt(node, A)).toBe(ONE.chainId);
+  expect(chainIdAt({ ...node, snapshots: new Map() }, A)).toBeUndefined();
+  expect(chainIdAt({ ...node, snapshotter: "zfs" }, A)).toBeUndefined();
+  expect(chainIdAt({ ...node, documents: new Map() }, A)).toBeUndefined();
+  expect(chainIdAt(node, "nobody:1")).toBeUndefined();
 });
 
 test("what turned out to be damaged is neither sound nor written any more", () => {
