@@ -13,12 +13,12 @@ const partsNamed = ({ labels }: Blob, pattern: RegExp): string[] =>
     .filter(([label]) => label.startsWith(PART) && pattern.test(label.slice(PART.length)))
     .toSorted(([a], [b]) => numberOf(a) - numberOf(b))
     .map(([, digest]) => digest);
-const numberOf = (label: string): number => Number(/\d*$/u.exec(label)?.[0]);
+const numberOf = (label: string): number => Number(label.split(".").at(-1));
 
 /** Digests of the manifests and indexes in an index, on the node or not. Empty for a manifest. */
 export const manifestsOf = (index: Blob): string[] =>
   configOf(index) === undefined ? partsNamed(index, /^(?:m\.)?\d+$/u) : [];
-export const configOf = (manifest: Blob): string | undefined => partsNamed(manifest, /^config$/u)[0];
+export const configOf = (manifest: Blob): string | undefined => manifest.labels[`${PART}config`];
 /** Digests of a manifest's layers, in order. Empty if containerd is configured to discard layers. */
 export const layersOf = (manifest: Blob): string[] => partsNamed(manifest, /^l\.\d+$/u);
 /** Whether containerd does not know the type of a part, and so cannot unpack it. */
@@ -103,7 +103,7 @@ export type Repository = Pick<Reference, "domain" | "path">;
 
 /** Label that lists the repositories from which a blob was fetched. containerd omits the port in its key. */
 export const sourceLabel = ({ domain }: Repository): string =>
-  `containerd.io/distribution.source.${domain.replace(/:\d+$/u, "").replace(/^\[(?<address>.*)\]$/u, "$<address>")}`;
+  `containerd.io/distribution.source.${domain.replace(/:\d+$/u, "").replaceAll(/[[\]]/gu, "")}`;
 
 export const isFrom = (repository: Repository, { labels }: Blob): boolean =>
   labels[sourceLabel(repository)]?.split(",").includes(repository.path) ?? false;

@@ -18,7 +18,9 @@ export function damageOf(
   cut: readonly CutBlob[],
   layers: ReadonlyMap<string, LayerState>,
 ): Damage | undefined {
-  const broken = new Map([...layers].filter(([, state]) => state !== "whole" && state !== "unknown"));
+  const broken = new Map(
+    [...layers].flatMap(([id, state]) => (isBroken(state) ? [[id, state] as const] : [])),
+  );
   // Layer blobs matter only if the image is not unpacked or must be unpacked again.
   const needed = cut.filter(({ what }) => what !== "layer" || layers.size === 0 || broken.size > 0);
   if (broken.size === 0 && needed.length === 0) return undefined;
@@ -32,13 +34,16 @@ export function damageOf(
   };
 }
 
+type Broken = Exclude<LayerState, "whole" | "unknown">;
+const isBroken = (state: LayerState): state is Broken => state !== "whole" && state !== "unknown";
+
 /** Key prefix of containerd's unpack snapshots, also of abandoned ones. All other active snapshots are containers'. */
 const UNPACKING = "extract-";
 
 const cutText = ({ what, blob, length }: CutBlob): string =>
   `its ${what} has ${length.toLocaleString("en-US")} of ${blob.size.toLocaleString("en-US")} bytes`;
 
-const WORDS: Readonly<Record<Exclude<LayerState, "whole" | "unknown">, string>> = {
+const WORDS: Readonly<Record<Broken, string>> = {
   gone: "directories are gone",
   missing: "files are missing",
   empty: "files are empty",
@@ -46,9 +51,9 @@ const WORDS: Readonly<Record<Exclude<LayerState, "whole" | "unknown">, string>> 
   unchecked: "files cannot be checked",
 };
 
-function brokenText(states: readonly LayerState[], count: number): string[] {
-  const [first, ...others] = [...new Set(states)];
-  if (first === undefined || first === "whole" || first === "unknown") return [];
+function brokenText(states: readonly Broken[], count: number): string[] {
+  const [first, ...others] = new Set(states);
+  if (first === undefined) return [];
   const what = others.length === 0 ? WORDS[first] : "files are damaged";
   return [`${states.length} of ${counted(count, "layer")}${count === 1 ? "'s" : "'"} ${what}`];
 }
@@ -58,7 +63,6 @@ function withDescendants(snapshots: Node["snapshots"], names: ReadonlySet<string
   const children = Map.groupBy(snapshots.values(), ({ parent }) => parent);
   const seen = new Set<Snapshot>();
   const visit = (snapshot: Snapshot): void => {
-    if (seen.has(snapshot)) return;
     for (const child of children.get(snapshot.name) ?? []) visit(child);
     seen.add(snapshot);
   };

@@ -31,24 +31,26 @@ export interface NodeContent {
  * @param used the image names of containers; only their images are returned. All images if omitted
  */
 export function imagesOnNode({ records, blobs, cri }: NodeContent, used?: readonly string[]): Known[] {
-  const sizes = new Map(cri.flatMap(({ names, size }) => names.map((name) => [name, size] as const)));
   const targets = new Map(records.map(({ name, target }) => [name, target.digest]));
+  const sizes = new Map(
+    cri.flatMap(({ names, size }) => names.map((name) => [targets.get(name), size] as const)),
+  );
   const digests = used && new Set(used.map((name) => targets.get(name)));
   const tops = new Map(blobs.map((blob) => [blob.digest, blob]));
   const named = records
-    .filter(({ name }) => sizes.has(name))
+    .filter(({ target }) => sizes.has(target.digest))
     .filter(({ target }) => digests?.has(target.digest) ?? true)
     .flatMap(({ name, target: { digest } }) => normalised(name).map((reference) => ({ reference, digest })));
   const images = [...Map.groupBy(named, ({ digest }) => digest)].map(([digest, group]) => {
     const top = tops.get(digest);
     const pulled = ({ reference }: (typeof group)[number]): number =>
       top !== undefined && isFrom(reference, top) ? 0 : 1;
-    const sorted = group.toSorted((a, b) => pulled(a) - pulled(b) || byName(a.reference, b.reference));
+    const sorted = group.toSorted((a, b) => pulled(a) - pulled(b) || byKind(a.reference, b.reference));
     const names = withoutImplied(sorted.map(({ reference }) => reference));
-    return { names, size: sizes.get(names[0]?.name ?? "") ?? 0 };
+    return { names, size: sizes.get(digest) ?? 0 };
   });
   // A container needs its image even if someone has deleted the name.
-  const lost = (used ?? []).filter((name) => !targets.has(name)).flatMap(normalised);
+  const lost = used?.filter((name) => !targets.has(name)).flatMap(normalised) ?? [];
   return [...images, ...imagesNamed(lost)];
 }
 
@@ -59,8 +61,10 @@ function normalised(name: string): Reference[] {
 }
 
 /** Sorts tags before digests. */
-const byName = (a: Reference, b: Reference): number =>
-  Number(a.digest !== undefined) - Number(b.digest !== undefined) || (a.name < b.name ? -1 : 1);
+const byKind = (a: Reference, b: Reference): number =>
+  Number(a.digest !== undefined) - Number(b.digest !== undefined) || byName(a, b);
+
+const byName = (a: { name: string }, b: { name: string }): number => (a.name < b.name ? -1 : 1);
 
 /** Drops digest forms of tagged names, because a run adds those itself. */
 const withoutImplied = (names: readonly Reference[]): Reference[] =>
@@ -100,7 +104,7 @@ export function listEntries(images: readonly Known[], mirror?: RegistryScope): L
       const retagAs = image.names.map((known) => known.name).filter((known) => known !== name);
       return { name, retagAs, ...(image.size === undefined ? {} : { size: image.size }) };
     })
-    .toSorted((a, b) => (a.name < b.name ? -1 : 1));
+    .toSorted(byName);
 }
 
 /** The name to pull. @param apart above 0, adds the source host to the path, so that two registries do not collide */

@@ -2,9 +2,11 @@ import { describe, expect, test } from "vitest";
 import {
   chainIdOf,
   configOf,
+  documentsAt,
   hasUnknownParts,
   isDocument,
   isFrom,
+  layersAt,
   layersOf,
   manifestsOf,
   parseDocument,
@@ -13,7 +15,7 @@ import {
   sourceLabel,
 } from "../../../src/core/content.ts";
 import { served } from "../containerd/served-image.ts";
-import { reference } from "../samples.ts";
+import { digestOf, reference } from "../samples.ts";
 
 const blob = (labels: Record<string, string>) => ({ digest: "sha256:0", size: 1, labels });
 const SOURCE = "containerd.io/distribution.source";
@@ -40,10 +42,25 @@ describe("the edges of a blob", () => {
     expect(manifestsOf(blob({ "containerd.io/gc.ref.content.0": "index" }))).toEqual(["index"]);
   });
 
-  test("are all layers, also beyond the tenth", () => {
+  test("are all layers, also beyond the tenth, in whatever order the labels arrive", () => {
     const eleven = Array.from({ length: 11 }, (_, nth) => `layer ${nth}`);
     const labels = eleven.map((digest, nth) => [`containerd.io/gc.ref.content.l.${nth}`, digest] as const);
-    expect(layersOf(blob(Object.fromEntries(labels)))).toEqual(eleven);
+    for (const arrived of [labels, labels.toReversed()])
+      expect(layersOf(blob(Object.fromEntries(arrived)))).toEqual(eleven);
+  });
+
+  test("are none of those whose labels only look similar, and none of a manifest where an index is asked for", () => {
+    const similar = ["configs", "a.config", "l.0.x", "x.l.0", "m.0.x", "x.m.0", "0.x", "x.0"];
+    const labels = similar.map((label) => [`containerd.io/gc.ref.content.${label}`, label] as const);
+    const odd = blob(Object.fromEntries(labels));
+    expect([configOf(odd), layersOf(odd), manifestsOf(odd), hasUnknownParts(odd)]).toEqual([
+      undefined,
+      [],
+      [],
+      false,
+    ]);
+    const [config, part] = ["containerd.io/gc.ref.content.config", "containerd.io/gc.ref.content.0"];
+    expect(manifestsOf(blob({ [config]: "c", [part]: "x" }))).toEqual([]);
   });
 
   test.each([
@@ -71,6 +88,20 @@ describe("the edges of a blob", () => {
       ["overlayfs", "zfs"],
     ]);
   });
+});
+
+test("an image's documents and layers are all below its target, as far as they are on the node", () => {
+  const { target, manifest, config, blobs, layers } = served("nested", { index: "nested" });
+  const here = new Map(blobs.map((each) => [each.digest, each]));
+  expect(documentsAt(here, target.digest)).toEqual([
+    { what: "index", blob: blobs[0] },
+    { what: "index", blob: blobs[1] },
+    { what: "manifest", blob: manifest },
+    { what: "config", blob: config },
+  ]);
+  const digests = layers.map(({ digest }) => digest);
+  expect(layersAt(here, target.digest)).toEqual(digests);
+  expect(layersAt(here, digestOf("0"))).toEqual([]);
 });
 
 describe("a document", () => {

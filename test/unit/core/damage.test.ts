@@ -52,6 +52,21 @@ test("what a container has on top of a damaged layer holds it", () => {
   });
 });
 
+test("what containerd has on top of a damaged layer while it unpacks does not hold it", () => {
+  const unpacking = snapshotOf("extract-1 sha256:0", { parent: "other", isCommitted: false });
+  expect(damageOf(snapshots(...CHAIN, unpacking), [], states("empty", "whole", "whole"))).toMatchObject({
+    mend: "unpack",
+    snapshots: ["top", "middle", unpacking.name, "other", "base"],
+  });
+});
+
+test("a damaged layer without a snapshot leaves nothing to remove", () => {
+  expect(damageOf(snapshots(), [], new Map([["base", "gone"]]))).toMatchObject({
+    what: "1 of 1 layer's directories are gone",
+    snapshots: [],
+  });
+});
+
 test("a blob that is cut is pulled again", () => {
   expect(damageOf(snapshots(...CHAIN), [cut("config", 12)], states("whole", "whole", "whole"))).toEqual({
     what: "its config has 12 of 1,469 bytes",

@@ -79,6 +79,29 @@ describe("a node", () => {
     expectValid(entries, 2);
   });
 
+  test("has the digests behind the tags, each by name, where nothing shows which name was pulled", async () => {
+    const image = served("one");
+    const at = (repository: string): string => `${repository}@${image.target.digest}`;
+    const names = ["r.one/z:1", at("a.b/y"), "r.one/a:1", at("a.b/a"), at("r.one/y"), at("a.b/z"), "x.y/z:1"];
+    const node = await held((made) => {
+      for (const name of names) made.record(name, image);
+    });
+    const sorted = [
+      "r.one/a:1",
+      "r.one/z:1",
+      "x.y/z:1",
+      at("a.b/a"),
+      at("a.b/y"),
+      at("a.b/z"),
+      at("r.one/y"),
+    ];
+    const cri = [{ id: image.id, names, size: 5, pinned: false }];
+    for (const records of [node.records, node.records.toReversed()])
+      expect(listEntries(imagesOnNode({ ...node, records, cri }))).toEqual([
+        { name: sorted[0], retagAs: sorted.slice(1), size: 5 },
+      ]);
+  });
+
   test("has only what containers use, whatever it is called there, and an image whose name has gone", async () => {
     const used = served("used");
     const node = await held((made) => {
@@ -95,7 +118,7 @@ describe("a node", () => {
 
 describe("names", () => {
   test("are listed once each, and together where they have one digest", () => {
-    expect(listEntries(named("b:1", "a.b/c", "b:1", `x.y/z@${A}`, `a.b/z:1@${A}`))).toEqual([
+    expect(listEntries(named("b:1", "a.b/c", "b:1", `x.y/z@${A}`, `a.b/z:1@${A}`))).toStrictEqual([
       { name: "a.b/c:latest", retagAs: [] },
       { name: "docker.io/library/b:1", retagAs: [] },
       { name: `x.y/z@${A}`, retagAs: [`a.b/z@${A}`] },
@@ -134,6 +157,29 @@ describe("a mirror", () => {
       ["mirrored/c:1", "harbor.example.com/mirrored/c:1"],
       ["quay.io/a/b:1", "quay.io/a/b:1"],
     ]);
+  });
+
+  test("numbers the hosts that are spelled alike there", () => {
+    expect(mirrored("R.one:5000/a:1", "r.one-5000/a:1", "r.one--5000/a:1")).toEqual([
+      ["r.one-5000-2/a:1", "r.one-5000/a:1"],
+      ["r.one-5000-3/a:1", "r.one--5000/a:1"],
+      ["r.one-5000/a:1", "R.one:5000/a:1"],
+    ]);
+  });
+
+  test("keeps every name of an image in it, whatever other image would get one of them", () => {
+    const [one, other] = ["harbor.example.com/mirror/a:1", "harbor.example.com/mirror/x:1"];
+    const image = { names: [one, "r.one/z:1", other].map(reference) };
+    const others = ["quay.io/a:1", "quay.io/x:1"].map((name) => ({ names: [reference(name)] }));
+    for (const images of [
+      [image, ...others],
+      [...others, image],
+    ])
+      expect(listEntries(images, MIRROR)).toEqual([
+        { name: one, retagAs: ["r.one/z:1", other] },
+        { name: "harbor.example.com/mirror/quay.io/a:1", retagAs: ["quay.io/a:1"] },
+        { name: "harbor.example.com/mirror/quay.io/x:1", retagAs: ["quay.io/x:1"] },
+      ]);
   });
 
   test("gives an image of a node its name there, if it has one, and all others as further names", async () => {

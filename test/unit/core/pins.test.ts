@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { isPin, isPinned, namesOfPin, pinRecord } from "../../../src/core/pins.ts";
+import { archiveOfPin, isPin, isPinned, namesOfPin, pinRecord } from "../../../src/core/pins.ts";
 import { parseReference } from "../../../src/core/reference.ts";
 import { served } from "../containerd/served-image.ts";
 import { nodeOf } from "../samples.ts";
@@ -16,6 +16,19 @@ describe("a pin", () => {
       target: ONE.target,
     });
     expect(parseReference(PIN.name)).toMatchObject({ name: PIN.name });
+  });
+
+  test("of an image from an archive has the archive's path, unless that is too long for a label", () => {
+    for (const [length, kept] of [
+      [1, true],
+      [1_000, true],
+      [1_001, false],
+    ] as const) {
+      const pin = pinRecord(ONE.target, "x".repeat(length));
+      expect(archiveOfPin(pin)).toBe(kept ? "x".repeat(length) : "");
+      expect(Object.keys(pin.labels)).toHaveLength(kept ? 2 : 1);
+    }
+    expect(archiveOfPin(PIN)).toBe("");
   });
 
   test("is told from everybody else's records by its name alone", () => {
