@@ -7,7 +7,7 @@ import type { ContainerdConfig } from "../config/config.ts";
 import { BRIEF, type RunCommand } from "./command.ts";
 
 export interface PullOptions {
-  readonly credential?: Credential;
+  readonly credential?: Credential | undefined;
   /** Aborts the pull, also inside containerd, which stops it when its client goes away. */
   readonly signal: AbortSignal;
 }

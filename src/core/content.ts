@@ -78,7 +78,7 @@ const configSchema = v.object({
 });
 
 /** Parses an index or an image config. */
-export function parseDocument(json: string): Document {
+export function parseDocument(json: string | undefined): Document {
   const document = v.safeParse(documentSchema, json);
   if (!document.success) return { is: "other" };
   const index = v.safeParse(indexSchema, document.output);

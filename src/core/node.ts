@@ -104,8 +104,8 @@ export const directoriesOf = ({ contentDirectory, imageDirectory }: Node): strin
 /** The whole node at one moment. A distinct type, so that knowledge of one image cannot pass for it. */
 export interface Node extends KnownImages {
   /** Directories of CRI's snapshots and of containerd's blobs, if reported. */
-  readonly imageDirectory?: string;
-  readonly contentDirectory?: string;
+  readonly imageDirectory?: string | undefined;
+  readonly contentDirectory?: string | undefined;
   /** By name. Two images have the same name if a short record and the full one refer to different images. */
   readonly cri: ReadonlyMap<string, readonly CriImage[]>;
 }

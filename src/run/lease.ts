@@ -24,7 +24,7 @@ export function leasesOf(containerd: Containerd, run: string, expires: Date) {
   let earlier: Promise<readonly string[]> | undefined;
   let isOver = false;
   const all = (): Promise<readonly string[]> => containerd.leases().catch(() => own());
-  const own = (): string[] => [...leases.values()].filter(({ isMade }) => isMade).map(({ id }) => id);
+  const own = (): string[] => [...leases.values()].map(({ id }) => id);
   const leaseOf = (image: string, isFirm: boolean): Lease =>
     leases.getOrInsertComputed(image, () => ({
       id: `${isFirm ? FIRM : OURS}${keyOf(image)}-${run}`,

@@ -48,8 +48,8 @@ export async function lookAtNode(
     snapshotter,
     ...byKey(records, blobs),
     damage: new Map(),
-    ...(directory !== undefined && { imageDirectory: directory }),
-    ...(contentDirectory !== undefined && { contentDirectory }),
+    imageDirectory: directory,
+    contentDirectory,
   };
   const unpacked = { ...node, snapshots: keyed(await containerd.snapshots(snapshotter)) };
   const documents = await readDocuments(containerd, unpacked, [
@@ -130,9 +130,7 @@ function criByName(images: readonly CriImage[]): Node["cri"] {
 
 /** CRI names its image directory after its snapshotter. Without it: the snapshotter that unpacked the most images. */
 function snapshotterOf(directory: string | undefined, blobs: readonly Blob[]): string {
-  const named = /io\.containerd\.snapshotter\.v1\.(?<name>[^/]+)\/?$/u.exec(directory ?? "")?.groups?.[
-    "name"
-  ];
+  const named = /io\.containerd\.snapshotter\.v1\.(?<name>[^/]+)/u.exec(directory ?? "")?.groups?.["name"];
   if (named !== undefined) return named;
   const used = [...Map.groupBy(blobs.flatMap(snapshottersOf), (name) => name)];
   return used.toSorted(([, a], [, b]) => b.length - a.length)[0]?.[0] ?? "overlayfs";
@@ -149,8 +147,10 @@ async function readDocuments(
   for (;;) {
     const asked = documentsToRead({ ...node, documents }, names);
     if (asked.length === 0) return documents;
-    const read = await Promise.all(asked.map((blob) => limit(() => readDocument(containerd, blob))));
-    asked.forEach(({ digest }, nth) => documents.set(digest, read[nth] ?? { is: "unreadable" }));
+    const read = asked.map((blob) =>
+      limit(async () => [blob.digest, await readDocument(containerd, blob)] as const),
+    );
+    for (const [digest, document] of await Promise.all(read)) documents.set(digest, document);
   }
 }
 
@@ -164,8 +164,7 @@ const UNREADABLE: ReadonlySet<number> = new Set([
 
 async function readDocument(containerd: Containerd, blob: Blob): Promise<Document> {
   try {
-    const text = await containerd.read(blob);
-    return text === undefined ? { is: "other" } : parseDocument(text);
+    return parseDocument(await containerd.read(blob));
   } catch (error) {
     if (error instanceof ApiError && UNREADABLE.has(error.code)) return { is: "unreadable" };
     throw error;

@@ -63,7 +63,7 @@ class PullLoop {
     this.#options = options;
     this.#schedule = startSchedule(options.config);
     this.#limit = limitOf(this.#schedule);
-    options.stop.signal.addEventListener("abort", this.#ask, { once: true });
+    options.stop.signal.addEventListener("abort", this.#ask);
   }
 
   pull(image: WantedImage, optional: boolean): Promise<Failure | undefined> {
@@ -185,7 +185,7 @@ async function attempt(options: PullOptions, job: Job, watched: Watched): Promis
     job.attempts += 1;
     emit({ type: "attempt-started", image: source.name, attempt: job.attempts });
     unwatch = watch.begin(job.image, watched);
-    await containerd.pull(source.name, { signal, ...(credential !== undefined && { credential }) });
+    await containerd.pull(source.name, { signal, credential });
     return undefined;
   } catch (error) {
     return await explain(options, job.image, error, signal);

@@ -22,7 +22,7 @@ export function stopper(outer: AbortSignal, deadline: number, clock: Pick<Clock,
     timer = clock.after(WRAP_UP, () => ended.abort(last.reason));
   };
   if (last.aborted) wrapUp();
-  else last.addEventListener("abort", wrapUp, { once: true });
+  else last.addEventListener("abort", wrapUp);
   return {
     /** Ends every pull, and prevents new work. */
     signal: AbortSignal.any([last, own.signal]),

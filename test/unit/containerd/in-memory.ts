@@ -57,6 +57,8 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
   const used: string[] = [];
   /** Names of which CRI has not heard yet. */
   const unheard = new Set<string>();
+  /** Names of which CRI hears only when their record is made again, as of one that was damaged when CRI started. */
+  const deaf = new Set<string>();
   /** Milliseconds after which CRI hears of a new name, one after the other, as it does of many at once. */
   const cri = { lag: 0 };
   const hears = new Map<string, number>();
@@ -121,6 +123,7 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
       snapshots.set(chainId, snapshotOf(chainId, { createdAt: `made ${(unpacked += 1)}` }));
   };
   const put = (made: ImageRecord): void => {
+    deaf.delete(made.name);
     if (!records.has(made.name)) hears.set(made.name, Math.max(now(), ...hears.values()) + cri.lag);
     records.set(made.name, made);
   };
@@ -172,7 +175,8 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
       .find((found) => found !== undefined);
     return id !== undefined && blobs.has(id) ? id : undefined;
   };
-  const isHeard = (name: string): boolean => !unheard.has(name) && (hears.get(name) ?? 0) <= now();
+  const isHeard = (name: string): boolean =>
+    !unheard.has(name) && !deaf.has(name) && (hears.get(name) ?? 0) <= now();
   const criImages = (): CriImage[] =>
     [...Map.groupBy(records.values(), idOf)].flatMap(([id, named]) =>
       id === undefined
@@ -318,6 +322,7 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
     archives,
     used,
     unheard,
+    deaf,
     cri,
     logins,
     imports,

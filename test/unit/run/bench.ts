@@ -69,6 +69,7 @@ interface Circumstances {
   readonly archives?: Earlier["archives"];
   readonly disk?: Earlier["disk"];
   readonly signal?: AbortSignal;
+  readonly machine?: Machine;
   /** Compressed bytes by source name, as an earlier run recorded them. */
   readonly sizes?: ReadonlyMap<string, number>;
   /** Beside those that the wanted names are. */
@@ -112,7 +113,7 @@ export function bench(version?: string, random = 1) {
       const context: Context = {
         config: made,
         containerd: node.containerd,
-        machine: MACHINE,
+        machine: more.machine ?? MACHINE,
         clock,
         emit,
         stop,

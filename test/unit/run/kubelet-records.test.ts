@@ -19,6 +19,7 @@ test("reads what it pulled, and passes over what is being written and what is no
   write("pulled", "b", '{"imageRef":');
   folder.write(`image_manager/pulled/sha256-${"c".repeat(64)}.tmp`, '{"imageRef":"sha256:2"}');
   folder.write("image_manager/pulled/other", "{}");
+  folder.write(`image_manager/pulled/.sha256-${"d".repeat(64)}`, '{"imageRef":"sha256:3"}');
   expect(await readKubeletRecords(folder.path)).toMatchObject({ pulled: [{ imageRef: "sha256:1" }] });
 });
 

@@ -52,6 +52,30 @@ describe("a lease", () => {
   });
 });
 
+test("a bug of ours is no lease that cannot be had", async () => {
+  const { node, leases } = set();
+  node.before("createLease", () => {
+    throw new TypeError("x is not a function");
+  });
+  await expect(leases.hold(A, [LAYER])).rejects.toThrow("x is not a function");
+});
+
+test("a collection is waited for with the last lease that goes, and not for a single image", async () => {
+  const { containerd } = inMemoryContainerd();
+  const waited: (boolean | undefined)[] = [];
+  const deleteLease = async (id: string, sync?: boolean): Promise<void> => {
+    waited.push(sync);
+    await containerd.deleteLease(id, sync);
+  };
+  const leases = leasesOf({ ...containerd, deleteLease }, "ours", LATER);
+  for (const image of [A, A, B]) await leases.hold(image, [LAYER]);
+  await leases.letGo(A);
+  await leases.collect();
+  await leases.hold(A, [LAYER]);
+  await leases.release("all");
+  expect(waited).toEqual([false, true, false, true]);
+});
+
 describe("letting go", () => {
   test("of an image leaves the others, and takes what earlier runs held for it", async () => {
     const { node, leases, held } = set();
@@ -107,6 +131,18 @@ describe("letting go", () => {
     node.before("leases", fails);
     node.before("deleteLease", fails);
     await expect(leases.release("all")).resolves.toBeUndefined();
+  });
+
+  test("of everything waits for what is being held at that moment", async () => {
+    const { node, leases } = set();
+    const [begun, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    node.before("createLease", () => (begun.resolve(), gate.promise));
+    const holding = leases.hold(A, [LAYER]);
+    await begun.promise;
+    const released = leases.release("own");
+    gate.resolve();
+    await Promise.all([holding, released]);
+    expect(node.leases.size).toBe(0);
   });
 
   test("of everything is the end: nothing is held any more, also what was just being held", async () => {

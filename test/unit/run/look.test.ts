@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { judge } from "../../../src/core/judge.ts";
+import { directoriesOf } from "../../../src/core/node.ts";
 import { isPinned, pinName, pinRecord } from "../../../src/core/pins.ts";
 import { ApiError } from "../../../src/containerd/connection.ts";
 import { CODE } from "../../../src/core/failure.ts";
 import { lookAtImage, lookAtNode } from "../../../src/run/look.ts";
-import { inMemoryContainerd, notFound, toolError } from "../containerd/in-memory.ts";
+import { gone, inMemoryContainerd, notFound, toolError } from "../containerd/in-memory.ts";
 import { LINUX, served } from "../containerd/served-image.ts";
 import { reference, wanted } from "../samples.ts";
 
@@ -87,6 +88,20 @@ describe("a look at the node", () => {
       });
     const containerd = { ...node.containerd, imageDirectory: async () => directory };
     expect((await lookAtNode(containerd, LINUX, [A])).snapshotter).toBe(snapshotter);
+  });
+
+  test("knows in which directories containerd keeps images", async () => {
+    const node = inMemoryContainerd();
+    node.disk.content = "/content";
+    const containerd = { ...node.containerd, imageDirectory: async () => "/images" };
+    expect(directoriesOf(await lookAtNode(containerd, LINUX, []))).toEqual(["/content", "/images"]);
+  });
+
+  test("fails where a document cannot be read because containerd has gone", async () => {
+    const node = inMemoryContainerd();
+    node.bring(A, ONE);
+    node.before("read", throws(gone()));
+    await expect(lookAtNode(node.containerd, LINUX, [A])).rejects.toMatchObject({ code: CODE.unavailable });
   });
 
   test("takes the usual snapshotter on an empty node, and where CRI cannot tell", async () => {

@@ -4,7 +4,6 @@ import type { WantedImage } from "../../../src/core/plan.ts";
 import type { RunEvent } from "../../../src/core/events.ts";
 import { lookAtNode } from "../../../src/run/look.ts";
 import { placer } from "../../../src/run/place.ts";
-import { realClock } from "../../../src/run/clock.ts";
 import { stopper } from "../../../src/run/stopper.ts";
 import { inMemoryContainerd, toolError, type InMemory } from "../containerd/in-memory.ts";
 import { ARM, LINUX, served } from "../containerd/served-image.ts";
@@ -25,9 +24,9 @@ async function placed(node: InMemory, wish: WantedImage = image, pins = true) {
   return { result: results[0], events };
 }
 
-async function placedTogether(node: InMemory, wishes: readonly WantedImage[], pins = true) {
+function placing(node: InMemory, pins = true) {
   const events: RunEvent[] = [];
-  using stop = stopper(new AbortController().signal, 3_600_000, realClock);
+  const stop = stopper(new AbortController().signal, 3_600_000, fakeClock());
   const context = {
     config: config(),
     containerd: node.containerd,
@@ -36,12 +35,16 @@ async function placedTogether(node: InMemory, wishes: readonly WantedImage[], pi
     emit: (event: RunEvent) => void events.push(event),
     stop,
   };
+  return { place: placer(context, pins), events };
+}
+
+async function placedTogether(node: InMemory, wishes: readonly WantedImage[], pins = true) {
   const seen = await lookAtNode(
     node.containerd,
     LINUX,
     wishes.map((wish) => wish.source.name),
   );
-  const place = placer(context, pins);
+  const { place, events } = placing(node, pins);
   const results: readonly unknown[] = await Promise.all(wishes.map((wish) => place(wish, seen)));
   return { results, events };
 }
@@ -61,6 +64,27 @@ describe("an image on the node", () => {
       `tag r.one/a@${ONE.target.digest} ${Z},x.y/z@${ONE.target.digest}`,
     ]);
     expect(events.map(({ type }) => type)).toEqual(["pinned", "tagged", "tagged"]);
+  });
+
+  test("that lacks its name by digest alone gets it without a tool", async () => {
+    const node = withOne();
+    node.records.delete(`r.one/a@${ONE.target.digest}`);
+    await placed(node, wanted(A));
+    expect(node.changes()).toEqual([
+      `saveRecord ${pinName(ONE.target)}`,
+      `saveRecord r.one/a@${ONE.target.digest}`,
+    ]);
+  });
+
+  test("that is damaged, and whose parts a container uses, is reported as such", async () => {
+    const node = withOne();
+    const seen = await lookAtNode(node.containerd, LINUX, [A]);
+    const damage = { what: "a file is empty", mend: "held", blobs: [], snapshots: [] } as const;
+    const { place } = placing(node);
+    expect(await place(image, { ...seen, damage: new Map([[ONE.target.digest, damage]]) })).toEqual({
+      step: "pull",
+      failure: { class: "damaged", message: "it was pulled, but is damaged: a file is empty" },
+    });
   });
 
   test("that is pinned and named already is left alone", async () => {

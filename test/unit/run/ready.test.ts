@@ -232,6 +232,17 @@ describe("a step that finds containerd gone", () => {
     expect(node.calls.filter((call) => call === "version")).toHaveLength(3);
   });
 
+  test("waits anew each time", async () => {
+    const node = inMemoryContainerd();
+    const { containerd, events } = patience(node);
+    for (let outage = 0; outage < 2; outage += 1) {
+      node.before("records", throws(gone()));
+      node.before("version", ...times(2, gone));
+      await containerd.records();
+    }
+    expect(waits(events)).toEqual(["waiting", "runtime-back", "waiting", "runtime-back"]);
+  });
+
   test("fails at once with what is no matter of waiting", async () => {
     const node = inMemoryContainerd();
     node.before("read", throws(notFound("sha256:1")));

@@ -5,8 +5,8 @@ import { pinName, pinRecord } from "../../../src/core/pins.ts";
 import { EXIT } from "../../../src/exit.ts";
 import { gone, toolError } from "../containerd/in-memory.ts";
 import { ARM, served } from "../containerd/served-image.ts";
-import { reference, wanted } from "../samples.ts";
-import { bench, config, TEXTS, typesOf } from "./bench.ts";
+import { credential, reference, wanted } from "../samples.ts";
+import { bench, config, MACHINE, TEXTS, typesOf } from "./bench.ts";
 
 const A = "r.one/a:1";
 const B = "r.one/b:1";
@@ -159,6 +159,83 @@ describe("a run", () => {
       { message: expect.stringContaining("1.6.20") },
     ]);
     expect(node.changes().filter((call) => /Record/u.test(call))).toEqual([]);
+  });
+
+  test("warns that nothing is pinned if one image of several was to be", async () => {
+    const { run, serve } = bench("1.6.20");
+    serve(served("a"), A, B);
+    const { events } = await run([A, wanted(B, { pin: false })]);
+    expect(events.filter(({ type }) => type === "warning")).toHaveLength(1);
+  });
+
+  test("reports its plan, and does not wait for a start without a delay", async () => {
+    const { run, serve } = bench();
+    serve(served("a"), A);
+    const { events } = await run([A]);
+    expect(typesOf(events)).not.toContain("waiting");
+    expect(events.find(({ type }) => type === "planned")).toMatchObject({
+      images: [{ image: { source: { name: A } }, decision: { action: "pull" } }],
+    });
+  });
+
+  test.each([
+    ["2.1.0", [A, B], 1],
+    ["2.1.0", [A], 0],
+    ["1.7.35", [A, B], 0],
+  ] as const)(
+    "notes where pulls share the node's downloads: containerd %s, %j",
+    async (version, names, notes) => {
+      const { run, serve } = bench(version);
+      for (const name of names) serve(served(name), name);
+      const { events } = await run(names);
+      expect(events.filter(({ type }) => type === "note")).toHaveLength(notes);
+      for (const event of events)
+        if (event.type === "note") expect(event.message).toContain("max_concurrent_downloads");
+    },
+  );
+
+  test("reports that it waits for containerd before it begins", async () => {
+    const { node, run, serve } = bench();
+    serve(served("a"), A);
+    node.before("version", () => {
+      throw gone();
+    });
+    const { events } = await run([A]);
+    expect(events[0]).toMatchObject({ type: "waiting", phase: "waiting-for-runtime" });
+  });
+
+  test("asks how crictl takes a login only if there is one", async () => {
+    const { node, run, serve } = bench();
+    serve(served("a"), A, B);
+    await run([A]);
+    expect(node.calls).not.toContain("prepareLogin");
+    await run([A, wanted(B, { credential: credential() })]);
+    expect(node.calls).toContain("prepareLogin");
+  });
+
+  test("writes down what it knows of the disk only if that has changed", async () => {
+    const { node, disk, run, serve } = bench();
+    const image = serve(served("a"), A);
+    node.disk.content = "/content";
+    await run([A]);
+    const known = disk();
+    expect([...known.sound]).toEqual([image.target.digest]);
+    await run([A]);
+    expect(disk()).toBe(known);
+  });
+
+  test("warns of a disk that it has filled beyond the kubelet's line", async () => {
+    const { node, run, serve } = bench();
+    serve(served("a"), A);
+    node.disk.content = "/content";
+    const usage = async () => ({
+      ...(await MACHINE.usage("")),
+      bavail: node.records.has(A) ? 100_000 : 500_000,
+    });
+    const { events } = await run([A], {}, { machine: { ...MACHINE, usage } });
+    expect(events.filter(({ type }) => type === "warning")).toMatchObject([
+      { message: expect.stringContaining("(10.0%) free on /content") },
+    ]);
   });
 
   test("waits its jitter before anything else", async () => {
@@ -386,10 +463,15 @@ describe("what was fetched", () => {
 
   test("is let go on a full disk, which ends the run", async () => {
     const { node, run } = slowly(fails(TEXTS.disk));
-    const { outcomes } = await run([A, B], { concurrency: 1 });
+    const { outcomes, events } = await run([A, B], { concurrency: 1 });
     expect(outcomes).toEqual({ [A]: "failed in pull: disk", [B]: "failed in pull: disk" });
     expect(node.leases.size).toBe(0);
     expect(node.changes()).not.toContain(`pull ${B}`);
+    expect(events.find((event) => event.type === "image-failed" && event.image === A)).toMatchObject({
+      failure: {
+        message: expect.stringContaining("the image is 100B compressed, and larger when unpacked; "),
+      },
+    });
   });
 
   test("of a pull that a full disk elsewhere ends is not made again by a later look", async () => {
@@ -424,6 +506,16 @@ describe("what was fetched", () => {
     expect(outcomes).toEqual({ [A]: "pulled", "r.one/typo:1": "failed in pull: not-found" });
     expect(node.changes().some((call) => call.startsWith("createLease"))).toBe(true);
     expect(node.leases.size).toBe(0);
+  });
+
+  test("by an earlier run is let go by one after which everything is in place", async () => {
+    const { node, run } = bench();
+    node.leases.set("import-images-earlier", new Set(["layer-x"]));
+    node.bring(B, served("b"));
+    await run([A, B]);
+    expect([...node.leases.keys()]).toEqual(["import-images-earlier"]);
+    await run([B]);
+    expect([...node.leases.keys()]).toEqual([]);
   });
 
   test("is let go by a narrowed run only as far as it is its own", async () => {
@@ -490,6 +582,64 @@ describe("the proof", () => {
       { onEvent: ({ type }) => void (type === "verifying" && unpin()) },
     );
     expect(outcomes).toEqual({ [A]: "pulled" });
+  });
+
+  test("reports each image as what it was, whichever of them lost something meanwhile", async () => {
+    const { node, run, serve } = bench();
+    const [here, fetched] = [served("here"), serve(served("a"), A)];
+    node.bring(B, here);
+    const lose = (): void => {
+      node.records.delete("x.y/z:1");
+      node.records.delete(pinName(fetched.target));
+    };
+    const { outcomes } = await run(
+      [A, wanted(B, { furtherNames: [reference("x.y/z:1")] })],
+      {},
+      { onEvent: ({ type }) => void (type === "verifying" && lose()) },
+    );
+    expect(outcomes).toEqual({ [A]: "pulled", [B]: "present" });
+  });
+
+  test("reports an image as pulled that had to be pulled again", async () => {
+    const { node, run, serve } = bench();
+    const image = serve(served("a"), A);
+    node.bring(A, image);
+    const { outcomes } = await run(
+      [A],
+      {},
+      { onEvent: ({ type }) => void (type === "verifying" && node.rmi(image)) },
+    );
+    expect(outcomes).toEqual({ [A]: "pulled" });
+  });
+
+  test("makes the records of an image again of which CRI does not hear, and touches no other", async () => {
+    const { node, run } = bench();
+    const [image, other] = [served("a"), served("b")];
+    node.bring(A, image);
+    node.bring(B, other);
+    const list = [
+      wanted(A, { furtherNames: [reference("x.y/z:1")] }),
+      wanted(B, { furtherNames: [reference("x.y/b:1")] }),
+    ];
+    await run(list);
+    for (const name of [A, "x.y/z:1", pinName(image.target)]) node.deaf.add(name);
+    node.calls.length = 0;
+    const { outcomes } = await run(
+      list,
+      {},
+      { onEvent: ({ type }) => void (type === "verifying" && node.record("x.y/b:1", image)) },
+    );
+    expect(outcomes).toEqual({ [A]: "present", [B]: "present" });
+    expect(node.changes().filter((call) => call.startsWith("saveRecord"))).toEqual([
+      `saveRecord ${A}`,
+      `saveRecord ${pinName(image.target)}`,
+      `saveRecord ${at("r.one/a", image)}`,
+    ]);
+    expect(node.changes().filter((call) => call.startsWith("tag"))).toEqual([
+      expect.stringMatching(/^tag \S+ x\.y\/b:1$/u),
+      expect.stringContaining(`${at("r.one/a", image)} x.y/z:1`),
+    ]);
+    expect([...node.deaf]).toEqual([]);
   });
 
   test("waits for CRI, which hears of a name later than containerd", async () => {
@@ -649,6 +799,47 @@ describe("a containerd that goes away", () => {
     }
   });
 
+  test("during the proof, for good, ends the run with its own code", async () => {
+    const { node, run, serve } = bench();
+    serve(served("a"), A);
+    const lose = (): void => {
+      for (const call of ["criImages", "version"])
+        node.before(
+          call,
+          ...times(9_999, () => {
+            throw gone();
+          }),
+        );
+    };
+    const { error } = await run([A], {}, { onEvent: ({ type }) => void (type === "verifying" && lose()) });
+    expect(error).toMatchObject({ exitCode: EXIT.runtimeNotReady });
+  });
+
+  test("while an image is pulled, for good, ends the run with its own code also where others are to be looked at", async () => {
+    const { node, run, serve } = bench();
+    serve(served("a"), A);
+    node.bring(C, served("other"));
+    node.disk.content = "/content";
+    node.before(`pull ${B}`, async (signal) => {
+      await new Promise((resolve) => signal?.addEventListener("abort", resolve));
+    });
+    serve(served("b"), B);
+    const lose = (): void => {
+      for (const call of ["deleteLease", "leases", "records", "version"])
+        node.before(
+          call,
+          ...times(9_999, () => {
+            throw gone();
+          }),
+        );
+      node.before("downloads", () => {
+        throw gone();
+      });
+    };
+    const { error } = await run([A, B], {}, { onEvent: ({ type }) => void (type === "placed" && lose()) });
+    expect(error).toMatchObject({ exitCode: EXIT.runtimeNotReady });
+  });
+
   test("for good ends the run, and every image says so", async () => {
     const { node, run } = bench();
     node.registry.set(B, "hangs");
@@ -695,6 +886,32 @@ test("a signal ends every pull, what is done is proved, and the signal's reason 
   );
   expect(error).toBe(stopped);
   expect(outcomes).toMatchObject({ [A]: "pulled", [B]: "failed in pull: cancelled" });
+});
+
+test("an image that cannot be looked at after its pull fails alone", async () => {
+  const { node, run, serve } = bench();
+  serve(served("a"), A);
+  serve(served("b"), B);
+  node.before(`record ${A}`, fails("nobody knows"));
+  expect((await run([A, B])).outcomes).toEqual({ [A]: "failed in pull: unknown", [B]: "pulled" });
+});
+
+test("an image that is in place is no longer taken for what another pull of its repository fetches", async () => {
+  const { node, clock, run } = bench();
+  const [first, second] = [
+    served("first", { layers: [5_000_000] }),
+    served("second", { layers: [9_000_000] }),
+  ];
+  node.registry.set("r.one/a:1", first);
+  node.registry.set("r.one/a:2", second);
+  node.before("pull r.one/a:2", async () => {
+    await clock.sleep(10_000);
+  });
+  const { events } = await run(["r.one/a:1", "r.one/a:2"]);
+  const shown = events.flatMap((event) =>
+    event.type === "progress" && event.image === "r.one/a:2" ? event.progress.total : [],
+  );
+  expect(shown).not.toContain(5_000_000);
 });
 
 test("a bug of ours ends everything else before it comes out", async () => {

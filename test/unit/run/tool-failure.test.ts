@@ -79,6 +79,12 @@ describe("what was thrown", () => {
     expect(toFailure(toolError(TEXTS.auth), new AbortController().signal).class).toBe("auth");
   });
 
+  test("by a tool is told in full only where nobody knows it", () => {
+    const long = " x".repeat(2_000);
+    expect(toFailure(toolError(`nobody knows${long}`)).message).toHaveLength(4_012);
+    expect(toFailure(toolError(`copy${long} ${TEXTS.disk}`)).message.length).toBeLessThan(700);
+  });
+
   test("and is neither is a bug, which goes on", () => {
     expect(() => toFailure(new TypeError("x"))).toThrow(TypeError);
   });
@@ -94,4 +100,7 @@ test("where no image can be blamed a failed call ends the run, and all else stay
     });
   }
   expect(runtimeUnusable(stopped)).toBe(stopped);
+  expect(runtimeUnusable(new ApiError(CODE.notFound, "no"))).toMatchObject({
+    message: expect.stringMatching(/no$/u),
+  });
 });

@@ -69,6 +69,7 @@ describe("CRI", () => {
   test("is waited for the longer, the more names it has to hear of", async () => {
     const { node, run, serve } = bench();
     serve(served("a"), A);
+    // Of 601 names the last one is heard of after 11 s.
     node.cri.lag = 19;
     const furtherNames = Array.from({ length: 300 }, (_, nth) => reference(`x.y/a:${nth}`));
     expect((await run([wanted(A, { furtherNames })])).outcomes).toEqual({ [A]: "pulled" });
