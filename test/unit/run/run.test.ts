@@ -766,6 +766,39 @@ describe("a digest under several names", () => {
     expect(node.records.has(second)).toBe(true);
   });
 
+  test("is pulled where the name could not be made from the other, and that is no failure", async () => {
+    const { node, run, serve } = bench();
+    node.bring("r.three/b:1", image);
+    serve(image, first);
+    node.before(`saveRecord ${first}`, fails("nobody knows"));
+    const { outcomes, events } = await run([first]);
+    expect(outcomes).toEqual({ [first]: "pulled" });
+    expect(events.filter(({ type }) => type === "image-failed")).toEqual([]);
+  });
+
+  test("ends the run with a bug of ours", async () => {
+    const { node, run } = bench();
+    node.bring("r.three/b:1", image);
+    node.before(`saveRecord ${first}`, () => {
+      throw new TypeError("x is not a function");
+    });
+    expect((await run([first])).error).toMatchObject({ name: "TypeError" });
+  });
+
+  test("is pulled first, whatever the sizes, and its other names wait for it", async () => {
+    const { node, run, serve } = bench();
+    serve(image, first, second);
+    serve(served("b"), B);
+    // The one of unknown size would come first.
+    const sizes = new Map([
+      [second, 5],
+      [B, 4],
+    ]);
+    const { events } = await run([second, B, first], { concurrency: 1 }, { sizes });
+    expect(node.changes().filter((call) => call.startsWith("pull"))).toEqual([`pull ${second}`, `pull ${B}`]);
+    expect(events).toContainEqual({ type: "tagged", image: first, target: first, moved: false });
+  });
+
   test("is named without any pull where the node has it under a name that nobody wants", async () => {
     const { node, run } = bench();
     node.bring("r.three/b:1", image);
