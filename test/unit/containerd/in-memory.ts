@@ -209,7 +209,11 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
     record: scripted("record", (name) => records.get(name)),
     blobs: scripted("blobs", (of) =>
       [...blobs.values()].filter(
-        (blob) => of === undefined || of.some(({ repository }) => isFrom(repository, blob)),
+        (blob) =>
+          of === undefined ||
+          of.some(({ repository, shared }) =>
+            shared ? isFrom(repository, blob) : blob.labels[sourceLabel(repository)] === repository.path,
+          ),
       ),
     ),
     blob: scripted("blob", (digest) => blobs.get(digest)),
