@@ -28,8 +28,8 @@ export function watchDisks({ config, emit, machine, stop, directories, leases }:
   const lookAndWarn = async (): Promise<Room[]> => {
     const { rooms, areKnown } = await look(machine, directories);
     if (!areKnown && least > 0) warn("unknown", UNKNOWN);
-    for (const { is, text, directory, freePercent } of rooms)
-      if (is === "bytes" && 100 - freePercent >= KUBELET_LINE) warn(directory, `${text}: ${FULL}`);
+    for (const { of, text, directory, freePercent } of rooms)
+      if (of === "bytes" && 100 - freePercent >= KUBELET_LINE) warn(directory, `${text}: ${FULL}`);
     return rooms;
   };
   return {
@@ -69,8 +69,7 @@ const FULL = `above ${KUBELET_LINE}% in use the kubelet deletes images that are 
 
 interface Room {
   readonly directory: string;
-  /** Which of the two is scarcer. */
-  readonly is: "bytes" | "inodes";
+  readonly of: "bytes" | "inodes";
   readonly freePercent: number;
   readonly text: string;
 }
@@ -82,9 +81,9 @@ async function roomFor(
   { message }: Failure,
 ): Promise<string> {
   const { rooms } = await look(machine, directories);
-  const [scarcest] = rooms.toSorted((a, b) => a.freePercent - b.freePercent);
-  const named = rooms.find(({ directory }) => message.includes(directory));
-  return (named ?? scarcest)?.text ?? "free space unknown";
+  const scarcest = rooms.toSorted((a, b) => a.freePercent - b.freePercent);
+  const named = scarcest.find(({ directory }) => message.includes(directory));
+  return (named ?? scarcest[0])?.text ?? "free space unknown";
 }
 
 /** Reads each file system once. */
@@ -94,13 +93,13 @@ async function look(
 ): Promise<{ rooms: Room[]; areKnown: boolean }> {
   const seen = directories.map(async (directory) => {
     const found = await usage(directory);
-    return [found.device, roomIn(directory, found)] as const;
+    return [found.device, roomsIn(directory, found)] as const;
   });
   const known = (await Promise.allSettled(seen)).flatMap((each) =>
     each.status === "fulfilled" ? [each.value] : [],
   );
   const areKnown = directories.length > 0 && known.length === directories.length;
-  return { rooms: [...new Map(known).values()], areKnown };
+  return { rooms: [...new Map(known).values()].flat(), areKnown };
 }
 
 export async function diskUsage(directory: string): Promise<DiskUsage> {
@@ -111,18 +110,14 @@ export async function diskUsage(directory: string): Promise<DiskUsage> {
   return { device: dev, bsize, blocks, bavail, files, ffree };
 }
 
-function roomIn(directory: string, { bsize, blocks, bavail, files, ffree }: DiskUsage): Room {
-  const bytes = share(bavail, blocks);
-  const inodes = share(ffree, files);
-  if (inodes < bytes)
-    return {
-      directory,
-      is: "inodes",
-      freePercent: inodes,
-      text: `${ffree} of ${files} inodes free on ${directory}`,
-    };
+function roomsIn(directory: string, { bsize, blocks, bavail, files, ffree }: DiskUsage): Room[] {
+  const [bytes, inodes] = [share(bavail, blocks), share(ffree, files)];
   const text = `${formatBytes(bavail * bsize)} of ${formatBytes(blocks * bsize)} (${bytes.toFixed(1)}%) free on ${directory}`;
-  return { directory, is: "bytes", freePercent: bytes, text };
+  const inodesText = `${ffree} of ${files} inodes free on ${directory}`;
+  return [
+    { directory, of: "bytes", freePercent: bytes, text },
+    { directory, of: "inodes", freePercent: inodes, text: inodesText },
+  ];
 }
 
 /** File systems that create inodes on demand report a total of 0. */
