@@ -24,7 +24,7 @@ export async function compareFiles(file: string, directories: readonly string[])
 async function filesIn(file: string): Promise<Map<string, number>> {
   const files = new Map<string, number>();
   for await (const { path: written, size, isFile } of tarEntries(file)) {
-    const name = path.posix.join("/", written).slice(1);
+    const name = path.posix.join("/", written);
     if (path.posix.basename(name).startsWith(".wh.") || !isFile) files.delete(name);
     else files.set(name, size);
   }
@@ -39,10 +39,10 @@ function stateOf(directories: readonly string[], name: string, size: number): La
   return found.size === 0 ? "empty" : "cut";
 }
 
-/** Undefined also if a parent in the path is a file, for which lstat throws. */
+/** Undefined if it cannot be read: it is missing, or a parent in its path is a file. */
 function lookAt(file: string): Stats | undefined {
   try {
-    return lstatSync(file, { throwIfNoEntry: false });
+    return lstatSync(file);
   } catch {
     return undefined;
   }
@@ -62,12 +62,7 @@ function followed(directories: readonly string[], name: string): string {
       continue;
     }
     links += 1;
-    parts.unshift(
-      ...path.posix
-        .resolve(done, target)
-        .split("/")
-        .filter((part) => part !== ""),
-    );
+    parts.unshift(...path.posix.resolve(done, target).split("/"));
     done = "/";
   }
   return path.posix.join(done, ...parts);

@@ -62,6 +62,8 @@ describe("the files of a layer", () => {
       { name: ".wh.gone", content: Buffer.alloc(0) },
       { name: "was-a-file", content },
       { name: "was-a-file", linkTo: "twice" },
+      { name: "was-longer", content },
+      { name: "was-longer", type: "1", linkTo: "twice" },
     ];
     expect(await compareFiles(layer(entries), [unpacked(entries)])).toBe("whole");
   });
@@ -81,5 +83,23 @@ describe("the files of a layer", () => {
     expect(await compareFiles(layer(entries), [own, below])).toBe("whole");
     symlinkSync("loop", path.join(own, "loop"));
     expect(await compareFiles(layer([{ name: "loop/x", content }]), [own, below])).toBe("missing");
+  });
+
+  test.each([
+    [40, "whole"],
+    [41, "missing"],
+  ])("are found behind as many links as Linux follows: behind %d they are %s", async (links, state) => {
+    const [own, below] = [folder.make(), folder.make()];
+    for (let nth = 1; nth <= links; nth += 1) symlinkSync(`link-${nth - 1}`, path.join(below, `link-${nth}`));
+    mkdirSync(path.join(own, "link-0"));
+    writeFileSync(path.join(own, "link-0/x"), content);
+    expect(await compareFiles(layer([{ name: `link-${links}/x`, content }]), [own, below])).toBe(state);
+  });
+
+  test("are not what a link below of the same name points to", async () => {
+    const [own, below] = [folder.make(), folder.make()];
+    writeFileSync(path.join(own, "y"), content);
+    symlinkSync("y", path.join(below, "x"));
+    expect(await compareFiles(layer([{ name: "x", content }]), [own, below])).toBe("missing");
   });
 });
