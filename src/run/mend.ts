@@ -102,7 +102,7 @@ export async function mend(
   const unpacked = [...mendable]
     .filter(([digest]) => !left.has(digest))
     .map(([digest, each]) =>
-      limit(() => unpack(context, node, { digest, name: named.get(digest) ?? digest, ...each })),
+      limit(() => unpack(context, leases, node, { digest, name: named.get(digest) ?? digest, ...each })),
     );
   await Promise.all(unpacked);
   return { ...(await look()), damage: left };
@@ -141,6 +141,7 @@ const OF_THE_NODE = new Set<FailureClass>(["disk", "runtime", "cancelled", "time
 
 async function unpack(
   { config, containerd, emit, stop }: Context,
+  leases: MendLeases,
   node: Omit<Node, "damage">,
   { digest, name, what, mend: how }: Damage & { readonly digest: string; readonly name: string },
 ): Promise<void> {
@@ -155,7 +156,8 @@ async function unpack(
     const failure = toFailure(error, stop.signal);
     warn(`it could not be unpacked again: ${failure.message}`);
     if (OF_THE_NODE.has(failure.class)) return;
-    // The blobs have the right length, but the wrong content.
+    // The blobs have the right length, but the wrong content. As in `clear`, a pull would reuse their files.
     for (const layer of layersAt(node.blobs, digest)) await containerd.deleteBlob(layer);
+    await leases.collect();
   }
 }
