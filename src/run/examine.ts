@@ -1,14 +1,14 @@
 // Compares the disk with containerd's database: whether snapshot directories exist, and whether blobs and files have
 // their length. containerd writes its database and blobs to the disk at once, but unpacked files only later. After a
 // power loss, an image may consist of empty files although the database shows it as complete.
+import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import path from "node:path";
-import { chainIdOf, configOf, documentsAt, layersOf, type FoundDocument } from "../core/content.ts";
+import { chainIdOf, configOf, documentsAt, layersOf } from "../core/content.ts";
 import { damageOf, type CutBlob, type LayerState } from "../core/damage.ts";
 import type { Blob, Damage, Descriptor, Node } from "../core/node.ts";
 import { chainOf } from "../core/written.ts";
 import type { Containerd } from "../containerd/containerd.ts";
-import { ApiError } from "../containerd/connection.ts";
 import { compareFiles } from "./layer-files.ts";
 import { slots } from "./slots.ts";
 import { toFailure } from "./tool-failure.ts";
@@ -21,17 +21,16 @@ interface Examination {
   readonly node: Node;
   /** Whether the files of a snapshot, given by its chain ID, are known to be on the disk. */
   readonly isWritten: (chainId: string) => boolean;
-  /** Digests of layers whose blobs are cut short. */
-  readonly cutLayers: Set<string>;
   /** By chain ID: images share layers, and each layer is examined once. */
   readonly directories: Map<string, Promise<readonly LayerPlace[]>>;
   readonly layers: Map<string, Promise<LayerState>>;
 }
 
-/** Where a layer is unpacked. `directory` is undefined if its view fails, or if the snapshotter has no directories. */
+/** Where a layer is unpacked. */
 interface LayerPlace {
   readonly chainId: string;
-  readonly directory: string | undefined;
+  /** Its own, then those of the layers below it. Empty if its view fails, or if the snapshotter has no directories. */
+  readonly directories: readonly string[];
   readonly isGone: boolean;
 }
 
@@ -40,7 +39,7 @@ export async function examine(
   options: Pick<Examination, "containerd" | "node" | "isWritten">,
   targets: readonly Descriptor[],
 ): Promise<Map<string, Damage>> {
-  const examination = { ...options, cutLayers: new Set<string>(), directories: new Map(), layers: new Map() };
+  const examination = { ...options, directories: new Map(), layers: new Map() };
   const limit = slots(IMAGES_AT_ONCE);
   const found = await Promise.all(
     targets.map(({ digest }) => limit(async () => [digest, await damageAt(examination, digest)] as const)),
@@ -53,28 +52,22 @@ export async function examine(
 async function damageAt(examination: Examination, digest: string): Promise<Damage | undefined> {
   const { node } = examination;
   const documents = documentsAt(node.blobs, digest);
-  const cut: (CutBlob | undefined)[] = await Promise.all(documents.map((document) => cutIn(node, document)));
+  const cut = await cutAmong(node, documents);
   const states = new Map<string, LayerState>();
   for (const { blob } of documents) {
-    const layers = layersOf(blob);
-    const found = layers.map((layer) => node.blobs.get(layer));
-    for (const layer of new Set(found))
-      if (layer !== undefined) cut.push(await cutIn(node, { what: "layer", blob: layer }));
-    for (const one of cut) if (one?.what === "layer") examination.cutLayers.add(one.blob.digest);
+    const found = layersOf(blob).map((layer) => node.blobs.get(layer));
+    const here = [...new Set(found)].filter((layer) => layer !== undefined);
+    const cutLayers = await cutAmong(
+      node,
+      here.map((layer) => ({ what: "layer", blob: layer })),
+    );
+    cut.push(...cutLayers);
     const places = await placesOf(examination, chainAt(node, blob));
-    for (const [nth, { chainId }] of places.entries()) {
-      const layer = found.at(places.length - nth - 1);
-      states.set(
-        chainId,
-        await stateOf(examination, places.slice(nth), layers.length === places.length ? layer : undefined),
-      );
-    }
+    const layers = found.length === places.length ? found.toReversed() : [];
+    for (const [nth, place] of places.entries())
+      states.set(place.chainId, await stateOf(examination, place, layers[nth], cutLayers));
   }
-  return damageOf(
-    node,
-    cut.filter((one) => one !== undefined),
-    states,
-  );
+  return damageOf(node, cut, states);
 }
 
 /** Chain IDs of a manifest's unpacked layers, top first; empty if it is not unpacked. */
@@ -86,16 +79,19 @@ function chainAt(node: Node, manifest: Blob): string[] {
 const fileOf = (directory: string, { digest }: Blob): string =>
   path.join(directory, "blobs", ...digest.split(":"));
 
-async function cutIn(
+async function cutAmong(
   { contentDirectory }: Node,
-  { what, blob }: FoundDocument | { readonly what: "layer"; readonly blob: Blob },
-): Promise<CutBlob | undefined> {
-  if (contentDirectory === undefined) return undefined;
-  const length = await stat(fileOf(contentDirectory, blob)).then(
-    ({ size }) => size,
-    () => 0,
-  );
-  return length === blob.size ? undefined : { what, blob, length };
+  blobs: readonly Omit<CutBlob, "length">[],
+): Promise<CutBlob[]> {
+  if (contentDirectory === undefined) return [];
+  const measured = blobs.map(async ({ what, blob }) => {
+    const length = await stat(fileOf(contentDirectory, blob)).then(
+      ({ size }) => size,
+      () => 0,
+    );
+    return { what, blob, length };
+  });
+  return (await Promise.all(measured)).filter(({ blob, length }) => length !== blob.size);
 }
 
 /** The places of a snapshot and those below it. If a directory is gone, its view fails, and so would a container. */
@@ -105,38 +101,30 @@ function placesOf(examination: Examination, chain: readonly string[]): Promise<r
   const { containerd, node, directories } = examination;
   return directories.getOrInsertComputed(top, async () => {
     try {
-      const found = await containerd.layerDirectories(node.snapshotter, top);
-      return Promise.all(chain.map((chainId, nth) => placeAt(chainId, found?.[nth])));
+      const found = (await containerd.layerDirectories(node.snapshotter, top)) ?? [];
+      return chain.map((chainId, nth) => placeAt(chainId, found.slice(nth)));
     } catch (error) {
-      if (!(error instanceof ApiError) || toFailure(error).class !== "unknown") throw error;
-      return [{ chainId: top, directory: undefined, isGone: true }, ...(await placesOf(examination, below))];
+      if (toFailure(error).class !== "unknown") throw error;
+      return [{ chainId: top, directories: [], isGone: true }, ...(await placesOf(examination, below))];
     }
   });
 }
 
-async function placeAt(chainId: string, directory: string | undefined): Promise<LayerPlace> {
-  if (directory === undefined) return { chainId, directory, isGone: false };
-  const isGone = await stat(directory).then(
-    () => false,
-    () => true,
-  );
-  return { chainId, directory, isGone };
+function placeAt(chainId: string, directories: readonly string[]): LayerPlace {
+  const [own] = directories;
+  return { chainId, directories, isGone: own !== undefined && !existsSync(own) };
 }
 
-/** @param places of the layer, then of those below it */
-function stateOf(
-  { node: { contentDirectory }, isWritten, cutLayers, layers }: Examination,
-  places: readonly LayerPlace[],
+async function stateOf(
+  { node: { contentDirectory }, isWritten, layers }: Examination,
+  { chainId, directories, isGone }: LayerPlace,
   layer: Blob | undefined,
+  cutLayers: readonly CutBlob[],
 ): Promise<LayerState> {
-  const [own] = places;
-  if (own?.isGone === true) return Promise.resolve("gone");
-  const { chainId = "", directory } = own ?? {};
-  if (isWritten(chainId)) return Promise.resolve("whole");
-  if (directory === undefined || layer === undefined || contentDirectory === undefined)
-    return Promise.resolve("unknown");
-  if (cutLayers.has(layer.digest)) return Promise.resolve("unchecked");
-  const directories = places.flatMap((place) => place.directory ?? []);
+  if (isGone) return "gone";
+  if (isWritten(chainId)) return "whole";
+  if (directories.length === 0 || layer === undefined || contentDirectory === undefined) return "unknown";
+  if (cutLayers.some(({ blob }) => blob === layer)) return "unchecked";
   return layers.getOrInsertComputed(chainId, () =>
     compareFiles(fileOf(contentDirectory, layer), directories),
   );

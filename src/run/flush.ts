@@ -40,14 +40,16 @@ export function flusher({ containerd, clock, emit, stop }: Context, node: Node, 
       }
     },
     known: (sources, now) => {
-      const isHere = ([chainId, createdAt]: readonly [string, string]): boolean =>
-        now.snapshots.get(chainId)?.createdAt === createdAt;
-      const chains = sources.flatMap((name) => chainIdAt(now, name) ?? []);
-      const fresh = chains.map((chainId) => [chainId, synced.get(chainId) ?? ""] as const);
+      const chains = new Set(sources.map((name) => chainIdAt(now, name)));
+      const fresh = [...synced].filter(([chainId]) => chains.has(chainId));
       const targets = sources.flatMap((name) => now.records.get(name)?.target.digest ?? []);
       return {
         sound: new Set([...record.sound, ...targets].filter((digest) => now.blobs.has(digest))),
-        written: new Map([...record.written, ...fresh.filter(isHere)].filter(isHere)),
+        written: new Map(
+          [...record.written, ...fresh].filter(
+            ([chainId, createdAt]) => now.snapshots.get(chainId)?.createdAt === createdAt,
+          ),
+        ),
       };
     },
   };

@@ -3,7 +3,7 @@
 import { chainIdOf, layersAt } from "../core/content.ts";
 import type { Failure, FailureClass } from "../core/failure.ts";
 import type { Damage, Node } from "../core/node.ts";
-import { chainIdAt, chainOf, suspects, writtenIn, type DiskRecord } from "../core/written.ts";
+import { chainIdAt, chainOf, NOTHING_KNOWN, suspects, writtenIn, type DiskRecord } from "../core/written.ts";
 import type { Containerd } from "../containerd/containerd.ts";
 import type { Context } from "./context.ts";
 import type { Leases } from "./lease.ts";
@@ -34,7 +34,6 @@ export async function examineNames(
   record: DiskRecord,
 ): Promise<Examined> {
   const targets = suspects(node, names, record);
-  if (targets.length === 0) return { node, images: 0, sound: record.sound };
   const written = writtenIn(node, record);
   const damage = await examine({ containerd, node, isWritten: (chainId) => written.has(chainId) }, targets);
   const looked = targets.map(({ digest }) => digest).filter((digest) => !damage.has(digest));
@@ -57,19 +56,16 @@ export async function mendPulled(
 ): Promise<readonly Placed[]> {
   const names = placed.filter(({ how }) => how === "pulled").map(({ image }) => image.source.name);
   const written = writtenIn(before, record);
-  const doubtful = new Set([...before.snapshots.keys()].filter((chainId) => !written.has(chainId)));
-  if (names.length === 0 || doubtful.size === 0) return placed;
+  if (names.length === 0 || written.isSupersetOf(before.snapshots)) return placed;
   const node = await look(names);
   const isOld = (chainId: string): boolean =>
-    doubtful.has(chainId) &&
+    !written.has(chainId) &&
     before.snapshots.get(chainId)?.createdAt === node.snapshots.get(chainId)?.createdAt;
-  const targets = names.flatMap((name) => {
-    const target = node.records.get(name)?.target;
-    return target !== undefined && chainOf(node, chainIdAt(node, name)).some(isOld) ? [target] : [];
-  });
-  const isWritten = (chainId: string): boolean => !isOld(chainId);
-  const found = await examine({ containerd: context.containerd, node, isWritten }, targets);
-  const { damage } = await mend(context, leases, { ...node, damage: found }, names, () => look(names));
+  const doubtful = names.filter((name) => chainOf(node, chainIdAt(node, name)).some(isOld));
+  const targets = suspects(node, doubtful, NOTHING_KNOWN);
+  const options = { ...context, node, isWritten: (chainId: string): boolean => !isOld(chainId) };
+  const found = await examine(options, targets);
+  const damage = await repair(context, leases, { ...node, damage: found }, names);
   return placed.filter(({ image: { source } }) => {
     const left = damage.get(node.records.get(source.name)?.target.digest ?? "");
     if (left === undefined) return true;
@@ -83,12 +79,23 @@ export async function mendPulled(
 export async function mend(
   context: Context,
   leases: MendLeases,
-  { damage, ...node }: Node,
+  node: Node,
   names: readonly string[],
   look: () => Promise<Node>,
 ): Promise<Node> {
+  const damage = await repair(context, leases, node, names);
+  return damage === node.damage ? node : { ...(await look()), damage };
+}
+
+/** @returns the damage that stays; the same map if there is nothing to repair */
+async function repair(
+  context: Context,
+  leases: MendLeases,
+  { damage, ...node }: Node,
+  names: readonly string[],
+): Promise<Node["damage"]> {
   const mendable = new Map([...damage].filter(([, { mend: how }]) => how !== "held"));
-  if (mendable.size === 0) return { ...node, damage };
+  if (mendable.size === 0) return damage;
   const named = new Map(names.map((name) => [node.records.get(name)?.target.digest, name]));
   for (const [digest, { mend: how }] of mendable)
     if (how === "pull") await leases.hold(named.get(digest) ?? digest, layersToHold(node, digest));
@@ -105,7 +112,7 @@ export async function mend(
       limit(() => unpack(context, leases, node, { digest, name: named.get(digest) ?? digest, ...each })),
     );
   await Promise.all(unpacked);
-  return { ...(await look()), damage: left };
+  return left;
 }
 
 /** Nothing keeps these layers once the manifest is deleted. Holding them avoids fetching them again. */
@@ -132,7 +139,7 @@ async function clear(
   for (const digest of new Set(damage.flatMap((each) => each.blobs))) await containerd.deleteBlob(digest);
   // Needed for blobs too: a file outlives its record until a collection, and a pull would reuse it, cut short as it is.
   await leases.collect();
-  const there = refused.size === 0 ? [] : await containerd.snapshots(snapshotter);
+  const there = await containerd.snapshots(snapshotter);
   return refused.intersection(new Set(there.map(({ name }) => name)));
 }
 

@@ -96,8 +96,10 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
     await step?.shift()?.(signal);
   };
 
-  /** Where a test has put blobs, and layers by their chain ids. */
-  const disk: { content?: string; readonly layers: Map<string, string[]> } = { layers: new Map() };
+  /** Where a test has put blobs, snapshots as a whole, and layers by their chain ids. */
+  const disk: { content?: string; images?: string; readonly layers: Map<string, string[]> } = {
+    layers: new Map(),
+  };
   /** By the digest of the target. */
   const fetched = new Map<string, ServedImage>();
   let unpacked = 0;
@@ -204,7 +206,7 @@ export function inMemoryContainerd(version = "1.7.35", now: () => number = () =>
     version: scripted("version", () => new SemVer(version)),
     criImages: scripted("criImages", criImages),
     containerImages: scripted("containerImages", () => [...used]),
-    imageDirectory: scripted("imageDirectory", () => undefined),
+    imageDirectory: scripted("imageDirectory", () => disk.images),
     records: scripted("records", () => [...records.values()]),
     record: scripted("record", (name) => records.get(name)),
     blobs: scripted("blobs", (of) =>
