@@ -27,21 +27,18 @@ import type { Context } from "./context.ts";
 /** Replaces each pattern with the files that it matches now. A pattern without a match stays as it is. */
 export async function findArchives(archives: readonly WantedArchive[]): Promise<WantedArchive[]> {
   const found = archives.map(async (archive) => {
-    if (!isPattern(archive.path)) return [archive];
-    const files = (await filesOf(archive.path)).map((file) => ({ ...archive, path: file }));
-    return files.length === 0 ? [archive] : files;
+    const files = isPattern(archive.path) ? await filesOf(archive.path) : [];
+    return files.length === 0 ? [archive] : files.map((file) => ({ ...archive, path: file }));
   });
   return mergeArchives((await Promise.all(found)).flat());
 }
 
+/** Also a link to nothing, which then fails as an archive. */
 async function filesOf(pattern: string): Promise<string[]> {
   const files: string[] = [];
   for await (const file of glob(pattern)) {
-    const isFile = await stat(file).then(
-      (found) => found.isFile(),
-      () => true,
-    );
-    if (isFile) files.push(file);
+    const found = await stat(file).catch(() => undefined);
+    if (found?.isFile() !== false) files.push(file);
   }
   return files.toSorted();
 }
@@ -58,8 +55,8 @@ export async function planArchives(
   archives: readonly WantedArchive[],
   circumstances: Circumstances,
 ): Promise<PlannedArchive[]> {
-  const planned: PlannedArchive[] = [];
-  for (const archive of archives) planned.push(await planArchive(archive, circumstances));
+  // One after the other, because each may read a large file.
+  const planned = await Array.fromAsync(archives, (archive) => planArchive(archive, circumstances));
   return withConflicts(planned, circumstances.listed, circumstances.node);
 }
 
@@ -68,35 +65,28 @@ async function planArchive(
   { record, node, read }: Circumstances,
 ): Promise<PlannedArchive> {
   const recorded = record.imported[archive.path];
-  const names = recorded?.names ?? {};
+  const known = { archive, names: recorded?.names ?? {} };
   const fail = (failure: Failure): PlannedArchive => ({
-    archive,
+    ...known,
     action: "fail",
     failure,
     why: failure.message,
-    names,
   });
   if (isPattern(archive.path))
-    return archive.mustMatch ? fail(NO_MATCH) : { archive, action: "none", why: NO_MATCH.message, names };
+    return archive.mustMatch ? fail(NO_MATCH) : { ...known, action: "none", why: NO_MATCH.message };
   const file = await factsOf(archive.path);
   if (isFailure(file)) return fail(file);
   const why = whyImport(file, recorded, node);
-  if (why === undefined) return { archive, action: "keep", why: "unchanged", names };
+  if (why === undefined) return { ...known, action: "keep", why: "unchanged" };
   const contents = await read(archive.path);
-  return isFailure(contents) ? fail(contents) : { archive, action: "import", file, why, names, contents };
+  return isFailure(contents) ? fail(contents) : { ...known, action: "import", file, why, contents };
 }
 
 /** Reads archives to their end. @throws the signal's reason */
 export const archiveReader =
   (signal: AbortSignal): Circumstances["read"] =>
-  async (file) => {
-    try {
-      return await readArchive(file, signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      return fileFailure(error);
-    }
-  };
+  (file) =>
+    readArchive(file, signal).catch(fileFailure);
 
 const NO_MATCH: Failure = {
   class: "not-found",
@@ -105,15 +95,12 @@ const NO_MATCH: Failure = {
 };
 
 export async function factsOf(file: string): Promise<FileFacts | Failure> {
-  try {
-    const found = await stat(file);
-    const { size, mtimeMs, ctimeMs } = found;
-    return found.isFile()
-      ? { size, mtimeMs, ctimeMs }
-      : { class: "not-found", message: "the archive is not a regular file", next: CHECK_PATH };
-  } catch (error) {
-    return fileFailure(error);
-  }
+  const found = await stat(file).catch(fileFailure);
+  if (isFailure(found)) return found;
+  const { size, mtimeMs, ctimeMs } = found;
+  return found.isFile()
+    ? { size, mtimeMs, ctimeMs }
+    : { class: "not-found", message: "the archive is not a regular file", next: CHECK_PATH };
 }
 
 const CHECK_PATH =
@@ -146,42 +133,28 @@ export async function importArchives(
   importOne: Import,
 ): Promise<ArchiveOutcome[]> {
   const outcomes: ArchiveOutcome[] = [];
+  const isChosen = (name: string): boolean => only.size === 0 || only.has(name);
   for (const plan of planned) {
-    const { archive, names, action } = plan;
-    const holds = Object.keys(expectedOutcome(plan).names).filter((name) => only.has(name));
-    if (only.size > 0 && (action !== "import" || holds.length === 0))
+    const { archive, names, action, why } = plan;
+    const { path: image } = archive;
+    const expected = expectedOutcome(plan).names;
+    if (only.size > 0 && (action !== "import" || !Object.keys(expected).some(isChosen))) {
       outcomes.push({ archive, names, failed: action !== "keep" });
-    else if (action === "fail") outcomes.push(failed(emit, plan, plan.failure));
-    else if (action !== "import") outcomes.push(done(emit, plan, names));
-    else {
-      const brought = await importOne(plan, outcomes);
-      outcomes.push(
-        isFailure(brought)
-          ? failed(emit, plan, brought)
-          : done(emit, plan, brought, only.size > 0 ? holds : undefined),
-      );
+      continue;
+    }
+    const brought =
+      action === "import" ? await importOne(plan, outcomes) : action === "fail" ? plan.failure : names;
+    if (isFailure(brought)) {
+      emit({ type: "image-failed", image, step: "import", failure: brought });
+      outcomes.push({ archive, names: { ...expected, ...names }, failed: true });
+    } else {
+      if (action === "none") emit({ type: "warning", message: `archives: ${why}: ${image}` });
+      const reported = Object.keys(brought).filter(isChosen);
+      emit({ type: "archive-done", image, names: reported, imported: action === "import" });
+      outcomes.push({ archive, names: brought, failed: false });
     }
   }
   return outcomes;
-}
-
-/** @param reported the names to report; all by default */
-function done(
-  emit: Context["emit"],
-  { archive, action, why }: PlannedArchive,
-  names: ImportedNames,
-  reported = Object.keys(names),
-): ArchiveOutcome {
-  const image = archive.path;
-  if (action === "none") emit({ type: "warning", message: `archives: ${why}: ${image}` });
-  emit({ type: "archive-done", image, names: reported, imported: action === "import" });
-  return { archive, names, failed: false };
-}
-
-function failed(emit: Context["emit"], plan: PlannedArchive, failure: Failure): ArchiveOutcome {
-  const { archive, names } = plan;
-  emit({ type: "image-failed", image: archive.path, step: "import", failure });
-  return { archive, names: { ...expectedOutcome(plan).names, ...names }, failed: true };
 }
 
 /** The images of an unreadable archive, or of a pattern without a match, are not known, so their pins stay. */

@@ -1,6 +1,17 @@
-import { rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import type { ImportPlan, PlannedArchive } from "../../../src/core/archives.ts";
+import type { RunEvent } from "../../../src/core/events.ts";
+import { Failed } from "../../../src/core/failure.ts";
 import { pinName } from "../../../src/core/pins.ts";
+import {
+  archiveReader,
+  factsOf,
+  fileFailure,
+  findArchives,
+  importArchives,
+  isUnread,
+} from "../../../src/run/archives.ts";
 import { gone, toolError, type InMemory } from "../containerd/in-memory.ts";
 import { packed } from "../containerd/packed.ts";
 import { served, type ServedImage } from "../containerd/served-image.ts";
@@ -233,5 +244,145 @@ describe("an archive", () => {
     const { events } = await run([], {}, { archives: recorded });
     expect(events).toContainEqual({ type: "unpinned", name: APP });
     expect(node.records.has(pinName(image.target))).toBe(false);
+  });
+});
+
+describe("the path of an archive", () => {
+  test("that is a pattern becomes each file that it matches, sorted, also a link to nothing", async () => {
+    const made = folder.make();
+    for (const name of ["b.tar", "a.tar", "c.txt"]) writeFileSync(`${made}/${name}`, "");
+    mkdirSync(`${made}/folder.tar`);
+    symlinkSync("nothing", `${made}/link.tar`);
+    const pattern = { ...archive(`${made}/*.tar`, false), required: false };
+    expect(await findArchives([pattern])).toEqual(
+      ["a.tar", "b.tar", "link.tar"].map((name) => ({ ...pattern, path: `${made}/${name}` })),
+    );
+  });
+
+  test("stays as it is if it is no pattern, or a pattern that matches no file", async () => {
+    const made = folder.make();
+    for (const name of ["a.tar", "+(a).tar"]) writeFileSync(`${made}/${name}`, "");
+    const paths = [`${made}/+(a).tar`, `${made}/n*thing.tar`];
+    const found = await findArchives(paths.map((path) => archive(path)));
+    expect(found.map(({ path }) => path)).toEqual(paths);
+  });
+});
+
+describe("an archive that cannot be read", () => {
+  test("is a failure with the system's error, and no missing archive", async () => {
+    const path = `${folder.make()}/loop.tar`;
+    symlinkSync(path, path);
+    expect(await factsOf(path)).toEqual({
+      class: "unknown",
+      message: "the archive cannot be read (ELOOP)",
+      next: "check the file and the disk that it is on",
+    });
+  });
+
+  test("because it disappeared is a failure, but the end of the run and a bug are none", async () => {
+    const path = file(packed({ [APP]: served("app") }));
+    expect(await archiveReader(new AbortController().signal)(`${path}.gone`)).toMatchObject({
+      class: "not-found",
+      message: "the archive does not exist",
+    });
+    const stopped = new Failed({ class: "cancelled", message: "stopped" });
+    await expect(archiveReader(AbortSignal.abort(stopped))(path)).rejects.toBe(stopped);
+    expect(() => fileFailure(new Error("a bug"))).toThrow("a bug");
+  });
+});
+
+describe("the archives of a plan", () => {
+  const FAILURE = { class: "transfer", message: "damaged" } as const;
+  const [WAS, OTHER] = [{ [APP]: "sha256:old" }, "docker.io/library/other:1"];
+  const planned = (path: string) => ({ archive: archive(path), why: "a reason", names: WAS });
+  const importOf = (path: string, name: string): ImportPlan => ({
+    ...planned(path),
+    action: "import",
+    file: { size: 1, mtimeMs: 1, ctimeMs: 1 },
+    contents: [{ name, digests: [], ids: [] }],
+  });
+  const PLANS: readonly PlannedArchive[] = [
+    { ...planned("/keep.tar"), action: "keep" },
+    { ...planned("/n*ne.tar"), action: "none" },
+    { ...planned("/fail.tar"), action: "fail", failure: FAILURE },
+    importOf("/mine.tar", APP),
+    importOf("/other.tar", OTHER),
+    importOf("/broken.tar", APP),
+  ];
+  const NEW = { [APP]: "sha256:new", [OTHER]: "sha256:new" };
+  const all = async (...only: readonly string[]) => {
+    const events: RunEvent[] = [];
+    const importing: string[] = [];
+    const outcomes = await importArchives(
+      { emit: (event) => void events.push(event) },
+      PLANS,
+      new Set(only),
+      async (plan) => {
+        importing.push(plan.archive.path);
+        return plan.archive.path === "/broken.tar" ? FAILURE : NEW;
+      },
+    );
+    return { events, importing, outcomes: outcomes.map((each) => ({ ...each, archive: each.archive.path })) };
+  };
+  const doneWith = (image: string, names: readonly string[], imported: boolean): RunEvent => ({
+    type: "archive-done",
+    image,
+    names,
+    imported,
+  });
+  const failedWith = (image: string): RunEvent => ({
+    type: "image-failed",
+    image,
+    step: "import",
+    failure: FAILURE,
+  });
+
+  test("are reported one by one, and only a failed one lacks its images", async () => {
+    expect(await all()).toEqual({
+      importing: ["/mine.tar", "/other.tar", "/broken.tar"],
+      events: [
+        doneWith("/keep.tar", [APP], false),
+        { type: "warning", message: "archives: a reason: /n*ne.tar" },
+        doneWith("/n*ne.tar", [APP], false),
+        failedWith("/fail.tar"),
+        doneWith("/mine.tar", [APP, OTHER], true),
+        doneWith("/other.tar", [APP, OTHER], true),
+        failedWith("/broken.tar"),
+      ],
+      outcomes: [
+        { archive: "/keep.tar", names: WAS, failed: false },
+        { archive: "/n*ne.tar", names: WAS, failed: false },
+        { archive: "/fail.tar", names: WAS, failed: true },
+        { archive: "/mine.tar", names: NEW, failed: false },
+        { archive: "/other.tar", names: NEW, failed: false },
+        { archive: "/broken.tar", names: WAS, failed: true },
+      ],
+    });
+  });
+
+  test("are left as they are by a narrowed run, except those that bring what it is for", async () => {
+    expect(await all(APP)).toEqual({
+      importing: ["/mine.tar", "/broken.tar"],
+      events: [doneWith("/mine.tar", [APP], true), failedWith("/broken.tar")],
+      outcomes: [
+        { archive: "/keep.tar", names: WAS, failed: false },
+        { archive: "/n*ne.tar", names: WAS, failed: true },
+        { archive: "/fail.tar", names: WAS, failed: true },
+        { archive: "/mine.tar", names: NEW, failed: false },
+        { archive: "/other.tar", names: WAS, failed: true },
+        { archive: "/broken.tar", names: WAS, failed: true },
+      ],
+    });
+  });
+
+  test.each([
+    ["/fail.tar", true],
+    ["/n*ne.tar", true],
+    ["/none.tar", true],
+    ["/keep.tar", false],
+    ["/mine.tar", false],
+    ["/strange.tar", false],
+  ])("do not know what %s holds: %s", (path, isNotKnown) => {
+    expect(isUnread(PLANS)(path)).toBe(isNotKnown);
   });
 });
