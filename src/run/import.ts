@@ -34,16 +34,14 @@ export interface Journal {
 }
 
 export function journalOf(record: ArchiveRecord, keep: (record: ArchiveRecord) => void): Journal {
-  let known = record;
-  return {
-    get record() {
-      return known;
-    },
-    write: (next) => {
-      known = next;
+  const journal = {
+    record,
+    write: (next: ArchiveRecord): void => {
       keep(next);
+      journal.record = next;
     },
   };
+  return journal;
 }
 
 export interface Importing {
@@ -53,7 +51,7 @@ export interface Importing {
   /** Hold the previous targets of the names. */
   readonly leases: Leases;
   readonly disks: Disks;
-  /** Whether ctr must be reported not to use the transfer service. */
+  /** Whether ctr must bypass the transfer service. */
   readonly local: boolean;
   readonly snapshotter: string;
 }
@@ -68,6 +66,7 @@ export const importer =
     const { emit, stop } = context;
     for (let attempt = 1; ; attempt += 1) {
       try {
+        if (attempt > 1) await untilBack();
         stop.signal.throwIfAborted();
         await disks.admit("imported");
         emit({ type: "attempt-started", image: plan.archive.path, attempt });
@@ -77,11 +76,6 @@ export const importer =
         if (failure.class === "disk" && !(error instanceof Failed) && !stop.signal.aborted)
           return disks.full(failure, async () => {});
         if (failure.class !== "runtime" || attempt === TRIES || stop.signal.aborted) return failure;
-        try {
-          await untilBack();
-        } catch (lost) {
-          return toFailure(lost, stop.signal);
-        }
       }
     }
   };
@@ -110,10 +104,7 @@ async function transaction(
     await leases.letGo(begun.path);
     return names;
   } catch (error) {
-    await abortIngests(containerd);
-    await putBack(containerd, begun, () => true);
-    journal.write({ imported });
-    await leases.letGo(begun.path);
+    await undo(containerd, journal, leases, true);
     throw error;
   }
 }
@@ -137,8 +128,8 @@ async function importFile(
   const { context, local, snapshotter } = importing;
   const { containerd, machine, stop } = context;
   const platform = `${machine.platform.os}/${machine.platform.architecture}`;
-  const bounds = { timeout: archive.timeout, signal: stop.signal };
-  const raw = await containerd.importArchive(archive.path, { local, snapshotter, platform, ...bounds });
+  const options = { local, snapshotter, platform, timeout: archive.timeout, signal: stop.signal };
+  const raw = await containerd.importArchive(archive.path, options);
   const found = await factsOf(archive.path);
   if (isFailure(found) || !isSameFile(found, file)) throw new Failed(CHANGED);
   return complete(containerd, raw, before);
@@ -150,19 +141,18 @@ async function complete(
   raw: readonly [name: string, digest: string][],
   before: ReadonlyMap<string, ImageRecord>,
 ): Promise<ImportedNames> {
-  const wrong = raw.filter(([name]) => fullName(name) !== name);
-  const records = new Map(
-    wrong.length === 0 ? [] : (await containerd.records()).map((record) => [record.name, record]),
-  );
-  for (const [name, digest] of wrong) {
-    const [full, made] = [fullName(name), records.get(name)?.target];
-    if (full !== undefined && made?.digest === digest)
-      await containerd.saveRecord({ name: full, labels: {}, target: made });
+  const names: Record<string, string> = {};
+  // An archive may give a name several times: the last one counts, as for ctr.
+  for (const [name, digest] of new Map(raw)) {
+    const full = fullName(name);
+    if (full !== undefined) names[full] = digest;
+    if (full === name) continue;
+    const target = (await containerd.record(name))?.target;
+    if (full !== undefined && target?.digest === digest)
+      await containerd.saveRecord({ name: full, labels: {}, target });
     await restore(containerd, name, before.get(name)?.target);
   }
-  return Object.fromEntries(
-    raw.flatMap(([name, digest]) => (fullName(name) === undefined ? [] : [[fullName(name), digest]])),
-  );
+  return names;
 }
 
 function refuseConflict(names: ImportedNames, earlier: readonly ArchiveOutcome[]): void {
@@ -176,11 +166,12 @@ function refuseConflict(names: ImportedNames, earlier: readonly ArchiveOutcome[]
 async function refuseUnusable({ containerd, machine }: Context, names: readonly string[]): Promise<void> {
   const node = await lookAtNode(containerd, machine.platform, names);
   for (const name of names) {
-    const { is, ...judged } = judge(node, name);
-    if (is === "usable" || !("why" in judged)) continue;
-    const failureClass = is === "foreign" ? "platform" : is === "not-an-image" ? is : "transfer";
+    const judged = judge(node, name);
+    if (judged.is === "usable") continue;
+    const found =
+      judged.is === "foreign" ? "platform" : judged.is === "not-an-image" ? judged.is : "transfer";
     const message = `the archive's image ${name} is ${judged.why}`;
-    throw new Failed({ class: failureClass, message, ...(is === "foreign" && { next: SAVE_AGAIN }) });
+    throw new Failed({ ...REPORTED[found], class: found, message });
   }
 }
 
@@ -196,14 +187,22 @@ export async function mendImport(
   if (path !== undefined) emit({ type: "warning", message });
 }
 
-/** Restores the names of an unfinished import, if the journal has one. */
-async function undo(containerd: Containerd, journal: Journal, leases: Leases): Promise<void> {
+/**
+ * Restores the names of an unfinished import, if the journal has one.
+ * @param isOurs whether each change of a name since is the import's own, because it has only just failed
+ */
+async function undo(containerd: Containerd, journal: Journal, leases: Leases, isOurs = false): Promise<void> {
   const { begun, imported } = journal.record;
   if (begun === undefined) return;
   await abortIngests(containerd);
-  await putBack(containerd, begun, async (name, target) =>
-    isFromImport(name, target, configOf((await containerd.blob(target.digest)) ?? NO_BLOB)),
-  );
+  const now = new Map((await containerd.records()).map(({ name, target }) => [name, target]));
+  for (const each of begun.names) {
+    const target = now.get(each.name);
+    if (target === undefined || target.digest === each.before?.digest) continue;
+    const blob = isOurs ? undefined : await containerd.blob(target.digest);
+    if (isOurs || isFromImport(each, target, blob && configOf(blob)))
+      await restore(containerd, each.name, each.before);
+  }
   journal.write({ imported });
   await leases.letGo(begun.path);
 }
@@ -215,24 +214,6 @@ async function undo(containerd: Containerd, journal: Journal, leases: Leases): P
 async function abortIngests(containerd: Containerd): Promise<void> {
   const downloads = await containerd.downloads();
   for (const { ref } of downloads) if (ref.startsWith("tar-")) await containerd.abort(ref);
-}
-
-const NO_BLOB = { digest: "", size: 0, labels: {} };
-
-type BegunName = BegunImport["names"][number];
-
-/** @param isOurs whether the import is what made a name refer to its current target */
-async function putBack(
-  containerd: Containerd,
-  { names }: BegunImport,
-  isOurs: (name: BegunName, now: Descriptor) => boolean | Promise<boolean>,
-): Promise<void> {
-  const now = new Map((await containerd.records()).map(({ name, target }) => [name, target]));
-  for (const each of names) {
-    const target = now.get(each.name);
-    const isChanged = target !== undefined && target.digest !== each.before?.digest;
-    if (isChanged && (await isOurs(each, target))) await restore(containerd, each.name, each.before);
-  }
 }
 
 /** If the previous target is gone, the current one stays: the former would be no better. */
@@ -254,8 +235,6 @@ const CHANGED: Failure = {
   next: "see what writes it, then run again when that is done",
 };
 
-const SAVE_AGAIN = "save the image again for this node's platform";
-
 const FOREIGN = /might be filtered out/iu;
 /** From a pull, these mean a broken image or content that containerd lost. From an import, the archive is at fault. */
 const BROKEN =
@@ -270,7 +249,7 @@ const REPORTED: Partial<Record<FailureClass, Partial<Failure>>> = {
   reference: { next: "correct the name that the archive gives its image" },
   platform: {
     message: "the archive holds no image for this node's platform",
-    next: SAVE_AGAIN,
+    next: "save the image again for this node's platform",
   },
 };
 

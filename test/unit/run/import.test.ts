@@ -2,6 +2,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CommandError } from "../../../src/containerd/command.ts";
+import type { Failure } from "../../../src/core/failure.ts";
 import { judge } from "../../../src/core/judge.ts";
 import { pinName } from "../../../src/core/pins.ts";
 import type { RunEvent } from "../../../src/core/events.ts";
@@ -39,6 +40,13 @@ function archiveOf({ archives }: InMemory, images: Images, path?: string, pack =
 const fails = (text: string) => (): never => {
   throw toolError(text);
 };
+const isGone = (): never => {
+  throw gone();
+};
+const failureOf = (events: readonly RunEvent[], path: string): Failure | undefined =>
+  events.flatMap((event) =>
+    event.type === "image-failed" && event.image === path ? [event.failure] : [],
+  )[0];
 const leads = ({ records }: InMemory, name: string): string | undefined => records.get(name)?.target.digest;
 const pulls = ({ calls }: InMemory): string[] => calls.filter((call) => call.startsWith("pull "));
 const warnings = (events: readonly RunEvent[]): string[] =>
@@ -53,6 +61,62 @@ async function replaced(next: Images, before: Images = { [APP]: OLD }) {
   return { ...set, path, record: first.recorded };
 }
 
+describe("an import", () => {
+  test("is one call to ctr, and waits for nothing and holds nothing if its names are new", async () => {
+    const { node, run, clock } = bench();
+    const path = archiveOf(node, { [APP]: NEW, [OTHER]: THIRD });
+    const began = clock.now();
+    expect((await run([], { archives: [archive(path)] })).outcomes).toEqual({
+      [APP]: "imported",
+      [OTHER]: "imported",
+    });
+    expect(node.imports.get(path)).toEqual({
+      platform: "linux/amd64",
+      snapshotter: "overlayfs",
+      local: false,
+      timeout: 1_000,
+      signal: expect.any(AbortSignal) as AbortSignal,
+    });
+    expect(clock.now()).toBe(began);
+    expect(node.calls.filter((call) => call.startsWith("createLease import-images-firm-"))).toEqual([]);
+  });
+
+  test("of an archive that gives a short name twice makes the full name of the last", async () => {
+    const { node, run } = bench();
+    const path = archiveOf(node, { "app:1": NEW });
+    const { importArchive } = node.containerd;
+    node.containerd.importArchive = async (...given) => [
+      ["app:1", OLD.target.digest],
+      ...(await importArchive(...given)),
+    ];
+    const { outcomes } = await run([], { archives: [archive(path)] });
+    expect(outcomes).toEqual({ [APP]: "imported" });
+    expect([leads(node, "app:1"), leads(node, APP)]).toEqual([undefined, NEW.target.digest]);
+  });
+
+  test("holds what its names point to, and nothing else", async () => {
+    const { node, run, path, record } = await replaced({ [APP]: NEW, [OTHER]: THIRD });
+    await run([], { archives: [archive(path)] }, { archives: record });
+    const holds = node.calls.filter((call) => call.startsWith("hold import-images-firm-"));
+    expect(holds.map((call) => call.split(" ").slice(2))).toEqual([[OLD.target.digest]]);
+  });
+
+  test("is not begun if what its names point to cannot be held", async () => {
+    const { node, run, path, record } = await replaced({ [APP]: NEW });
+    node.forget();
+    node.imports.clear();
+    node.before("hold", isGone, isGone, isGone);
+    const { events, outcomes } = await run([], { archives: [archive(path)] }, { archives: record });
+    expect(outcomes).toEqual({ [path]: "failed in import: runtime", [APP]: "present" });
+    expect(failureOf(events, path)).toEqual({
+      class: "runtime",
+      message:
+        "containerd could not protect the images that the archive's names point to, so the archive is not imported",
+    });
+    expect([node.imports.size, leads(node, APP)]).toEqual([0, OLD.target.digest]);
+  });
+});
+
 describe("an import that fails", () => {
   const HALF = "ctr: failed to extract layer: unexpected EOF";
 
@@ -63,11 +127,13 @@ describe("an import that fails", () => {
     const { node, run, serve, path, record } = await replaced({ [APP]: NEW });
     node.before(step, fails(HALF));
     serve(THIRD, APP, "r.one/other:1");
-    const { outcomes } = await run(
+    const written = node.changes().length;
+    const { outcomes, recorded } = await run(
       ["r.one/other:1"],
       { archives: [archive(path, { required: false })] },
       { archives: record },
     );
+    expect(recorded).toEqual(record);
     expect(outcomes).toEqual({
       [path]: "failed in import: transfer",
       [APP]: "present",
@@ -77,6 +143,8 @@ describe("an import that fails", () => {
     expect(node.records.has(pinName(OLD.target))).toBe(true);
     expect(pulls(node)).toEqual(["pull r.one/other:1"]);
     expect(node.blobs.has(NEW.target.digest)).toBe(false);
+    const restored = node.changes().slice(written).includes(`saveRecord ${APP}`);
+    expect(restored).toBe(step === "unpack");
   });
 
   test("after some of its names takes those back, also what a docker archive names", async () => {
@@ -130,6 +198,39 @@ describe("an import that fails", () => {
     expect([leads(set.node, "app:1"), leads(set.node, APP)]).toEqual([OLD.target.digest, NEW.target.digest]);
   });
 
+  test("puts back the full name that it made of a short one", async () => {
+    const { node, run, path, record } = await replaced({ "app:1": served("arm", { platform: ARM }) });
+    const { outcomes } = await run([], { archives: [archive(path)] }, { archives: record });
+    expect(outcomes).toEqual({ [path]: "failed in import: platform", [APP]: "present" });
+    expect([leads(node, "app:1"), leads(node, APP)]).toEqual([undefined, OLD.target.digest]);
+  });
+
+  test.each([
+    ["moves", ({ record }: InMemory) => record("app:1", THIRD)],
+    ["deletes", ({ records }: InMemory) => void records.delete("app:1")],
+  ])("because somebody %s its short name is repeated by the next run", async (_what, harm) => {
+    const { node, run, path, record } = await replaced({ "app:1": NEW });
+    node.before("record app:1", () => harm(node));
+    const first = await run([], { archives: [archive(path)] }, { archives: record });
+    expect([first.outcomes, leads(node, APP)]).toEqual([
+      { [APP]: "failed in import: not-found" },
+      OLD.target.digest,
+    ]);
+    const { outcomes } = await run([], { archives: [archive(path)] }, { archives: first.recorded });
+    expect([outcomes, leads(node, APP)]).toEqual([{ [APP]: "imported" }, NEW.target.digest]);
+  });
+
+  test("ends the partial layers of archives, and no pull's", async () => {
+    const { node, run, path, record } = await replaced({ [APP]: NEW });
+    node.before("unpack", fails(HALF));
+    node.before("downloads", () => {
+      for (const ref of ["tar-blobs/sha256/1", "layer-sha256:tar-"])
+        node.downloads.set(ref, { ref, offset: 1, total: 2 });
+    });
+    await run([], { archives: [archive(path)] }, { archives: record });
+    expect(node.calls.filter((call) => call.startsWith("abort "))).toEqual(["abort tar-blobs/sha256/1"]);
+  });
+
   test("is no reason to ask a registry, also for what the list names and the archive never brought", async () => {
     const set = bench();
     const path = archiveOf(set.node, { [APP]: NEW });
@@ -176,19 +277,40 @@ describe("an import that fails", () => {
   test("because containerd went away is begun again from what was before", async () => {
     const { node, run, path, record } = await replaced({ [APP]: NEW });
     node.before("unpack", () => {
+      node.before("version", isGone);
       throw gone();
     });
-    const { outcomes } = await run([], { archives: [archive(path)] }, { archives: record });
+    const { events, outcomes } = await run([], { archives: [archive(path)] }, { archives: record });
     expect(outcomes).toEqual({ [APP]: "imported" });
-    node.before(
-      "unpack",
-      ...Array.from({ length: 3 }, () => () => {
-        throw gone();
-      }),
-    );
+    const types = typesOf(events);
+    expect(types.slice(types.indexOf("attempt-started"), types.indexOf("archive-done"))).toEqual([
+      "attempt-started",
+      "waiting",
+      "runtime-back",
+      "attempt-started",
+    ]);
+    node.before("unpack", isGone, isGone, isGone);
     archiveOf(node, { [APP]: THIRD }, path);
-    await run([], { archives: [archive(path)] }, { archives: record });
+    const again = await run([], { archives: [archive(path)] }, { archives: record });
+    expect(typesOf(again.events, path)).toEqual([...Array(3).fill("attempt-started"), "image-failed"]);
     expect(leads(node, APP)).toBe(NEW.target.digest);
+  });
+
+  test("because containerd stays away ends the run, and the next one puts the names back", async () => {
+    const { node, run, path, record } = await replaced({ [APP]: NEW });
+    node.before("unpack", () => {
+      node.before("version", ...Array.from({ length: 1_000 }, () => isGone));
+      node.before("downloads", isGone);
+      throw gone();
+    });
+    const { error, events, recorded } = await run([], { archives: [archive(path)] }, { archives: record });
+    expect(String(error)).toContain("container runtime not ready");
+    expect(typesOf(events, path)).toEqual(["attempt-started", "image-failed"]);
+    expect([leads(node, APP), recorded.begun?.path]).toEqual([NEW.target.digest, path]);
+    node.forget();
+    writeFileSync(path, "damaged");
+    await run([], { archives: [archive(path)] }, { archives: recorded });
+    expect(leads(node, APP)).toBe(OLD.target.digest);
   });
 
   test("by a signal puts the names back before the run ends", async () => {
@@ -202,31 +324,99 @@ describe("an import that fails", () => {
     expect(leads(node, APP)).toBe(OLD.target.digest);
   });
 
-  test("to bring an image that works here keeps the one that did", async () => {
-    const { node, run, path, record } = await replaced({ [APP]: served("arm", { platform: ARM }) });
-    const { outcomes } = await run([], { archives: [archive(path)] }, { archives: record });
-    expect(outcomes).toEqual({ [path]: "failed in import: platform", [APP]: "present" });
-    expect(leads(node, APP)).toBe(OLD.target.digest);
+  test.each<[string, ServedImage, Failure]>([
+    [
+      "is for another platform",
+      served("arm", { platform: ARM }),
+      {
+        class: "platform",
+        message: `the archive's image ${APP} is for linux/arm64`,
+        next: "save the image again for this node's platform",
+      },
+    ],
+    [
+      "is an artifact",
+      served("chart", { artifact: true }),
+      { class: "not-an-image", message: `the archive's image ${APP} is not a container image` },
+    ],
+    [
+      "lacks its manifest",
+      { ...NEW, blobs: NEW.blobs.filter((blob) => blob !== NEW.manifest) },
+      { class: "transfer", message: `the archive's image ${APP} is damaged: its manifest is missing` },
+    ],
+  ])("because its image %s keeps the one that works here", async (_what, image, failure) => {
+    const { node, run, path, record } = await replaced({ [APP]: image });
+    const { outcomes, events } = await run([], { archives: [archive(path)] }, { archives: record });
+    expect(outcomes).toEqual({ [path]: `failed in import: ${failure.class}`, [APP]: "present" });
+    expect([failureOf(events, path), leads(node, APP)]).toEqual([failure, OLD.target.digest]);
   });
 
-  test("because the file changed while it was read", async () => {
-    const { node, run, path, record } = await replaced({ [APP]: NEW });
-    node.before("unpack", () => void archiveOf(node, { [APP]: THIRD }, path));
-    const { events } = await run([], { archives: [archive(path)] }, { archives: record });
-    expect(events).toContainEqual({
-      type: "image-failed",
-      image: path,
-      step: "import",
-      failure: expect.objectContaining({ message: "the archive changed while it was read" }) as object,
+  const NO_SPACE = "failed to extract layer: write /x: no space left on device";
+  test.each<[string, () => Error, Partial<Failure>]>([
+    [
+      "filtered out what it holds",
+      () => toolError("ctr: image might be filtered out"),
+      {
+        class: "platform",
+        message: "the archive holds no image for this node's platform",
+        next: "save the image again for this node's platform",
+      },
+    ],
+    [
+      "does not take its name",
+      () => toolError("invalid reference format"),
+      {
+        class: "reference",
+        message: "invalid reference format",
+        next: "correct the name that the archive gives its image",
+      },
+    ],
+    [
+      "has no space for its layer",
+      () => toolError(NO_SPACE),
+      { class: "disk", message: expect.stringContaining("no space left on device") as string },
+    ],
+    [
+      "read half of it",
+      () => toolError(HALF),
+      {
+        class: "transfer",
+        message:
+          "the archive is damaged, or is not a docker or OCI archive (failed to extract layer: unexpected EOF)",
+      },
+    ],
+    [
+      "could not open it",
+      () => Object.assign(new Error("no such file"), { code: "ENOENT" }),
+      { class: "not-found", message: "the archive does not exist" },
+    ],
+  ])("because ctr %s is reported as such", async (_what, error, failure) => {
+    const { node, run } = bench();
+    const path = archiveOf(node, { [APP]: NEW });
+    node.before("importArchive", () => {
+      throw error();
     });
+    const { events } = await run([], { archives: [archive(path)] });
+    expect(failureOf(events, path)).toMatchObject(failure);
+  });
+
+  test.each([
+    ["before ctr read it", "importArchive"],
+    ["while ctr read it", "unpack"],
+  ])("because the file changed %s puts the names back", async (_when, step) => {
+    const { node, run, path, record } = await replaced({ [APP]: NEW });
+    node.before(step, () => void archiveOf(node, { [APP]: THIRD }, path));
+    const { events } = await run([], { archives: [archive(path)] }, { archives: record });
+    expect(failureOf(events, path)?.message).toBe("the archive changed while it was read");
     expect(leads(node, APP)).toBe(OLD.target.digest);
   });
 });
 
 describe("an import that was killed in the middle", () => {
   /** Runs until a step of the import never returns. @returns what the run had written down by then */
-  async function killed(step: string, next: Images, before?: Images) {
-    const set = await replaced(next, before);
+  async function killed(step: string, next: Images, pack = packed) {
+    const set = await replaced({});
+    archiveOf(set.node, next, set.path, pack);
     const dead = new AbortController();
     let written = set.record;
     await new Promise<void>((resolve) => {
@@ -271,6 +461,29 @@ describe("an import that was killed in the middle", () => {
     node.before("unpack", fails("ctr: unexpected EOF"));
     await run([], { archives: [archive(path)] }, { archives: written });
     expect([leads(node, APP), leads(node, OTHER)]).toEqual([OLD.target.digest, undefined]);
+  });
+
+  test.each<
+    [string, string | undefined, (set: Awaited<ReturnType<typeof killed>>) => unknown, typeof saved?]
+  >([
+    ["gets its name back, also for an archive of docker", OLD.target.digest, () => {}, saved],
+    [
+      "gets its name back, also if the new manifest is gone",
+      OLD.target.digest,
+      ({ node }) => node.blobs.delete(NEW.target.digest),
+    ],
+    [
+      "keeps the new image if the previous one is gone",
+      NEW.target.digest,
+      ({ node }) => node.blobs.delete(OLD.target.digest),
+    ],
+    ["gets no name back that somebody has deleted since", undefined, ({ node }) => node.records.delete(APP)],
+  ])("%s", async (_what, digest, harm, pack) => {
+    const set = await killed("unpack", { [APP]: NEW }, pack);
+    writeFileSync(set.path, "damaged");
+    harm(set);
+    await set.run([], { archives: [archive(set.path)] }, { archives: set.written });
+    expect(leads(set.node, APP)).toBe(digest);
   });
 
   test("leaves alone what somebody else has put under the name since", async () => {
@@ -322,6 +535,38 @@ describe("one name", () => {
     ];
     const { outcomes } = await set.run([], { archives: paths.map((path) => archive(path)) });
     expect(outcomes).toEqual({ [APP]: "imported" });
+  });
+});
+
+describe("two archives with one image in two forms", () => {
+  const [PLAIN, INDEXED] = [NEW, served("new", { index: true })];
+
+  test("conflict if both give it the same name, and the first one keeps it", async () => {
+    const { node, run } = bench();
+    const [one, two] = [
+      archiveOf(node, { [APP]: PLAIN }),
+      archiveOf(node, { [APP]: INDEXED, [OTHER]: THIRD }),
+    ];
+    const { outcomes, events } = await run([], { archives: [archive(one), archive(two)] });
+    expect(outcomes).toEqual({ [two]: "failed in import: reference", [APP]: "imported" });
+    expect(failureOf(events, two)?.message).toContain(`${APP}, which is also a name of ${one}`);
+    expect([leads(node, APP), leads(node, OTHER)]).toEqual([PLAIN.target.digest, undefined]);
+  });
+
+  test("do not conflict if the first one failed: the second one gets the name", async () => {
+    const { node, run, path, record } = await replaced({ [APP]: PLAIN }, { [APP]: PLAIN });
+    node.before(`importArchive ${path}`, fails("ctr: unexpected EOF"));
+    const two = archiveOf(node, { [APP]: INDEXED });
+    const { outcomes } = await run([], { archives: [archive(path), archive(two)] }, { archives: record });
+    expect(outcomes).toEqual({ [path]: "failed in import: transfer", [APP]: "imported" });
+    expect(leads(node, APP)).toBe(INDEXED.target.digest);
+  });
+
+  test("are both imported if their names differ", async () => {
+    const { node, run } = bench();
+    const [one, two] = [archiveOf(node, { [APP]: PLAIN }), archiveOf(node, { [OTHER]: INDEXED })];
+    const { outcomes } = await run([], { archives: [archive(one), archive(two)] });
+    expect(outcomes).toEqual({ [APP]: "imported", [OTHER]: "imported" });
   });
 });
 
