@@ -58,7 +58,7 @@ export function leasesOf(containerd: Containerd, run: string, expires: Date) {
       await mine?.busy;
       const found = (await earlier).filter((id) => id.includes(`-${keyOf(image)}-`));
       leases.delete(image);
-      const ids = new Set([...found, ...(mine?.isMade === true ? [mine.id] : [])]);
+      const ids = new Set([...found, ...(mine === undefined ? [] : [mine.id])]);
       await Promise.allSettled([...ids].map((id) => containerd.deleteLease(id, false)));
     },
     /** Runs a garbage collection to its end, by deleting a lease synchronously. @throws ApiError */
