@@ -58,9 +58,6 @@ const toRecord = ({ name, labels, target }: Image): ImageRecord => ({
   target: target ?? { mediaType: "", digest: "", size: 0 },
 });
 
-/** Escapes text for a filter's pattern. Dots become a class, because the filter's quoting would consume a backslash. */
-const literal = (text: string): string => text.replaceAll(/[.[\]]/gu, (char) => (char === "." ? "[.]" : "."));
-
 function contentStore({ ask, collect }: Connection) {
   const { info: find, list, read, update, delete: remove, listStatuses, abort } = ContentService;
   return {
@@ -77,7 +74,7 @@ function contentStore({ ask, collect }: Connection) {
     /** Text of a document; undefined if the blob is too large for one. @throws ApiError (outOfRange) if truncated */
     read: async ({ digest, size }: Layer): Promise<string | undefined> => {
       if (size > MOST) return undefined;
-      const parts = await collect(read, { digest, offset: 0, size: 0 });
+      const parts = await collect(read, { digest });
       const data = Buffer.concat(parts.map((part) => part.data));
       if (data.length === size) return data.toString("utf8");
       throw new ApiError(CODE.outOfRange, `containerd: ${digest} has ${data.length} of ${size} bytes`);
@@ -99,7 +96,7 @@ function contentStore({ ask, collect }: Connection) {
       return plugins[0]?.exports["root"];
     },
     downloads: async (): Promise<Download[]> => {
-      const { statuses } = await ask(listStatuses, { filters: [] });
+      const { statuses } = await ask(listStatuses, {});
       return [...statuses];
     },
     /** Discards a partial download. Succeeds if there is none. */
@@ -179,7 +176,9 @@ export interface BlobSource {
 
 const fromSource = ({ repository, shared }: BlobSource): string => {
   const { path } = repository;
-  return `labels."${sourceLabel(repository)}"${shared ? `~="(^|,)${literal(path)}(,|$)"` : `=="${path}"`}`;
+  // Dots become a class, because the filter's quoting would consume a backslash.
+  const value = shared ? `~="(^|,)${path.replaceAll(".", "[.]")}(,|$)"` : `=="${path}"`;
+  return `labels."${sourceLabel(repository)}"${value}`;
 };
 
 /** A blob by its digest, or a download by its ref, even before it starts. */
@@ -221,7 +220,7 @@ function cri({ ask }: Connection) {
   return {
     /** Version of containerd. @throws Error if it reports none */
     version: async (signal: AbortSignal): Promise<SemVer> => {
-      const { runtimeVersion } = await ask(RuntimeServiceService.version, { version: "" }, signal);
+      const { runtimeVersion } = await ask(RuntimeServiceService.version, {}, signal);
       const version = parseVersion(runtimeVersion);
       if (version === undefined) throw new Error("the runtime tells no version");
       return version;
@@ -237,7 +236,7 @@ function cri({ ask }: Connection) {
     },
     /** Image names of all containers, including pod sandboxes. */
     containerImages: async (): Promise<string[]> => {
-      const { containers } = await ask(ContainersService.list, { filters: [] });
+      const { containers } = await ask(ContainersService.list, {});
       return containers.map(({ image }) => image);
     },
     /** CRI's directory of images, named after its snapshotter, in the file system that must have free space. */

@@ -58,16 +58,16 @@ export const BRIEF = { timeout: 30_000, env: { GOMAXPROCS: "1", GOGC: "400" } };
 
 /** @param lifetime ends every tool */
 export function commandRunner(redact: Redact, lifetime: AbortSignal): RunCommand {
-  const [wrapper, ...wrapperArgs] = isExecutable(SETPRIV) ? [SETPRIV, "--pdeathsig", "KILL", "--"] : [];
-  return async (tool, args, { timeout, env, signal, input }) => {
-    const [file, argv] = wrapper === undefined ? [tool, args] : [wrapper, [...wrapperArgs, tool, ...args]];
+  const wrapper = isExecutable(SETPRIV) ? [SETPRIV, "--pdeathsig", "KILL", "--"] : [];
+  return async (tool, args, { timeout = 0, env, signal, input }) => {
+    const [file = tool, ...argv] = [...wrapper, tool, ...args];
     const subprocess = execa(file, argv, {
       env: { PATH, ...env },
       extendEnv: false,
       // Our own directory may have been deleted.
       cwd: "/",
       ...(input === undefined ? { stdin: "ignore" as const } : { input }),
-      ...(timeout !== undefined && { timeout }),
+      timeout,
       forceKillAfterDelay: GRACE,
       reject: false,
       // execa's own buffering takes four queues of 16 KB per call: an eighth of our CPU with many small images.
@@ -84,7 +84,7 @@ export function commandRunner(redact: Redact, lifetime: AbortSignal): RunCommand
     const said = stderr().trim();
     // Redacted before it is shortened, or half a secret could remain.
     const message = describe(tool, result, bothEnds(redact(said)));
-    throw new CommandError(message, said === "" ? message : bothEnds(said), result.timedOut);
+    throw new CommandError(message, bothEnds(said), result.timedOut);
   };
 }
 

@@ -67,7 +67,6 @@ export function openConnection({ socket }: Pick<ContainerdConfig, "socket">, lif
     let status: IncomingHttpHeaders = {};
     const note = (received: IncomingHttpHeaders): void => void (status = received);
     try {
-      bounds.throwIfAborted();
       if (session === undefined || session.closed || session.destroyed) session = openSession(socket);
       const stream = session.request(headers, { signal: bounds });
       stream.on("response", note).on("trailers", note);
@@ -105,16 +104,15 @@ function contentOf(stream: ClientHttp2Stream, socket: string): Promise<Buffer> {
   return new Promise<Buffer>((resolve, reject) => {
     stream
       .on("data", (part: Buffer) => void parts.push(part))
-      .on("end", () => resolve(Buffer.concat(parts)))
       .on("error", reject)
-      .on("close", () => reject(new Error("the answer broke off")));
+      .on("close", () => resolve(Buffer.concat(parts)));
   }).finally(() => clearTimeout(timer));
 }
 
 function openSession(socket: string): ClientHttp2Session {
   const session = connectHttp2("http://localhost", {
     createConnection: () => connect(socket),
-    settings: { initialWindowSize: WINDOW, enablePush: false },
+    settings: { initialWindowSize: WINDOW },
   });
   // Every call that this breaks receives the error too.
   session.on("error", () => {});
@@ -173,7 +171,7 @@ function framed(body: Buffer): Buffer {
 
 function unframed(body: Buffer): Buffer[] {
   const frames: Buffer[] = [];
-  for (let at = 0; at + HEADER <= body.length;) {
+  for (let at = 0; at < body.length;) {
     const next = at + HEADER + body.readUInt32BE(at + 1);
     frames.push(body.subarray(at + HEADER, next));
     at = next;

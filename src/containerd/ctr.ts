@@ -1,7 +1,7 @@
 // ctr: further names, unpacking, and archives.
 import type { ContainerdConfig } from "../config/config.ts";
 import { NAMESPACE } from "./connection.ts";
-import { unpackedStream } from "./archive-file.ts";
+import { unpackedStream } from "./tar-file.ts";
 import { BRIEF, type CommandOptions, type RunCommand } from "./command.ts";
 
 type Bounds = Pick<CommandOptions, "signal" | "timeout">;

@@ -28,10 +28,13 @@ const ociIndex = json(v.object({ manifests: v.array(described) }));
 const ociManifest = json(v.object({ config: v.object({ digest: v.string() }) }));
 const folderManifest = json(v.object({ schemaVersion: v.number(), config: v.unknown() }));
 
+/** Top-level directories of every Linux root file system. */
+export const ROOT: ReadonlySet<string> = new Set("bin dev etc lib proc root sbin sys tmp usr var".split(" "));
+
 export interface Documents {
   /** Text of each file that may be JSON, by its path in the tar without a leading `./`. */
   readonly documents: ReadonlyMap<string, string>;
-  /** First path component of each entry. */
+  /** First path components that are in `ROOT`. */
   readonly top: ReadonlySet<string>;
 }
 
@@ -93,11 +96,8 @@ const merged = (names: readonly ArchivedName[]): ArchivedName[] =>
     ids: [...new Set(group.flatMap(({ ids }) => ids))],
   }));
 
-/** Top-level directories of every Linux root file system. */
-const ROOT = ["bin", "dev", "etc", "lib", "proc", "root", "sbin", "sys", "tmp", "usr", "var"];
-
 function otherKind({ documents, top }: Documents): Failure {
-  if (ROOT.filter((folder) => top.has(folder)).length >= 2)
+  if (top.size >= 2)
     return unlike(
       "the archive is the root file system of a container (docker export, crane export), not an image",
       "save the image instead, with docker save, crane pull or ctr images export",

@@ -2,7 +2,7 @@
 import { lstatSync, readlinkSync, type Stats } from "node:fs";
 import path from "node:path";
 import type { LayerState } from "../core/damage.ts";
-import { tarEntries } from "../containerd/archive-file.ts";
+import { tarEntries } from "../containerd/tar-file.ts";
 
 /**
  * Checks that each regular file has the length that the layer gives.

@@ -82,8 +82,8 @@ export default class MutantRunner extends TestRunner {
 
   override async onAfterRunFiles(): Promise<void> {
     const task = JSON.parse(readFileSync(process.env["MUTANTS_TASK"] ?? "", "utf8")) as Task;
-    const rejected = (): void => void (this.rejections += 1);
-    process.on("unhandledRejection", rejected);
+    const unhandled = (): void => void (this.unhandled += 1);
+    process.on("unhandledRejection", unhandled).on("uncaughtException", unhandled);
     const baselines = existsSync(task.coverage)
       ? (JSON.parse(readFileSync(task.coverage, "utf8")) as Baseline[])
       : await this.baselines(task);
@@ -96,7 +96,7 @@ export default class MutantRunner extends TestRunner {
     }
   }
 
-  private rejections = 0;
+  private unhandled = 0;
 
   private async baselines({ tests, coverage }: Task): Promise<Baseline[]> {
     const all: Baseline[] = [];
@@ -142,7 +142,7 @@ export default class MutantRunner extends TestRunner {
       process.env[ENV] = id;
       if (isStatic) this.forget();
       const runner = this.quiet();
-      const before = this.rejections;
+      const before = this.unhandled;
       const spec = isStatic ? { filepath: file } : { filepath: file, testIds };
       const [ran] = await startTests([spec], runner);
       await new Promise((resolve) => setImmediate(resolve));
@@ -150,7 +150,7 @@ export default class MutantRunner extends TestRunner {
       process.env[ENV] = "";
       if (isStatic) this.forget();
       if (runner.timedOut) return "timeout";
-      if (runner.failed || ran === undefined || hasFailed(ran) || this.rejections > before) return "killed";
+      if (runner.failed || ran === undefined || hasFailed(ran) || this.unhandled > before) return "killed";
     }
     return "survived";
   }

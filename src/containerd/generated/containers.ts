@@ -15,7 +15,6 @@ export interface Container {
 }
 
 export interface ListContainersRequest {
-  readonly filters: readonly string[];
 }
 
 export interface ListContainersResponse {
@@ -80,14 +79,11 @@ export const Container: MessageFns<Container> = {
 };
 
 function createBaseListContainersRequest(): ListContainersRequest {
-  return { filters: [] };
+  return {};
 }
 
 export const ListContainersRequest: MessageFns<ListContainersRequest> = {
-  encode(message: ListContainersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    for (const v of message.filters) {
-      writer.uint32(10).string(v!);
-    }
+  encode(_: ListContainersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     return writer;
   },
 
@@ -104,14 +100,6 @@ export const ListContainersRequest: MessageFns<ListContainersRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.filters.push(reader.string());
-            continue;
-          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;

@@ -53,8 +53,6 @@ export interface DeleteContentRequest {
 
 export interface ReadContentRequest {
   readonly digest: string;
-  readonly offset: number;
-  readonly size: number;
 }
 
 export interface ReadContentResponse {
@@ -69,7 +67,6 @@ export interface Status {
 }
 
 export interface ListStatusesRequest {
-  readonly filters: readonly string[];
 }
 
 export interface ListStatusesResponse {
@@ -542,19 +539,13 @@ export const DeleteContentRequest: MessageFns<DeleteContentRequest> = {
 };
 
 function createBaseReadContentRequest(): ReadContentRequest {
-  return { digest: "", offset: 0, size: 0 };
+  return { digest: "" };
 }
 
 export const ReadContentRequest: MessageFns<ReadContentRequest> = {
   encode(message: ReadContentRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.digest !== "") {
       writer.uint32(10).string(message.digest);
-    }
-    if (message.offset !== 0) {
-      writer.uint32(16).int64(message.offset);
-    }
-    if (message.size !== 0) {
-      writer.uint32(24).int64(message.size);
     }
     return writer;
   },
@@ -578,22 +569,6 @@ export const ReadContentRequest: MessageFns<ReadContentRequest> = {
             }
 
             message.digest = reader.string();
-            continue;
-          }
-          case 2: {
-            if (tag !== 16) {
-              break;
-            }
-
-            message.offset = longToNumber(reader.int64());
-            continue;
-          }
-          case 3: {
-            if (tag !== 24) {
-              break;
-            }
-
-            message.size = longToNumber(reader.int64());
             continue;
           }
         }
@@ -735,14 +710,11 @@ export const Status: MessageFns<Status> = {
 };
 
 function createBaseListStatusesRequest(): ListStatusesRequest {
-  return { filters: [] };
+  return {};
 }
 
 export const ListStatusesRequest: MessageFns<ListStatusesRequest> = {
-  encode(message: ListStatusesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    for (const v of message.filters) {
-      writer.uint32(10).string(v!);
-    }
+  encode(_: ListStatusesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     return writer;
   },
 
@@ -759,14 +731,6 @@ export const ListStatusesRequest: MessageFns<ListStatusesRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.filters.push(reader.string());
-            continue;
-          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;

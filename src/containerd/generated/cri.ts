@@ -10,7 +10,6 @@ export const protobufPackage = "runtime.v1";
 export const protobufFileName = "cri.proto";
 
 export interface VersionRequest {
-  readonly version: string;
 }
 
 export interface VersionResponse {
@@ -49,14 +48,11 @@ export interface FilesystemIdentifier {
 }
 
 function createBaseVersionRequest(): VersionRequest {
-  return { version: "" };
+  return {};
 }
 
 export const VersionRequest: MessageFns<VersionRequest> = {
-  encode(message: VersionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.version !== "") {
-      writer.uint32(10).string(message.version);
-    }
+  encode(_: VersionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     return writer;
   },
 
@@ -73,14 +69,6 @@ export const VersionRequest: MessageFns<VersionRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.version = reader.string();
-            continue;
-          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;

@@ -4,9 +4,9 @@ import { gzipSync, zstdCompressSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { readArchive } from "../../../src/containerd/archive-file.ts";
 import { dockerArchive, ociArchive } from "../../rig/archive.ts";
-import { tar } from "../../rig/tar.ts";
+import { tar, type TarEntry } from "../../rig/tar.ts";
 import { temporaryFolder } from "../folder.ts";
-import { packed, saved } from "./packed.ts";
+import { packed, saved, sized } from "./packed.ts";
 import { served } from "./served-image.ts";
 
 const folder = temporaryFolder();
@@ -43,10 +43,18 @@ describe("what an archive holds is read from it", () => {
     ["with zstd behind a frame to skip", Buffer.concat([skippable, zstdCompressSync(OCI), skippable])],
     ["behind a large file", tar([{ name: "large", content: Buffer.alloc(2_000_000) }, ...files(OCI, "")])],
     ["with a size to base 256", Buffer.concat([sized("800000000000000000000200"), Buffer.alloc(512), OCI])],
-    ["with a directory that has a size", Buffer.concat([sized("303030303030303030373700", "5"), OCI])],
+    ["with a directory that has a large size", Buffer.concat([sized("303030313030303030303000", "5"), OCI])],
     ["with anything behind its end", Buffer.concat([OCI, Buffer.alloc(700, 1)])],
     ["with anything behind its end, with gzip", gzipSync(Buffer.concat([OCI, Buffer.alloc(700, 1)]))],
-    ["with an odd number of zeros behind its end", Buffer.concat([OCI, Buffer.alloc(1_000_000)])],
+    ["with zeros behind its end", Buffer.concat([OCI, Buffer.alloc(1_024_000)])],
+    ["with anything in place of its end", Buffer.concat([OCI.subarray(0, -1_024), Buffer.alloc(700, 1)])],
+    [
+      "with anything in place of its end, behind a large file",
+      Buffer.concat([
+        tar([...files(OCI, ""), { name: "large", content: Buffer.alloc(2_000_000) }]).subarray(0, -1_024),
+        Buffer.alloc(700, 1),
+      ]),
+    ],
     ["with paths from ./ on", tar([{ name: "./", directory: true }, ...files(OCI, "./")])],
   ])("%s", async (_what, content) => {
     expect(await read(content)).toEqual(HELD);
@@ -54,6 +62,17 @@ describe("what an archive holds is read from it", () => {
 
   test("a docker archive, of which only the configs are known", async () => {
     expect(await read(saved({ [APP]: ONE }))).toEqual([{ name: APP, digests: [], ids: [ONE.id] }]);
+  });
+
+  test("a damaged one, up to where it is damaged", async () => {
+    const list = [{ Config: "c.json", RepoTags: [APP], Layers: [] }];
+    const damaged = tar([
+      { name: "manifest.json", content: Buffer.from(JSON.stringify(list)) },
+      { name: "c.json", content: Buffer.from(ONE.config.text) },
+    ]);
+    damaged[1_024]! ^= 1;
+    for (const content of [damaged, gzipSync(damaged)])
+      expect(await read(content)).toEqual([{ name: APP, digests: [], ids: [] }]);
   });
 
   test("an index, with the configs below it", async () => {
@@ -87,21 +106,58 @@ describe("what an archive holds is read from it", () => {
   });
 });
 
+describe("a document of an archive", () => {
+  const MEGABYTE = 2 ** 20;
+  const documentOf = (bytes: number, begin = "{}"): Buffer => Buffer.from(begin.padEnd(bytes));
+  /** Of a docker archive with these entries, of which `c` is the config. */
+  const readWith = (entries: readonly TarEntry[]) => {
+    const list = JSON.stringify([{ Config: "c", RepoTags: [APP] }]);
+    return read(zstdCompressSync(tar([...entries, { name: "manifest.json", content: Buffer.from(list) }])));
+  };
+  const [KNOWN, UNKNOWN] = [[{ name: APP, ids: [expect.any(String)] }], [{ name: APP, ids: [] }]];
+
+  test.each([
+    ["of a megabyte is read", MEGABYTE, KNOWN],
+    ["of more is not read", MEGABYTE + 1, UNKNOWN],
+  ])("%s", async (_what, bytes, expected) => {
+    expect(await readWith([{ name: "c", content: documentOf(bytes) }])).toMatchObject(expected);
+  });
+
+  test("of much more is read where it lists what the archive holds", async () => {
+    const [layout, index, ...blobs] = files(OCI, "");
+    const content = Buffer.concat([index!.content, Buffer.alloc(MEGABYTE, " ")]);
+    expect(await read(tar([layout!, { name: "index.json", content }, ...blobs]))).toEqual(HELD);
+  });
+
+  test.each([
+    ["is not read behind 128 MB of others", "{}", UNKNOWN],
+    ["is read behind any amount of what is none", "no", KNOWN],
+  ])("%s", async (_what, begin, expected) => {
+    const others = Array.from({ length: 128 }, (_, nth) => ({
+      name: `${nth}`,
+      content: documentOf(MEGABYTE, begin),
+    }));
+    expect(await readWith([...others, { name: "c", content: documentOf(2) }])).toMatchObject(expected);
+  });
+});
+
 describe("what is no archive is told for what it is", () => {
+  const compressed = (how: string): RegExp =>
+    new RegExp(`^the archive is compressed with ${how}, which is not supported$`, "u");
   const file = (name: string, value: unknown = {}): { name: string; content: Buffer } => ({
     name,
     content: Buffer.from(JSON.stringify(value)),
   });
   test.each<[string, Buffer, string, RegExp]>([
-    ["xz", Buffer.from("fd377a585a000004", "hex"), "transfer", /compressed with xz, which is not supported/u],
-    ["bzip2", Buffer.from("425a683931415926", "hex"), "transfer", /compressed with bzip2/u],
-    ["lz4", Buffer.from("04224d186440a700", "hex"), "transfer", /compressed with lz4/u],
-    ["old lz4", Buffer.from("02214c1864000000", "hex"), "transfer", /compressed with lz4/u],
+    ["xz", Buffer.from("fd377a585a000004", "hex"), "transfer", compressed("xz")],
+    ["bzip2", Buffer.from("425a683931415926", "hex"), "transfer", compressed("bzip2")],
+    ["lz4", Buffer.from("04224d186440a700", "hex"), "transfer", compressed("lz4")],
+    ["old lz4", Buffer.from("02214c1864000000", "hex"), "transfer", compressed("lz4")],
     [
       "a zstd window of 1 GiB",
       Buffer.from("28b52ffd00a029000068656c6c6f", "hex"),
       "transfer",
-      /window of more than 128 MiB/u,
+      compressed("a zstd window of more than 128 MiB"),
     ],
     [
       "a folder of skopeo's",
@@ -129,19 +185,14 @@ describe("what is no archive is told for what it is", () => {
     ],
     [
       "a tar of something else",
-      tar([file("readme.md")]),
+      tar([file("readme.md"), file("license")]),
       "transfer",
       /damaged, or is not a docker or OCI archive/u,
     ],
     ["nothing", Buffer.alloc(0), "transfer", /damaged/u],
-    ["noise", Buffer.alloc(5_000, 7), "transfer", /damaged/u],
+    ["noise", Buffer.alloc(5_000, 7), "transfer", /invalid tar header/u],
     ["cut off", OCI.subarray(0, 600), "transfer", /ends in the middle/u],
-    [
-      "noise in place of its end",
-      Buffer.concat([OCI.subarray(0, -1_024), Buffer.alloc(700, 1)]),
-      "transfer",
-      /invalid tar header/u,
-    ],
+    ["less than a block behind its end", Buffer.concat([OCI, Buffer.alloc(100)]), "transfer", /ends in the/u],
     [
       "gzip of the wrong sum",
       wrongSum(gzipSync(Buffer.concat([OCI, Buffer.alloc(700, 1)]))),
@@ -192,16 +243,6 @@ describe("what is no archive is told for what it is", () => {
     await expect(read(gzipSync(OCI), AbortSignal.abort(reason))).rejects.toBe(reason);
   });
 });
-
-/** The header of an entry whose size is written in these bytes. */
-function sized(size: string, type = "0"): Buffer {
-  const header = tar([{ name: "index.json", type }]).subarray(0, 512);
-  header.write(size, 124, "hex");
-  header.fill(" ", 148, 156);
-  const sum = header.reduce((total, byte) => total + byte, 0);
-  header.write(`${sum.toString(8).padStart(6, "0")}\0`, 148);
-  return header;
-}
 
 /** Of an archive of small files, below a folder. */
 function files(archive: Buffer, folderName: string): { name: string; content: Buffer }[] {

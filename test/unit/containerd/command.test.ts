@@ -60,6 +60,44 @@ describe("a tool gets", () => {
   });
 });
 
+test("of what a tool prints, no more than about 4 MB is kept", async () => {
+  const { length } = await run(script("prints", "yes | head -c 6000000"), [], PATIENT);
+  expect(length).toBeGreaterThanOrEqual(4 * 2 ** 20);
+  expect(length).toBeLessThan(5_000_000);
+});
+
+test("a tool ends when we are killed", async () => {
+  expect(await run("/usr/bin/setpriv", ["--dump"], PATIENT)).toContain("Parent death signal: KILL");
+});
+
+describe("on a node without setpriv, a tool", () => {
+  const runWithout = async (...call: Parameters<typeof run>): Promise<string> => {
+    vi.doMock("node:fs", async (original) => ({
+      ...(await original<typeof import("node:fs")>()),
+      accessSync: () => {
+        throw new Error("ENOENT");
+      },
+    }));
+    vi.resetModules();
+    onTestFinished(() => {
+      vi.doUnmock("node:fs");
+      vi.resetModules();
+    });
+    const fresh = await import("../../../src/containerd/command.ts");
+    return fresh.commandRunner((text) => text, new AbortController().signal)(...call);
+  };
+
+  test("is started as it is", async () => {
+    expect(await runWithout("/bin/echo", ["a", "b c"], PATIENT)).toBe("a b c");
+  });
+
+  test("that does not exist says so", async () => {
+    await expect(runWithout("/nowhere/tool", [], PATIENT)).rejects.toThrow(
+      "tool could not be started (ENOENT)",
+    );
+  });
+});
+
 describe("a tool that fails", () => {
   test("says its last words", async () => {
     const error = await errorOf(script("says", 'echo "first" >&2; echo "ctr: not found" >&2; exit 3'));
@@ -77,6 +115,9 @@ describe("a tool that fails", () => {
 
   test("without a word says how it ended", async () => {
     expect((await errorOf(script("silent", "exit 7"))).message).toBe("silent exited with 7 and said nothing");
+    expect((await errorOf(script("quiet", "exec sleep 60"), [], { timeout: 100 })).message).toBe(
+      "quiet did not answer in time",
+    );
     expect((await errorOf(script("killed", "kill -9 $$"))).message).toMatch(
       /^killed (?:was ended by SIGKILL|exited with 137)/u,
     );
@@ -87,6 +128,11 @@ describe("a tool that fails", () => {
     expect(error.message.length).toBeLessThan(66_000);
     expect(error.message.startsWith("0123456789\n")).toBe(true);
     expect(error.message.endsWith("END")).toBe(true);
+  });
+
+  test("is told in full up to 64 KB", async () => {
+    const error = await errorOf(script("long", "printf '%065536d' 1 >&2; exit 1"));
+    expect(error.message).toBe("1".padStart(65_536, "0"));
   });
 
   test.each([

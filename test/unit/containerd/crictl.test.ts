@@ -65,6 +65,24 @@ describe("a pull", () => {
     expect(calls.filter(({ args }) => args.includes("--version"))).toHaveLength(1);
   });
 
+  test("need not ask where its version was asked for before", async () => {
+    const { calls, client } = crictl({ "--version": "crictl version v1.30.0", pull: PULLED });
+    client.prepareLogin();
+    expect(calls).toEqual([{ tool: "/x/crictl", args: ["--version"], options: BRIEF }]);
+    await client.pull("a.b/c:1", { signal, credential: credential() });
+    expect(calls.map(({ args }) => args.at(-2))).toEqual([undefined, "pull"]);
+  });
+
+  test("asks for the version again where there was no answer", async () => {
+    const answers: Record<string, string> = { pull: PULLED };
+    const { calls, client } = crictl(answers);
+    client.prepareLogin();
+    await expect(client.pull("a.b/c:1", { signal, credential: credential() })).rejects.toBe(failed);
+    answers["--version"] = "crictl version v1.30.0";
+    await client.pull("a.b/c:1", { signal, credential: credential() });
+    expect(calls.map(({ args }) => args.at(-2))).toEqual([undefined, undefined, "pull"]);
+  });
+
   const OLD = { "--version": "crictl version v1.23.0", pull: PULLED };
 
   test("by a crictl older than 1.24 is refused, with what can be done", async () => {

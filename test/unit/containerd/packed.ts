@@ -38,3 +38,13 @@ export function saved(images: Readonly<Record<string, ServedImage>>): Buffer {
     { name: "manifest.json", content: json(list) },
   ]);
 }
+
+/** The header of an entry whose size is written in these bytes. */
+export function sized(size: string, type = "0"): Buffer {
+  const header = tar([{ name: "index.json", type }]).subarray(0, 512);
+  header.write(size, 124, "hex");
+  header.fill(" ", 148, 156);
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, "0")}\0`, 148);
+  return header;
+}

@@ -1,6 +1,6 @@
 import { createServer as createHttpServer } from "node:http";
-import { createServer as createHttp2Server } from "node:http2";
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer as createHttp2Server, type Http2ServerResponse } from "node:http2";
+import { createServer, Socket, type Server } from "node:net";
 import path from "node:path";
 import { status } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
@@ -110,10 +110,11 @@ describe("content", () => {
   });
 
   async function content(over: { readonly abort?: () => never } = {}) {
-    const { list, read, listStatuses, abort } = ContentService;
+    const { info: find, list, read, listStatuses, abort } = ContentService;
     // A character of two bytes, in two parts.
     const bytes = Buffer.from('{"a":"ü"}');
     const connection = await serving(folder.path, [
+      route(find, ({ digest }) => (digest === DIGEST ? [{ info: info("a") }] : fails(status.NOT_FOUND)())),
       route(list, () => [{ info: [info("a"), info("b")] }, { info: [info("c")] }]),
       route(read, ({ digest }) =>
         digest === DIGEST
@@ -137,6 +138,13 @@ describe("content", () => {
       [digestOf("c"), 5],
     ]);
     expect(requests).toEqual([["Content/List", { filters: [] }]]);
+  });
+
+  test("is asked for by its digest, with its labels, and need not be there", async () => {
+    const { client, requests } = await content();
+    expect(await client.blob(DIGEST)).toEqual(info("a"));
+    expect(await client.blob(digestOf("f"))).toBeUndefined();
+    expect(requests[0]).toEqual(["Content/Info", { digest: DIGEST }]);
   });
 
   test("is listed by repositories, whose dots and neighbours match nothing else", async () => {
@@ -163,8 +171,10 @@ describe("content", () => {
   test("of another length than it should have is refused, and one too large for a document is not read", async () => {
     const { client, requests } = await content();
     await expect(client.read({ digest: DIGEST, size: 11 })).rejects.toThrow("has 10 of 11 bytes");
+    const largest = 24 * 2 ** 20;
+    await expect(client.read({ digest: DIGEST, size: largest })).rejects.toThrow("has 10 of 25165824 bytes");
     const asked = requests.length;
-    expect(await client.read({ digest: DIGEST, size: 2 ** 31 })).toBeUndefined();
+    expect(await client.read({ digest: DIGEST, size: largest + 1 })).toBeUndefined();
     expect(requests).toHaveLength(asked);
   });
 
@@ -271,6 +281,12 @@ describe("snapshots", () => {
     ]);
   });
 
+  test("have no time where containerd tells none", async () => {
+    const one = { ...info("one", Kind.COMMITTED), createdAt: undefined };
+    const connection = await serving(folder.path, [route(SnapshotsService.list, () => [{ info: [one] }])]);
+    expect(await api(connection).snapshots("zfs")).toEqual([{ ...snapshot("one", true), createdAt: "" }]);
+  });
+
   const viewed = async (mounts: readonly Mount[], isLeft = false) => {
     const connection = await serving(folder.path, [
       route(SnapshotsService.view, () => (isLeft ? fails(status.ALREADY_EXISTS)() : [{ mounts }])),
@@ -305,12 +321,13 @@ describe("snapshots", () => {
   test.each([
     [
       "one directory where there is one layer",
-      { type: "bind", source: "/s/1/fs", options: ["ro"] },
+      [{ type: "bind", source: "/s/1/fs", options: ["ro"] }],
       ["/s/1/fs"],
     ],
-    ["none where they are devices", { type: "ext4", source: "/dev/dm-1", options: ["ro"] }, undefined],
-  ])("have %s", async (_what, mount, expected) => {
-    expect((await viewed([mount])).found).toEqual(expected);
+    ["none where they are devices", [{ type: "ext4", source: "/dev/dm-1", options: ["ro"] }], undefined],
+    ["none where nothing is to be mounted", [], undefined],
+  ])("have %s", async (_what, mounts, expected) => {
+    expect((await viewed(mounts)).found).toEqual(expected);
   });
 
   test("and blobs that are not there are removed already", async () => {
@@ -319,12 +336,21 @@ describe("snapshots", () => {
       route(ContentService.delete, fails(status.NOT_FOUND)),
     ]);
     const client = api(connection);
-    await client.removeSnapshot("overlayfs", "chain");
+    expect(await client.removeSnapshot("overlayfs", "chain")).toBe(true);
     await client.deleteBlob(DIGEST);
     expect(connection.requests).toEqual([
       ["Snapshots/Remove", { snapshotter: "overlayfs", key: "chain" }],
       ["Content/Delete", { digest: DIGEST }],
     ]);
+  });
+});
+
+test("a snapshot that cannot be removed for another reason is an error", async () => {
+  const connection = await serving(folder.path, [
+    route(SnapshotsService.remove, fails(status.PERMISSION_DENIED)),
+  ]);
+  await expect(api(connection).removeSnapshot("overlayfs", "chain")).rejects.toMatchObject({
+    code: CODE.permissionDenied,
   });
 });
 
@@ -369,7 +395,7 @@ test("containers are read with the names of their images", async () => {
 });
 
 describe("the CRI", () => {
-  const answering = async (version: string, filesystems: readonly string[] = []) => {
+  const answering = async (version: string, filesystems: readonly (string | undefined)[] = []) => {
     const image = {
       id: "sha256:1",
       repoTags: ["a.b/c:1"],
@@ -377,7 +403,9 @@ describe("the CRI", () => {
       size: 7,
       pinned: true,
     };
-    const imageFilesystems = filesystems.map((mountpoint) => ({ fsId: { mountpoint } }));
+    const imageFilesystems = filesystems.map((mountpoint) => ({
+      fsId: mountpoint === undefined ? undefined : { mountpoint },
+    }));
     const connection = await serving(folder.path, [
       route(RuntimeServiceService.version, () => [{ runtimeName: "containerd", runtimeVersion: version }]),
       route(ImageServiceService.listImages, () => [
@@ -408,6 +436,7 @@ describe("the CRI", () => {
       await (await answering("1.7.0", ["/x/io.containerd.snapshotter.v1.overlayfs"])).imageDirectory(),
     ).toBe("/x/io.containerd.snapshotter.v1.overlayfs");
     expect(await (await answering("1.7.0")).imageDirectory()).toBeUndefined();
+    expect(await (await answering("1.7.0", [undefined])).imageDirectory()).toBeUndefined();
   });
 
   test("of version 1 that is not there is told by its code", async () => {
@@ -433,6 +462,18 @@ describe("a call", () => {
     return { entered: entered.promise, answer };
   };
 
+  let sockets = 0;
+  /** A connection to a server that answers everything with this. */
+  const answered = async (answer: (response: Http2ServerResponse) => void) => {
+    const socket = path.join(folder.path, `answer-${(sockets += 1)}.sock`);
+    const server = createHttp2Server((_request, response) => answer(response));
+    await listening(server, socket);
+    onTestFinished(() => void server.close());
+    return { server, connection: connecting(socket) };
+  };
+  const nothing = (response: Http2ServerResponse): void =>
+    void response.writeHead(200, { "content-type": "application/grpc", "grpc-status": "0" }).end();
+
   test("names the namespace", async () => {
     const connection = await serving(folder.path, [route(list, () => [{ images: [] }])]);
     await api(connection).records();
@@ -456,6 +497,68 @@ describe("a call", () => {
     const connection = await serving(folder.path, [route(list, () => [{ images }])]);
     const answers = await Promise.all(Array.from({ length: 5 }, () => api(connection).records()));
     expect(answers.map(({ length }) => length)).toEqual([20_000, 20_000, 20_000, 20_000, 20_000]);
+  });
+
+  test("goes over the connection of the one before, which is closed in the end", async () => {
+    const { server, connection } = await answered(nothing);
+    const sessions: unknown[] = [];
+    const closed = new Promise((resolve) => {
+      server.on("session", (session) => sessions.push(session.once("close", () => resolve("closed"))));
+    });
+    await api(connection).records();
+    await api(connection).records();
+    expect(sessions).toHaveLength(1);
+    connection[Symbol.dispose]();
+    expect(await closed).toBe("closed");
+  });
+
+  test("need not be made before the connection is closed", () => {
+    expect(() => connecting(`${folder.path}/nothing.sock`)[Symbol.dispose]()).not.toThrow();
+  });
+
+  test("that is answered leaves nothing to wait for", async () => {
+    const { connection } = await answered(nothing);
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    expect(await api(connection).records()).toEqual([]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("tells the server's words as they are where they are not escaped as they should be", async () => {
+    const { connection } = await answered((response) =>
+      response
+        .writeHead(200, {
+          "content-type": "application/grpc",
+          "grpc-status": "13",
+          "grpc-message": "100 % no",
+        })
+        .end(),
+    );
+    await expect(api(connection).records()).rejects.toThrow("containerd: 100 % no");
+  });
+
+  test("whose answer has no end was closed, in whichever format it came", async () => {
+    const { connection } = await answered((response) =>
+      response.writeHead(200, { "content-type": "application/grpc+proto" }).end(),
+    );
+    await expect(api(connection).records()).rejects.toThrow("the connection was closed");
+  });
+
+  test("to a socket that this user may not open says so, by a code of its own", async () => {
+    vi.doMock("node:net", () => ({
+      connect: () => new Socket().destroy(Object.assign(new Error("no"), { code: "EACCES" })),
+    }));
+    vi.resetModules();
+    onTestFinished(() => {
+      vi.doUnmock("node:net");
+      vi.resetModules();
+    });
+    const fresh = await import("../../../src/containerd/connection.ts");
+    using connection = fresh.openConnection({ socket: "/x.sock" }, LIVE);
+    await expect(api(connection).records()).rejects.toMatchObject({
+      code: CODE.permissionDenied,
+      message: "containerd cannot be reached at /x.sock: this user may not open it (run as root)",
+    });
   });
 
   test("tells the server's words, also those that are no ASCII", async () => {

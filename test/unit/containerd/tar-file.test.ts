@@ -1,10 +1,12 @@
 import { execFileSync } from "node:child_process";
-import { linkSync, mkdirSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { appendFileSync, linkSync, mkdirSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { expect, test } from "vitest";
-import { tarEntries } from "../../../src/containerd/archive-file.ts";
+import { tarEntries } from "../../../src/containerd/tar-file.ts";
+import { tar } from "../../rig/tar.ts";
 import { temporaryFolder } from "../folder.ts";
+import { sized } from "./packed.ts";
 
 const folder = temporaryFolder();
 const LONG = `${"a-long-name-".repeat(7)}/${"and-another-".repeat(7)}`;
@@ -31,12 +33,13 @@ interface Read {
 }
 
 /** Lengths of regular files alone. */
-async function read(bytes: Buffer): Promise<Read[]> {
+async function readFile(file: string): Promise<Read[]> {
   const entries: Read[] = [];
-  for await (const { path: name, size, isFile } of tarEntries(folder.write("archive", bytes)))
+  for await (const { path: name, size, isFile } of tarEntries(file))
     entries.push(isFile ? { path: name, size } : { path: name });
   return entries;
 }
+const read = (bytes: Buffer): Promise<Read[]> => readFile(folder.write("archive", bytes));
 
 const expected = (holes: Read): Read[] => [
   { path: `${path.dirname(LONG)}/` },
@@ -66,6 +69,30 @@ test.each([
   expect(entries.filter(({ size }) => size !== undefined)).toEqual(
     expected({ path: "holes" }).filter(({ size }) => size !== undefined),
   );
+});
+
+test("a tar in the format of old is read", async () => {
+  const at = folder.make();
+  writeFileSync(path.join(at, "old"), "x");
+  expect(await read(execFileSync("tar", ["-C", at, "-c", "--format=v7", "old"]))).toEqual([
+    { path: "old", size: 1 },
+  ]);
+});
+
+test("a tar need not have a mark of its end, also behind a large file", async () => {
+  const entries = tar([{ name: "large", content: Buffer.alloc(2 ** 20) }]);
+  expect(await read(entries.subarray(0, -1_024))).toEqual([{ path: "large", size: 2 ** 20 }]);
+});
+
+test("a large file is passed over", async () => {
+  const [bytes, written] = [2 ** 40, "800000000000010000000000"];
+  const file = folder.write("large", sized(written));
+  truncateSync(file, 512 + bytes);
+  appendFileSync(file, tar([{ name: "small" }]));
+  expect(await readFile(file)).toEqual([
+    { path: "index.json", size: bytes },
+    { path: "small", size: 0 },
+  ]);
 });
 
 test("what is cut off, or no tar, is refused", async () => {
