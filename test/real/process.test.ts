@@ -86,6 +86,15 @@ describeReal("a process", "1.7", () => {
     expect(await ended).toMatchObject({ stderr: "import-images: stopped by SIGINT\n", exitCode: 130 });
   });
 
+  test("a run that cannot end by itself is over 10 s after a signal, before BOSH would kill it", async () => {
+    const { child, ended } = start([...agentCommand(), "run", "--config", "-"]);
+    await caught(child);
+    const begun = performance.now();
+    child.kill("SIGTERM");
+    expect(await ended).toEqual({ stdout: "", stderr: "import-images: stopped by SIGTERM\n", exitCode: 143 });
+    expect(performance.now() - begun).toBeLessThan(10_000);
+  });
+
   test.each(["check /dev/zero", "plan --config <(yes)", "check FIFO"])(
     "what is not a file is refused at once, and not waited for: %s",
     async (words) => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { judge } from "../../../src/core/judge.ts";
-import { directoriesOf } from "../../../src/core/node.ts";
+import { directoriesOf, type Layer } from "../../../src/core/node.ts";
 import { isPinned, pinName, pinRecord } from "../../../src/core/pins.ts";
 import { ApiError } from "../../../src/containerd/connection.ts";
 import { CODE } from "../../../src/core/failure.ts";
@@ -102,6 +102,21 @@ describe("a look at the node", () => {
     node.bring(A, ONE);
     node.before("read", throws(gone()));
     await expect(lookAtNode(node.containerd, LINUX, [A])).rejects.toMatchObject({ code: CODE.unavailable });
+  });
+
+  test("reads sixteen documents at once", async () => {
+    const node = inMemoryContainerd();
+    const names = Array.from({ length: 40 }, (_, nth) => `r.one/i${nth}:1`);
+    for (const name of names) node.bring(name, served(name));
+    let [open, most] = [0, 0];
+    const read = async (blob: Layer): Promise<string | undefined> => {
+      most = Math.max(most, (open += 1));
+      await new Promise((resolve) => setImmediate(resolve));
+      open -= 1;
+      return node.containerd.read(blob);
+    };
+    await lookAtNode({ ...node.containerd, read }, LINUX, names);
+    expect(most).toBe(16);
   });
 
   test("takes the usual snapshotter on an empty node, and where CRI cannot tell", async () => {

@@ -74,6 +74,8 @@ describe("CRI", () => {
     const furtherNames = Array.from({ length: 300 }, (_, nth) => reference(`x.y/a:${nth}`));
     expect((await run([wanted(A, { furtherNames })])).outcomes).toEqual({ [A]: "pulled" });
     expect(pulls(node.changes())).toHaveLength(1);
+    // A repair would make the source's record again.
+    expect(node.changes()).not.toContain(`saveRecord ${A}`);
   });
 });
 
