@@ -99,7 +99,8 @@ async function* entriesIn(
   tar: Extract,
   { start, signal }: Reading,
 ): AsyncGenerator<TarEntry> {
-  let end = start;
+  let [end, read] = [start, start];
+  archive.on("data", (part: Buffer) => void (read += part.length));
   if (signal !== undefined) addAbortSignal(signal, archive);
   // The loop throws the errors of both streams.
   pipeline(archive, tar, () => {});
@@ -115,6 +116,7 @@ async function* entriesIn(
     }
   } catch (error) {
     // tar-stream reads beyond the end of a tar, where anything may follow. If the tar is damaged there, ctr reports it.
-    if (end === 0 || messageOf(error) !== NO_HEADER) throw error;
+    const why = messageOf(error);
+    if (end === 0 || !(why === NO_HEADER || (why === CUT_OFF && read >= end))) throw error;
   }
 }

@@ -46,7 +46,12 @@ describe("what an archive holds is read from it", () => {
     ["with a directory that has a large size", Buffer.concat([sized("303030313030303030303000", "5"), OCI])],
     ["with anything behind its end", Buffer.concat([OCI, Buffer.alloc(700, 1)])],
     ["with anything behind its end, with gzip", gzipSync(Buffer.concat([OCI, Buffer.alloc(700, 1)]))],
-    ["with zeros behind its end", Buffer.concat([OCI, Buffer.alloc(1_024_000)])],
+    ["with zeros behind its end", Buffer.concat([OCI, Buffer.alloc(1_000_000)])],
+    ["with less than a block behind its end", Buffer.concat([OCI, Buffer.alloc(100, 1)])],
+    [
+      "with less than a block behind its end, with gzip",
+      gzipSync(Buffer.concat([OCI, Buffer.alloc(100, 1)])),
+    ],
     ["with anything in place of its end", Buffer.concat([OCI.subarray(0, -1_024), Buffer.alloc(700, 1)])],
     [
       "with anything in place of its end, behind a large file",
@@ -192,7 +197,6 @@ describe("what is no archive is told for what it is", () => {
     ["nothing", Buffer.alloc(0), "transfer", /damaged/u],
     ["noise", Buffer.alloc(5_000, 7), "transfer", /invalid tar header/u],
     ["cut off", OCI.subarray(0, 600), "transfer", /ends in the middle/u],
-    ["less than a block behind its end", Buffer.concat([OCI, Buffer.alloc(100)]), "transfer", /ends in the/u],
     [
       "gzip of the wrong sum",
       wrongSum(gzipSync(Buffer.concat([OCI, Buffer.alloc(700, 1)]))),

@@ -97,6 +97,12 @@ test("a large file is passed over", async () => {
 
 test("what is cut off, or no tar, is refused", async () => {
   const bytes = archive("--format=gnu");
-  await expect(read(bytes.subarray(0, 2_000))).rejects.toThrow("end of data");
+  await expect(read(bytes.subarray(0, 400))).rejects.toThrow("end of data");
+  const content = tar([
+    { name: "a", content: Buffer.alloc(0) },
+    { name: "b", content: Buffer.alloc(900, 1) },
+  ]);
+  for (const length of [1_100, 1_900, 2_047])
+    await expect(read(content.subarray(0, length))).rejects.toThrow("end of data");
   await expect(read(Buffer.from("no archive ".repeat(100)))).rejects.toThrow("Invalid tar");
 });
