@@ -140,6 +140,7 @@ describe("letting go", () => {
     const holding = leases.hold(A, [LAYER]);
     await begun.promise;
     const released = leases.release("own");
+    await new Promise((resolve) => setImmediate(resolve));
     gate.resolve();
     await Promise.all([holding, released]);
     expect(node.leases.size).toBe(0);

@@ -201,6 +201,7 @@ describe("an image whose files are empty", () => {
     node.before("unpack", unpack);
     const ran = await run([A]);
     expect(ran.outcomes).toEqual({ [A]: "present" });
+    expect(ran.events).toContainEqual({ type: "examined", images: 1, damaged: 1, ms: 0 });
     expect(messages(ran.events)).toEqual([
       `${A} was damaged on the disk: 1 of 1 layer's files are empty; unpacked again from its layers, which are whole`,
     ]);

@@ -238,6 +238,14 @@ describe("an attempt is ended", () => {
     expect(events.filter(({ type }) => type === "attempt-started")).toHaveLength(3);
   });
 
+  test("and one that waits for its retry is given up, at once", async () => {
+    const stop = new AbortController();
+    const { classesOf, clock, begun } = pulling({ [A]: many("server") }, { signal: stop.signal });
+    clock.after(500, () => stop.abort(stopped));
+    expect(await classesOf(A)).toEqual(["cancelled"]);
+    expect(clock.now() - begun).toBe(500);
+  });
+
   test("before it begins when the run was stopped already", async () => {
     const { classesOf, node } = pulling({}, { signal: AbortSignal.abort(stopped) });
     expect(await classesOf(A, B)).toEqual(["cancelled", "cancelled"]);
