@@ -52,8 +52,8 @@ export async function statusCommand(
   );
   if (now instanceof ExitError) throw now;
   const wanted = now.plan.images.map(({ image }) => image);
-  for (const warning of await kubeletWarnings(config.kubelet.root_dir, wanted, now.node))
-    warnOn(edge)(warning);
+  const { root_dir: root } = config.kubelet;
+  for (const warning of await kubeletWarnings(root, wanted, now.node, new Date())) warnOn(edge)(warning);
   return rows.every((row) => row.present || !row.required) ? EXIT.ok : EXIT.imageFailed;
 }
 

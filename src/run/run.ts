@@ -169,11 +169,11 @@ function announce({ emit, config }: Context, can: Capabilities, plan: Plan): voi
 }
 
 async function warnOfKubelet(
-  { config, emit }: Context,
+  { clock, config, emit }: Context,
   wanted: readonly WantedImage[],
   node: Node,
 ): Promise<void> {
-  const messages = await kubeletWarnings(config.kubelet.root_dir, wanted, node);
+  const messages = await kubeletWarnings(config.kubelet.root_dir, wanted, node, clock.date());
   for (const message of messages) emit({ type: "warning", message });
 }
 

@@ -136,7 +136,7 @@ describeReal(
             id: image.configDigest,
           })),
         );
-        const refused = refusedNames(await readKubeletRecords(kubelet.root), here);
+        const refused = refusedNames(await readKubeletRecords(kubelet.root, new Date()), here);
         expect(refused.otherName).toEqual([
           "registry.k8s.io/team/raced:1",
           `registry.k8s.io/team/raced@${raced.digest}`,

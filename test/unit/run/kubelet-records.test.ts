@@ -20,18 +20,20 @@ test("reads what it pulled, and passes over what is being written and what is no
   folder.write(`image_manager/pulled/sha256-${"c".repeat(64)}.tmp`, '{"imageRef":"sha256:2"}');
   folder.write("image_manager/pulled/other", "{}");
   folder.write(`image_manager/pulled/.sha256-${"d".repeat(64)}`, '{"imageRef":"sha256:3"}');
-  expect(await readKubeletRecords(folder.path)).toMatchObject({ pulled: [{ imageRef: "sha256:1" }] });
+  expect(await readKubeletRecords(folder.path, new Date())).toMatchObject({
+    pulled: [{ imageRef: "sha256:1" }],
+  });
 });
 
 test("of pulls that it has begun it reads those that have gone on for a minute", async () => {
   write("pulling", "a", '{"image":"registry.k8s.io/new:1"}', 50);
   write("pulling", "b", '{"image":"registry.k8s.io/old:1"}', 70);
-  expect(await readKubeletRecords(folder.path)).toMatchObject({
+  expect(await readKubeletRecords(folder.path, new Date())).toMatchObject({
     pulling: [{ image: "registry.k8s.io/old:1" }],
   });
 });
 
 test("finds nothing where the kubelet keeps no records", async () => {
-  const found = await readKubeletRecords(path.join(folder.path, "elsewhere"));
+  const found = await readKubeletRecords(path.join(folder.path, "elsewhere"), new Date());
   expect(found).toEqual({ pulled: [], pulling: [] });
 });
