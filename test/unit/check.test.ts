@@ -315,11 +315,16 @@ describe("a right configuration", () => {
       "a login of one registry",
       "images: []\nregistries: [{host: a.b, auth: ((a))}, {host: a.b, auth: dTpx}]",
     ],
+    ["a property", "images: [{name: a, ((property)): 1}]"],
+    [
+      "a login, and for something else",
+      "images: [{name: a, auth: ((a)), timeout: ((t))}, {name: a, auth: dTpx}]",
+    ],
     ["logins that might be the same", "images: [{name: a, auth: ((a))}, {name: a, auth: dTpx}]"],
     ["a time that another must not exceed", "images: []\nstart_jitter: 2h\ndeadline: ((d))"],
     [
       "sources that might be the same",
-      `images: [${Array.from({ length: 12 }, (_, n) => `{name: ((v${n}))/a, retagAs: x}`).join(", ")}]`,
+      `images: [${Array.from({ length: 12 }, (_, n) => `{name: ((v${n}))/a${n > 9 ? ", retagAs: x" : ""}}`).join(", ")}]`,
     ],
   ])("may have a variable for %s", ([, text = ""]) => {
     expect(checkText(text).problems).toEqual([]);

@@ -735,7 +735,7 @@ test("the host of a login is repeated, unless it is too long to be one", () => {
   expect(decoded(config(`${"a".repeat(77)}.example.com`)).warnings[0]).toContain("(unprintable key)");
 });
 
-test.each(["x.prom", "/x.prom.new", "/x/.txt", "/x\n.prom"])(
+test.each(["x.prom", "x/y.prom", "/x.prom.new", "/x/.txt", "/x\n.prom"])(
   "metrics_file is no other file than a .prom: %j",
   (metrics_file) => {
     expect(problemsOf({ images: [], metrics_file })).toEqual([
