@@ -208,6 +208,15 @@ test("containerd is waited for only after it was lost", async () => {
   expect(node.calls.filter((call) => call.startsWith("abort"))).toEqual([]);
 });
 
+test("an image that is given up takes no other's place when its registry is back", async () => {
+  const D = "r.one/d:1";
+  const script = { [A]: many("network"), [B]: Array.from({ length: 4 }, () => "network" as const) };
+  const { node, pull } = pulling(script, { config: { concurrency: 1 } });
+  for (const name of [B, D]) node.registry.set(name, served(name));
+  const failures = await Promise.all([A, B, D].map((name) => pull(wanted(name), name === A)));
+  expect(failures.map((failure) => failure?.class)).toEqual(["network", undefined, undefined]);
+});
+
 test("a full disk is examined once, for the image that filled it, and not for those that it ends", async () => {
   const stop = stopper(new AbortController().signal, 3_600 * SECOND, fakeClock());
   const examined: string[] = [];
