@@ -63,6 +63,8 @@ function withDescendants(snapshots: Node["snapshots"], names: ReadonlySet<string
   const children = Map.groupBy(snapshots.values(), ({ parent }) => parent);
   const seen = new Set<Snapshot>();
   const visit = (snapshot: Snapshot): void => {
+    // A power loss damages many layers at once, and most images are on top of the same ones.
+    if (seen.has(snapshot)) return;
     for (const child of children.get(snapshot.name) ?? []) visit(child);
     seen.add(snapshot);
   };

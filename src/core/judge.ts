@@ -165,5 +165,5 @@ export function documentsToRead(node: Judged, names: Iterable<string>): Blob[] {
     },
   };
   for (const name of names) judge({ ...node, documents }, name);
-  return [...node.blobs.values()].filter(({ digest }) => asked.has(digest));
+  return [...asked].flatMap((digest) => node.blobs.get(digest) ?? []);
 }

@@ -142,7 +142,8 @@ export function progressed(
 ): Schedule {
   const image = schedule.pending.get(name);
   if (image?.attempt === undefined) return schedule;
-  const known = withPending(schedule, { ...image, attempt: { ...image.attempt, served: true } });
+  const attempt = { ...image.attempt, served: true };
+  const known = image.attempt.served ? schedule : withPending(schedule, { ...image, attempt });
   return what === "bytes" ? withLogin(gave(known, image, now), image, { taken: true }) : known;
 }
 

@@ -142,16 +142,16 @@ export async function importArchives(
       outcomes.push({ archive, names, failed: action !== "keep" });
       continue;
     }
-    const brought =
+    const result =
       action === "import" ? await importOne(plan, outcomes) : action === "fail" ? plan.failure : names;
-    if (isFailure(brought)) {
-      emit({ type: "image-failed", image, step: "import", failure: brought });
+    if (isFailure(result)) {
+      emit({ type: "image-failed", image, step: "import", failure: result });
       outcomes.push({ archive, names: { ...expected, ...names }, failed: true });
     } else {
       if (action === "none") emit({ type: "warning", message: `archives: ${why}: ${image}` });
-      const reported = Object.keys(brought).filter(isChosen);
+      const reported = Object.keys(result).filter(isChosen);
       emit({ type: "archive-done", image, names: reported, imported: action === "import" });
-      outcomes.push({ archive, names: brought, failed: false });
+      outcomes.push({ archive, names: result, failed: false });
     }
   }
   return outcomes;

@@ -28,8 +28,8 @@ export function watchDisks({ config, emit, machine, stop, directories, leases }:
   const lookAndWarn = async (): Promise<Room[]> => {
     const { rooms, areKnown } = await look(machine, directories);
     if (!areKnown && least > 0) warn("unknown", UNKNOWN);
-    for (const { of, text, directory, freePercent } of rooms)
-      if (of === "bytes" && 100 - freePercent >= KUBELET_LINE) warn(directory, `${text}: ${FULL}`);
+    for (const { resource, text, directory, freePercent } of rooms)
+      if (resource === "bytes" && 100 - freePercent >= KUBELET_LINE) warn(directory, `${text}: ${FULL}`);
     return rooms;
   };
   return {
@@ -69,7 +69,7 @@ const FULL = `above ${KUBELET_LINE}% in use the kubelet deletes images that are 
 
 interface Room {
   readonly directory: string;
-  readonly of: "bytes" | "inodes";
+  readonly resource: "bytes" | "inodes";
   readonly freePercent: number;
   readonly text: string;
 }
@@ -115,8 +115,8 @@ function roomsIn(directory: string, { bsize, blocks, bavail, files, ffree }: Dis
   const text = `${formatBytes(bavail * bsize)} of ${formatBytes(blocks * bsize)} (${bytes.toFixed(1)}%) free on ${directory}`;
   const inodesText = `${ffree} of ${files} inodes free on ${directory}`;
   return [
-    { directory, of: "bytes", freePercent: bytes, text },
-    { directory, of: "inodes", freePercent: inodes, text: inodesText },
+    { directory, resource: "bytes", freePercent: bytes, text },
+    { directory, resource: "inodes", freePercent: inodes, text: inodesText },
   ];
 }
 

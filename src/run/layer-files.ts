@@ -42,7 +42,7 @@ function stateOf(directories: readonly string[], name: string, size: number): La
 /** Undefined if it cannot be read: it is missing, or a parent in its path is a file. */
 function lookAt(file: string): Stats | undefined {
   try {
-    return lstatSync(file);
+    return lstatSync(file, { throwIfNoEntry: false });
   } catch {
     return undefined;
   }

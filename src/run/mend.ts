@@ -34,6 +34,7 @@ export async function examineNames(
   record: DiskRecord,
 ): Promise<Examined> {
   const targets = suspects(node, names, record);
+  if (targets.length === 0) return { node, images: 0, sound: record.sound };
   const written = writtenIn(node, record);
   const damage = await examine({ containerd, node, isWritten: (chainId) => written.has(chainId) }, targets);
   const looked = targets.map(({ digest }) => digest).filter((digest) => !damage.has(digest));
@@ -139,7 +140,7 @@ async function clear(
   for (const digest of new Set(damage.flatMap((each) => each.blobs))) await containerd.deleteBlob(digest);
   // Needed for blobs too: a file outlives its record until a collection, and a pull would reuse it, cut short as it is.
   await leases.collect();
-  const there = await containerd.snapshots(snapshotter);
+  const there = refused.size === 0 ? [] : await containerd.snapshots(snapshotter);
   return refused.intersection(new Set(there.map(({ name }) => name)));
 }
 

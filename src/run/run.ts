@@ -145,9 +145,9 @@ async function archivesOf({ can, before, only, ...base }: Bringing): Promise<Arc
   const importOne = importer({ ...base, local: can.transferService, snapshotter: before.snapshotter });
   const outcomes = await importArchives(context, planned, only, async (plan, done) => {
     isChanged = true;
-    const brought = await importOne(plan, done);
-    if (!isFailure(brought)) for (const name of Object.keys(brought)) imported.add(name);
-    return brought;
+    const result = await importOne(plan, done);
+    if (!isFailure(result)) for (const name of Object.keys(result)) imported.add(name);
+    return result;
   });
   const names = outcomes.flatMap((outcome) => Object.keys(outcome.names));
   const node = isChanged ? { ...(await look(context, names)), damage: before.damage } : before;
